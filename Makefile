@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+# make            build/bpftally
+# make test       unit, kernel and end-to-end tests (root for the last two)
+# make help       every target
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+V ?= 0
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-8s %s\n' $(1) $(2)
+else
+Q :=
+say = @:
+endif
+
+CC ?= cc
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
+PKGS := libbpf libelf libmicrohttpd libcurl yaml-0.1 libprotobuf-c zlib
+ARCH_INCLUDE := $(shell $(CC) -print-multiarch 2>/dev/null)
+
+B := build
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion
+CPPFLAGS_ALL := -D_GNU_SOURCE -DBPFTALLY_VERSION='"$(VERSION)"' -Iinclude \
+	-isystem $(B)/gen $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CFLAGS ?= -O2 -g
+CFLAGS_ALL := -std=gnu17 $(WARN) $(WERROR) -fno-omit-frame-pointer -fstack-protector-strong $(CFLAGS)
+HARDEN := -Wl,-z,relro,-z,now
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lsnappy -lm
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) \
+	-D__TARGET_ARCH_x86 -Iinclude -Ibpf -idirafter /usr/include/$(ARCH_INCLUDE)
+
+SOURCES := $(wildcard src/*.c)
+BPF_SOURCES := $(wildcard bpf/*.bpf.c)
+PROTOS := $(wildcard src/*.proto)
+GEN_C := $(PROTOS:src/%.proto=$(B)/gen/%.pb-c.c)
+GEN_H := $(B)/gen/bpftally.skel.h $(PROTOS:src/%.proto=$(B)/gen/%.pb-c.h)
+OBJECTS := $(SOURCES:src/%.c=$(B)/obj/%.o) $(GEN_C:$(B)/gen/%.c=$(B)/obj/%.o)
+ASAN_OBJECTS := $(OBJECTS:$(B)/obj/%=$(B)/asan/%)
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/test_*.c))
+TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all help install clean test test-unit test-kernel test-e2e check fuzz bench tools
+
+all: $(B)/bpftally
+
+help:
+	@printf '%s\n' \
+	  'make             build/bpftally' \
+	  'make test        every test; kernel and e2e layers need root' \
+	  'make test-unit   unit tests (no root): cmocka under ASan and UBSan' \
+	  'make test-kernel real sockets against the loaded programs (root)' \
+	  'make test-e2e    unmodified programs, a real Prometheus (root)' \
+	  'make check       format, linter, include directions, warnings as errors' \
+	  'make fuzz        each parser under libFuzzer, FUZZ_SECONDS=60 each' \
+	  'make bench       cost of observing nginx under wrk (root)' \
+	  'make install     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+
+# --- the binary -------------------------------------------------------------
+
+$(B)/bpftally: $(OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(HARDEN) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/obj/%.o: src/%.c | $(GEN_H)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(B)/obj/%.pb-c.o: $(B)/gen/%.pb-c.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -O2 -g -c -o $@ $<
+
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: src/%.proto
+	$(call say,PROTO,$<)
+	$(Q)mkdir -p $(B)/gen
+	$(Q)protoc-c --proto_path=src --c_out=$(B)/gen $<
+
+# --- the kernel programs ----------------------------------------------------
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(B)/bpf/bpftally.o: $(BPF_SOURCES:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(B)/gen/bpftally.skel.h: $(B)/bpf/bpftally.o
+	$(call say,SKEL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name bpftally > $@
+
+# --- tests ------------------------------------------------------------------
+
+$(B)/asan/%.o: src/%.c | $(GEN_H)
+	$(call say,CC,"$< (asan)")
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -std=gnu17 $(WARN) $(WERROR) -O1 -g $(SANITIZE) -MMD -MP -c -o $@ $<
+
+$(B)/asan/%.pb-c.o: $(B)/gen/%.pb-c.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -O1 -g $(SANITIZE) -c -o $@ $<
+
+$(B)/asan/libbpftally.a: $(filter-out $(B)/asan/main.o,$(ASAN_OBJECTS))
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/tests/unit/%: tests/unit/%.c $(B)/asan/libbpftally.a
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -Ibpf -Itests/unit -std=gnu17 -Wall -Wextra $(WERROR) -O1 -g $(SANITIZE) -MMD -MP -o $@ $< $(B)/asan/libbpftally.a $(LIBS) -lcmocka
+
+$(B)/lib/libbpftally.a: $(filter-out $(B)/obj/main.o,$(OBJECTS))
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
+
+$(B)/tests/kernel/%: tests/kernel/%.c $(wildcard tests/kernel/*.h) $(B)/lib/libbpftally.a
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -Itests/kernel -std=gnu17 -Wall -Wextra $(WERROR) -O1 -g -MMD -MP -o $@ $(filter %.c,$^) $(B)/lib/libbpftally.a $(LIBS) -lcmocka -lpthread
+
+$(B)/tools/%: tools/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< -lpthread
+
+tools: $(TOOLS)
+
+test: test-unit test-kernel test-e2e
+
+test-unit: $(UNIT_TESTS)
+	$(Q)tests/run-cmocka $^
+
+test-kernel: $(B)/bpftally $(KERNEL_TESTS)
+	$(Q)tests/run-cmocka --root $(KERNEL_TESTS)
+
+test-e2e: $(B)/bpftally $(TOOLS)
+	$(Q)tests/e2e/run
+
+fuzz: $(FUZZERS)
+	$(Q)tests/fuzz/run $(FUZZERS)
+
+$(B)/fuzz/%: tests/fuzz/%.c
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS_ALL) -Ibpf -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -MMD -MP -o $@ $<
+
+check:
+	$(Q)tests/check
+
+bench: $(B)/bpftally $(TOOLS)
+	$(Q)tools/bench
+
+install: $(B)/bpftally
+	install -D -m 0755 $(B)/bpftally $(DESTDIR)$(PREFIX)/sbin/bpftally
+
+clean:
+	rm -rf $(B)
+
+-include $(wildcard $(B)/obj/*.d $(B)/asan/*.d $(B)/bpf/*.d $(B)/tests/*/*.d $(B)/fuzz/*.d $(B)/tools/*.d)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads the kernel maps in batches into plain rows; formats nothing, keeps
+ * nothing. Map descriptors come from probes.h; a test may bring its own maps. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi.h"
+
+/* Calls back for each row. The map may change meanwhile: rows that were there
+ * throughout are visited exactly once unless the map is resized by deletes
+ * (hash batch lookups walk whole buckets). Errors: -errno of the lookup. */
+typedef void (*drain_visit_row)(void *context, const struct tally_series_key *key,
+				const struct tally_series *value);
+int drain_series(int map_fd, drain_visit_row visit, void *context);
+
+typedef void (*drain_visit_process)(void *context, uint32_t pid,
+				    const struct tally_process *process);
+int drain_processes(int map_fd, drain_visit_process visit, void *context);
+
+int drain_route(int map_fd, uint64_t hash, uint32_t service,
+		struct tally_route *ret_route);
+int drain_address(int map_fd, uint64_t hash, struct tally_address *ret_address);
+/* Deletes a row / all routes of a service; -ENOENT is success. */
+int drain_delete_series(int map_fd, const struct tally_series_key *key);
+int drain_delete_routes(int map_fd, uint32_t service);
+
+/* a += b, every counter. */
+void drain_add(struct tally_series *a, const struct tally_series *b);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The miss ledger and the agent's own metrics: bpftally_missed_total{reason},
+ * bpftally_build_info, bpftally_probe_*, bpftally_series, process_*. */
+#pragma once
+
+#include "probes.h"
+#include "snapshot.h"
+
+/* The label value of a reason: "joined_midway"; and one line for people. */
+const char *ledger_reason(enum tally_missed reason);
+const char *ledger_explain(enum tally_missed reason);
+
+struct ledger;
+
+/* unseen_max: keeps the Unix balance monotonic between collections. */
+int ledger_create(struct ledger **ret_ledger);
+void ledger_free(struct ledger **ledger);
+int ledger_collect(struct ledger *ledger, const struct probes *probes,
+		   struct snapshot *snapshot);

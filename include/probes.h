@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * probes.h - the only file that knows the skeleton: loads and attaches the
+ * programs, owns their maps and links, says what could not be had. Closing it
+ * leaves nothing in the kernel. It reads no counter and formats nothing.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi.h"
+
+#define PROBES_ERROR_LEN 512
+
+struct probes;
+
+enum probes_map {
+	PROBES_SERIES,	  /* tally_series_key -> tally_series */
+	PROBES_ROUTES,	  /* tally_route_key -> tally_route */
+	PROBES_ADDRESSES, /* __u64 hash -> tally_address */
+	PROBES_PROCESSES, /* __u32 pid -> tally_process */
+};
+
+/* 0, or -errno with one line in ret_error that says what, why and what to do;
+ * nothing stays attached then. */
+int probes_open(const struct tally_config *config, struct probes **ret_probes,
+		char ret_error[PROBES_ERROR_LEN]);
+void probes_close(struct probes **probes);
+
+int probes_map_fd(const struct probes *probes, enum probes_map map);
+/* The programs' counters, mapped: they change under the reader. */
+const struct tally_counters *probes_counters(const struct probes *probes);
+
+/* Selection of one process; bumps the generation so that connections ask anew. */
+int probes_set_process(struct probes *probes, uint32_t pid,
+		       const struct tally_process *process);
+
+/* Readable when an event waits; then probes_poll. */
+int probes_events_fd(const struct probes *probes);
+int probes_poll(struct probes *probes,
+		void (*seen)(void *context, const struct tally_process_event *event),
+		void *context);
+
+/* Every live connection, by the socket storage iterator. */
+int probes_each_connection(const struct probes *probes,
+			   void (*visit)(void *context,
+					 const struct tally_connection *connection),
+			   void *context);
+
+struct probes_program {
+	const char *name;
+	uint64_t runs;	     /* 0 unless kernel.bpf_stats_enabled */
+	uint64_t run_ns;
+	uint64_t missed;     /* recursion_misses: events it never saw */
+	uint32_t verified_instructions;
+};
+void probes_each_program(const struct probes *probes,
+			 void (*visit)(void *context,
+				       const struct probes_program *program),
+			 void *context);
+/* Kernel memory of all maps now, in bytes (memlock of map info). */
+uint64_t probes_map_bytes(const struct probes *probes);

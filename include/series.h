@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * series.h - rows of the kernel maps to labelled metrics. One collection:
+ * rows are read (drain), put under their service's name (targets), rows of
+ * aliases and of earlier, deleted rows are added to those of the same labels,
+ * and metrics are appended to a snapshot.
+ *
+ * Truth kept here: a counter never falls while its labels are exposed. A row
+ * under an alias is deleted from the kernel only after its writers are gone
+ * (alias older than SERIES_SETTLE_MS); its value is carried on in a table of
+ * retired rows, bounded by the rows the kernel map may hold.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "probes.h"
+#include "snapshot.h"
+#include "targets.h"
+
+#define SERIES_SETTLE_MS 2000
+
+struct series;
+
+int series_create(uint32_t retired_max, struct series **ret_series);
+void series_free(struct series **series);
+
+/* Appends http_server_*, http_client_*, the gauges and target_info; retires and
+ * expires on the way. now_ms: CLOCK_BOOTTIME milliseconds, passed in. */
+int series_collect(struct series *series, const struct probes *probes,
+		   struct targets *targets, int64_t now_ms,
+		   struct snapshot *snapshot);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.h - what one collection found: metric families, their labelled
+ * metrics, their values. The drain side appends, the text and wire writers
+ * read, nothing keeps one. It does not know BPF, HTTP or any format.
+ *
+ * All strings of a metric live in the snapshot's arena or are constants, so a
+ * snapshot is freed as a whole. Metrics of one family are contiguous once
+ * snapshot_finish has sorted them (by family registration order, then labels).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_INFO };
+
+/* Static description; `name` is the name of the family without suffixes
+ * (`bpftally_missed`, not `..._total`; `target`, not `target_info`). */
+struct family {
+	const char *name;
+	const char *help;
+	const char *unit; /* "seconds", "bytes" or "" */
+	enum metric_type type;
+	unsigned int order; /* position in the output */
+};
+
+struct label {
+	const char *name;
+	const char *value; /* valid UTF-8; never empty: empty labels are left out */
+};
+
+/* Sorted by name, unique, no empty values. */
+struct label_set {
+	const struct label *labels;
+	size_t count;
+};
+
+/* Not cumulative; bucket i holds bounds[i-1] < v <= bounds[i], the last one
+ * what is above every bound. Units of bounds and sum are the family's. */
+struct histogram {
+	const double *bounds; /* constant, ascending */
+	size_t bound_count;
+	const uint64_t *buckets; /* bound_count + 1 */
+	double sum;
+	const uint64_t *native; /* NATIVE_BUCKETS (buckets.h), or NULL */
+};
+
+struct metric {
+	const struct family *family;
+	struct label_set labels;
+	double value; /* counter, gauge; 1 for info */
+	struct histogram histogram;
+};
+
+struct snapshot {
+	struct metric *metrics;
+	size_t count;
+	size_t capacity;
+	int error; /* first failure sticks: -ENOMEM, -E2BIG */
+	int64_t time_ms; /* wall clock of the collection */
+	struct arena_block *arena;
+};
+
+/* More metrics than this in one snapshot is -E2BIG. */
+#define SNAPSHOT_METRICS_MAX (1u << 20)
+
+void snapshot_init(struct snapshot *snapshot, int64_t time_ms);
+void snapshot_free(struct snapshot *snapshot);
+/* Zeroed, 8-byte aligned memory that lives as long as the snapshot; NULL and
+ * the sticky error when there is none. */
+void *snapshot_alloc(struct snapshot *snapshot, size_t bytes);
+/* Copies the labels (not the strings), sorts them by name, drops empty ones. */
+struct label_set snapshot_labels(struct snapshot *snapshot,
+				 const struct label *labels, size_t count);
+void snapshot_value(struct snapshot *snapshot, const struct family *family,
+		    struct label_set labels, double value);
+void snapshot_histogram(struct snapshot *snapshot, const struct family *family,
+			struct label_set labels, const struct histogram *histogram);
+/* Sorts; after it no two metrics have equal family and labels unless a caller
+ * added them twice. Returns the sticky error. */
+int snapshot_finish(struct snapshot *snapshot);
+int label_set_compare(const struct label_set *a, const struct label_set *b);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The page at /: services, request rates since the page was last asked for and
+ * since start, p50/p95/p99 from the native buckets, the miss ledger. Plain HTML
+ * without scripts; everything that came from outside is escaped. */
+#pragma once
+
+#include "buf.h"
+#include "snapshot.h"
+
+/* uptime_s: since the agent attached. subject: what is observed, one line. */
+void status_write(struct buf *out, const struct snapshot *snapshot,
+		  const char *subject, double uptime_s);
+/* Quantile q of native buckets in seconds: the upper bound of the bucket it
+ * falls in (error <= 2^(1/8) - 1, 9.1 %; halved by its geometric middle: 4.5 %).
+ * NAN when empty. */
+double status_quantile(const uint64_t *native, double q);
