@@ -147,6 +147,8 @@ struct tally_process_event {
 	__u32 reserved;
 };
 
+#define TALLY_CONNECTION_UNIX 0x80 /* flag in tally_connection.protocol */
+
 /* One record per live connection that we follow, written by the iterator. */
 struct tally_connection {
 	__u32 service;

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * conversation.h - the state of one connection end, kept in socket storage: the
+ * kernel frees it with the socket, so reuse of descriptors, dup, fork and
+ * SCM_RIGHTS cannot confuse it.
+ *
+ * Who writes what. A direction (bytes read; bytes written) belongs to the thread
+ * that moves its bytes. The request direction alone adds to the queues below,
+ * the response direction alone takes from them, so neither needs a lock; both
+ * may run at once on two CPUs. What ends a connection (softirq) takes with the
+ * same atomic claim as the response direction.
+ *
+ * Requests wait for their response in three queues, in this order: `ring` in
+ * the conversation; `pipeline`, a second socket storage made only for those who
+ * pipeline deeper; `overflow`, a mere count of requests already in the ledger,
+ * so that later responses still find the right request.
+ */
+#pragma once
+
+#include "parse/http1.h"
+
+#define CARRY_BYTES 128 /* > HTTP1_LINE_MAX + 1, a multiple of 8 */
+#define RING_SLOTS 4
+#define PIPELINE_SLOTS 64
+#define DETECT_TURNS 8 /* changes of direction before we give a stranger up */
+
+enum conversation_state {
+	CONVERSATION_UNKNOWN,
+	CONVERSATION_CANDIDATE, /* request seen, no response yet */
+	CONVERSATION_HTTP1,
+	CONVERSATION_OPAQUE,  /* not ours, or no longer: left alone for good */
+	CONVERSATION_IGNORED, /* its process is not selected */
+};
+
+struct inflight {
+	__u64 start_ns;
+	__u64 route;
+	__u64 body_bytes;
+	__u64 queue_ns;
+	__u8 method;
+	__u8 whole; /* its body was seen to the end: body_bytes is final */
+	__u8 reserved[6];
+};
+
+struct queue_ends {
+	__u32 head; /* next to take */
+	__u32 tail; /* next free */
+};
+
+struct pipeline {
+	struct inflight slots[PIPELINE_SLOTS];
+};
+
+struct direction {
+	__u32 seq;  /* TCP: sequence number of the next byte to account for */
+	__u32 busy; /* a thread is in here */
+	__u8 positioned; /* seq is valid */
+	__u8 carry_len;
+	__u8 answered;	 /* request under way: its response came first */
+	__u8 malformed;	 /* message under way broke the rules */
+	__u8 wants_push; /* head complete, waits for room in the pipeline */
+	__u8 orphan;	 /* response under way answers no request of ours */
+	__u8 reserved[2];
+	__u64 begun_ns;	 /* first byte of the message under way; 0: none is */
+	__u64 last_ns;	 /* last byte so far */
+	__u64 body_bytes;
+	struct http1 http1;
+	__u8 carry[CARRY_BYTES]; /* start of a line whose end has not come */
+};
+
+/* Where a send's bytes are: noted when it begins, used when its length is known. */
+enum source_kind { SOURCE_NONE, SOURCE_BUFFER, SOURCE_USER_IOVEC, SOURCE_KERNEL_IOVEC };
+
+struct source {
+	__u64 base;
+	__u64 skip; /* bytes of the first segment that are not part of it */
+	__u32 segments;
+	__u8 kind;
+	__u8 missing; /* enum tally_missed when kind is SOURCE_NONE */
+	__u8 reserved[2];
+};
+
+struct sending {
+	__u64 began_ns; /* 0: none in progress */
+	struct source source;
+	__u32 thread;
+	__u8 known; /* source was filled in */
+	__u8 reserved[3];
+};
+
+/* A response that was read before the send of its request was over. */
+enum early_state { EARLY_NONE, EARLY_BEGUN, EARLY_DONE };
+
+struct answer {
+	__u64 first_ns;
+	__u64 end_ns;
+	__u64 body_bytes;
+	__u32 early; /* enum early_state, claimed by exchange */
+	__u16 status;
+	__u16 reserved;
+};
+
+struct conversation {
+	__u32 pid;	  /* whose it was at the last event */
+	__u32 generation; /* of the process table when that was looked up */
+	__u32 service;	  /* 0: not named yet */
+	__u8 state;
+	__u8 role;
+	__u8 turns;
+	__u8 last_direction;
+	__u8 identified;
+	__u8 is_unix;
+	__u8 flagged;	  /* this connection is in the ledger already */
+	__u8 request_seen;
+	__u16 local_port;
+	__u16 remote_port;
+	__u64 local_address;
+	__u64 remote_address;
+	__u64 address; /* of the server end: one of the two */
+	__u64 ready_ns; /* bytes wait unread since; 0: none do */
+	__u64 queue_ns; /* of the request under way */
+	__u64 route;	/* of the request under way */
+	__u64 mmsg_base; /* recvmmsg: array of the call in progress, next entry */
+	__u32 mmsg_index;
+	__u32 mmsg_last;
+	__u32 overflow;
+	__u32 paid; /* responses to come whose requests are in the ledger */
+	__u32 orphan_reason;
+	__u32 reserved;
+	struct queue_ends ring_ends;
+	struct queue_ends pipeline_ends;
+	struct sending sending;
+	struct answer answer;
+	struct inflight ring[RING_SLOTS];
+	struct direction directions[2]; /* DIRECTION_READ, DIRECTION_WRITE */
+};
+
+enum { DIRECTION_READ, DIRECTION_WRITE };
+
+_Static_assert(CARRY_BYTES > HTTP1_LINE_MAX + 1, "a line prefix must fit");
+_Static_assert(CARRY_BYTES * 2 == WINDOW_BYTES, "carry and one read fit a window");
+_Static_assert(CARRY_BYTES % 8 == 0, "copied by words");

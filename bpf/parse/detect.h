@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What the first bytes of a direction are: asked only of connections not yet
+ * committed to a protocol. Rules are strict (a whole request line with its
+ * version, where it fits) because the bytes may be anybody's. Pure. */
+#pragma once
+
+#include "http1.h"
+
+enum detect_result {
+	DETECT_NONE,
+	DETECT_MORE, /* so far it could become one */
+	DETECT_REQUEST,
+	DETECT_RESPONSE,
+	DETECT_TLS,
+	DETECT_HTTP2,
+};
+
+/* TLS record header: handshake, version 3.0 to 3.4 (RFC 8446 section 5.1). */
+PURE_INLINE int detect_tls(const struct window *w)
+{
+	__u32 available = w->len - w->pos;
+
+	if (window_byte(w, w->pos) != 0x16)
+		return DETECT_NONE;
+	if (available > 1 && window_byte(w, w->pos + 1) != 3)
+		return DETECT_NONE;
+	if (available < 3)
+		return DETECT_MORE;
+	return window_byte(w, w->pos + 2) <= 4 ? DETECT_TLS : DETECT_NONE;
+}
+
+/* The status line's fixed part, then all of the line. */
+PURE_INLINE int detect_response(struct window *w, struct http1 *p)
+{
+	__u32 available = w->len - w->pos;
+	__u64 word = window_word(w, w->pos);
+
+	if (available < 7)
+		return (word & LOW(available)) == (WORD_HTTP1 & LOW(available)) ?
+			       DETECT_MORE :
+			       DETECT_NONE;
+	if ((word & LOW(7)) != WORD_HTTP1)
+		return DETECT_NONE;
+	if (available < 12)
+		return DETECT_MORE;
+	p->line_end = (__u16)(w->pos + (available < 13 ? 12 : 13));
+	return http1_status_line(w, p) == HTTP1_START_LINE ? DETECT_RESPONSE :
+							     DETECT_NONE;
+}
+
+/* A prefix that may still become a request line: method, space, target... */
+PURE_INLINE bool detect_may_be_request(const struct window *w)
+{
+	__u32 available = w->len - w->pos;
+	__u32 method_len = http1_method_len(w);
+
+	if (!method_len || method_len > HTTP1_METHOD_MAX)
+		return false;
+	if (method_len >= available)
+		return true;
+	if (window_byte(w, w->pos + method_len) != ' ')
+		return false;
+	return method_len + 1 >= available ||
+	       window_byte(w, w->pos + method_len + 1) > ' ';
+}
+
+PURE_INLINE int detect_request(struct window *w, struct http1 *p)
+{
+	__u32 pos = w->pos;
+	int event;
+
+	if (!detect_may_be_request(w))
+		return DETECT_NONE;
+	if (window_word(w, pos) == WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T') &&
+	    w->len - pos >= 8)
+		return DETECT_HTTP2; /* RFC 9113 section 3.4 */
+	p->phase = HTTP1_START;
+	p->responses = 0;
+	p->skip_line = 0;
+	event = http1_line(w, p);
+	w->pos = pos;
+	p->skip_line = 0;
+	if (event == HTTP1_MORE)
+		return DETECT_MORE;
+	if (event != HTTP1_START_LINE)
+		return DETECT_NONE;
+	/* a cut line showed no version: insist on a path */
+	if (p->line_cut && window_byte(w, p->target_start) != '/')
+		return DETECT_NONE;
+	return DETECT_REQUEST;
+}
+
+/* Looks at [pos, len); consumes nothing. p is scratch on DETECT_REQUEST and
+ * DETECT_RESPONSE set up by the caller anew. */
+VERIFIED_ONCE int detect(struct window *w, struct http1 *p)
+{
+	int result;
+
+	if (!w || !p || w->pos >= w->len)
+		return DETECT_NONE;
+	result = detect_tls(w);
+	if (result == DETECT_NONE)
+		result = detect_response(w, p);
+	if (result == DETECT_NONE)
+		result = detect_request(w, p);
+	return result;
+}

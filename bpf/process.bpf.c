@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * process.bpf.c - the lives of processes that the process map knows. A child
+ * is its parent's service before it runs (prefork servers need no /proc); a new
+ * program is a stranger again, unless selected by pid; the dead leave, so that a
+ * reused pid inherits nothing.
+ */
+#include "maps.bpf.h"
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 pid = child->tgid, parent_pid = parent->tgid;
+	struct tally_process *entry;
+	struct tally_process copy;
+
+	if (pid == parent_pid) /* a thread */
+		return 0;
+	entry = bpf_map_lookup_elem(&processes, &parent_pid);
+	if (!entry)
+		return 0;
+	copy = *entry;
+	if (bpf_map_update_elem(&processes, &pid, &copy, BPF_ANY))
+		missed(TALLY_MISSED_PROCESS_FULL, 1);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task)
+{
+	__u32 pid = task->tgid;
+	struct tally_process *entry = bpf_map_lookup_elem(&processes, &pid);
+
+	if (!entry || (entry->flags & TALLY_PROCESS_PINNED))
+		return 0;
+	bpf_map_delete_elem(&processes, &pid);
+	/* its sockets may live on under the same pid: ask again */
+	__sync_fetch_and_add(&generation, 1);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	__u32 pid = task->tgid;
+
+	if (task->signal->live.counter) /* threads are left */
+		return 0;
+	bpf_map_delete_elem(&processes, &pid);
+	return 0;
+}

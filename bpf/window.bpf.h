@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * window.bpf.h - which user memory a call moved. Sends through TCP name it in
+ * their msghdr (tcp_sendmsg_locked); everything else is found through the
+ * saved registers of the system call, which still hold its arguments.
+ */
+#pragma once
+
+#include "conversation.h"
+#include "maps.bpf.h"
+
+/* x86-64 system call numbers */
+enum {
+	NR_READ = 0,
+	NR_WRITE = 1,
+	NR_READV = 19,
+	NR_WRITEV = 20,
+	NR_SENDFILE = 40,
+	NR_SENDTO = 44,
+	NR_RECVFROM = 45,
+	NR_SENDMSG = 46,
+	NR_RECVMSG = 47,
+	NR_SPLICE = 275,
+	NR_RECVMMSG = 299,
+	NR_SENDMMSG = 307,
+	NR_PREADV2 = 327,
+	NR_PWRITEV2 = 328,
+	NR_IO_URING_ENTER = 426,
+};
+
+/* The user's struct msghdr, struct mmsghdr (UAPI: stable) */
+struct user_msghdr {
+	__u64 name, namelen, iov, iovlen, control, controllen, flags;
+};
+#define USER_MMSGHDR_BYTES 64
+#define USER_MMSGHDR_LEN 56 /* offset of msg_len */
+
+static __always_inline void source_from_msghdr(struct source *s, __u64 address)
+{
+	struct user_msghdr header;
+
+	if (bpf_probe_read_user(&header, sizeof(header), (void *)address)) {
+		s->missing = TALLY_MISSED_READ_FAULT;
+		return;
+	}
+	s->kind = SOURCE_USER_IOVEC;
+	s->base = header.iov;
+	s->segments = (__u32)header.iovlen;
+}
+
+/* recvmmsg and sendmmsg tell nobody which entry they are at. We count: a call
+ * ends at vlen or with an error, both of which we see; and the length that the
+ * kernel wrote into the entry before must be the one we saw. */
+static __always_inline void source_from_mmsg(struct source *s, struct conversation *c,
+					     __u64 array, __u32 vlen, __u32 moved)
+{
+	__u32 before = 0;
+
+	if (c->mmsg_base != array || c->mmsg_index >= vlen)
+		c->mmsg_index = 0;
+	c->mmsg_base = array;
+	if (c->mmsg_index) {
+		bpf_probe_read_user(&before, sizeof(before),
+				    (void *)(array +
+					     (c->mmsg_index - 1) * USER_MMSGHDR_BYTES +
+					     USER_MMSGHDR_LEN));
+		if (before != c->mmsg_last)
+			c->mmsg_index = 0;
+	}
+	source_from_msghdr(s, array + (__u64)c->mmsg_index * USER_MMSGHDR_BYTES);
+	c->mmsg_index++;
+	c->mmsg_last = moved;
+}
+
+static __always_inline void source_from_registers(struct source *s, struct conversation *c,
+						  __u32 moved)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+
+	s->kind = SOURCE_NONE;
+	s->skip = 0;
+	s->missing = TALLY_MISSED_NO_WINDOW;
+	if (task->flags & (PF_KTHREAD | PF_IO_WORKER)) {
+		if (task->flags & PF_IO_WORKER)
+			s->missing = TALLY_MISSED_IO_URING;
+		return;
+	}
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (task->thread_info.status & TS_COMPAT) {
+		s->missing = TALLY_MISSED_COMPAT;
+		return;
+	}
+	switch (regs->orig_ax) {
+	case NR_READ:
+	case NR_WRITE:
+	case NR_RECVFROM:
+	case NR_SENDTO:
+		s->kind = SOURCE_BUFFER;
+		s->base = regs->si;
+		break;
+	case NR_READV:
+	case NR_WRITEV:
+	case NR_PREADV2:
+	case NR_PWRITEV2:
+		s->kind = SOURCE_USER_IOVEC;
+		s->base = regs->si;
+		s->segments = (__u32)regs->dx;
+		break;
+	case NR_RECVMSG:
+	case NR_SENDMSG:
+		source_from_msghdr(s, regs->si);
+		break;
+	case NR_RECVMMSG:
+	case NR_SENDMMSG:
+		source_from_mmsg(s, c, regs->si, (__u32)regs->dx, moved);
+		break;
+	case NR_IO_URING_ENTER:
+		s->missing = TALLY_MISSED_IO_URING;
+		break;
+	default:
+		break;
+	}
+}
+
+/* At the start of a TCP send: for every caller, io_uring and 32-bit ones too.
+ * The array is kernel memory and outlives the send (net/socket.c frees it after
+ * sock_send_length), though the iterator itself moves on. */
+static __always_inline void source_from_message(struct source *s, struct msghdr *msg)
+{
+	__u8 type = msg->msg_iter.iter_type;
+
+	s->kind = SOURCE_NONE;
+	s->missing = TALLY_MISSED_NO_WINDOW;
+	s->skip = msg->msg_iter.iov_offset;
+	if (type == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
+		s->kind = SOURCE_BUFFER;
+		s->base = (__u64)msg->msg_iter.ubuf + s->skip;
+		s->skip = 0;
+	} else if (type == bpf_core_enum_value(enum iter_type, ITER_IOVEC)) {
+		s->kind = SOURCE_KERNEL_IOVEC;
+		s->base = (__u64)msg->msg_iter.__iov;
+		s->segments = (__u32)msg->msg_iter.nr_segs;
+	}
+}
+
+/* Segment i of an iovec array. */
+static __always_inline int source_segment(const struct source *s, __u32 i, __u64 ret_segment[2])
+{
+	void *at = (void *)(s->base + (__u64)i * 16);
+
+	if (s->kind == SOURCE_KERNEL_IOVEC)
+		return (int)bpf_probe_read_kernel(ret_segment, 16, at);
+	return (int)bpf_probe_read_user(ret_segment, 16, at);
+}

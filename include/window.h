@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * window.h - the bounded piece of a byte stream that a parser may look at.
+ * Pure: BPF, unit tests (the struct ending at a guard page) and fuzzers compile
+ * the same lines. Parsers read only through window_byte and window_word.
+ *
+ * Functions marked VERIFIED_ONCE are global functions to the BPF verifier: it
+ * checks each alone, for any window, instead of once per path that leads there.
+ * For that to stay cheap, positions live in the window (memory), not in
+ * registers that the verifier would track value by value.
+ */
+#pragma once
+
+#include "types.h"
+
+#define WINDOW_BYTES 256
+
+struct window {
+	__u32 pos; /* first byte not consumed, <= len */
+	__u32 len; /* valid bytes, <= WINDOW_BYTES */
+	__u8 bytes[WINDOW_BYTES + 8]; /* tail: so that a word may end past len */
+};
+
+#ifdef __bpf__
+#define VERIFIED_ONCE __attribute__((noinline))
+#else
+#define VERIFIED_ONCE static inline __attribute__((unused))
+#endif
+
+#define PURE_INLINE static inline __attribute__((always_inline))
+
+/* An index the verifier believes: masked, and used as it is. */
+PURE_INLINE __u32 window_index(__u32 i)
+{
+	i &= WINDOW_BYTES - 1;
+#ifdef __bpf__
+	asm volatile("" : "+r"(i));
+#endif
+	return i;
+}
+
+/* The byte at i, 0 beyond the end: parsers never see memory that is not theirs. */
+PURE_INLINE __u8 window_byte(const struct window *w, __u32 i)
+{
+	return i < w->len ? w->bytes[window_index(i)] : 0;
+}
+
+/* Eight bytes from i, little endian; those at or past len are unspecified. */
+PURE_INLINE __u64 window_word(const struct window *w, __u32 i)
+{
+	__u64 word;
+
+	__builtin_memcpy(&word, w->bytes + window_index(i), sizeof(word));
+	return word;
+}
+
+PURE_INLINE void window_put(struct window *w, __u32 i, __u8 byte)
+{
+	w->bytes[window_index(i)] = byte;
+}
+
+/* Lowest byte of a word that equals c: its index, or 8. Classic zero-byte test;
+ * the borrow can mark a byte *above* a real match only, so the lowest mark is
+ * exact. The index falls out of a multiplication: no branches, no tables. */
+PURE_INLINE __u32 word_find(__u64 word, __u8 c)
+{
+	const __u64 ones = 0x0101010101010101ull;
+	__u64 x = word ^ (ones * c);
+	__u64 mark = (x - ones) & ~x & 0x8080808080808080ull;
+
+	if (!mark)
+		return 8;
+	mark &= -mark;
+	return (__u32)(((((mark >> 7) - 1) & ones) * ones) >> 56);
+}
+
+/* Index of the first c at or after w->pos, or w->len when there is none. */
+VERIFIED_ONCE __u32 window_find(const struct window *w, __u32 from, __u32 c)
+{
+	__u32 at = from;
+
+	if (!w)
+		return 0;
+	for (__u32 i = 0; i < WINDOW_BYTES / 8; i++) {
+		__u32 in_word;
+
+		if (at >= WINDOW_BYTES || at >= w->len)
+			break;
+		in_word = word_find(window_word(w, at), (__u8)c);
+		if (in_word < 8) {
+			at += in_word;
+			return at < w->len ? at : w->len;
+		}
+		at += 8;
+	}
+	return w->len;
+}

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c - the score: build in order, run the loop, tear down in reverse. What
+ * happens at an event is named here and done elsewhere.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "config.h"
+#include "doctor.h"
+#include "drain.h"
+#include "httpd.h"
+#include "ledger.h"
+#include "log.h"
+#include "loop.h"
+#include "privileges.h"
+#include "probes.h"
+#include "push.h"
+#include "series.h"
+#include "snapshot.h"
+#include "status.h"
+#include "targets.h"
+
+#define EXIT_USAGE 2
+#define FLUSH_MS 5000
+#define GREETING_MS 2000 /* time for the first request to be seen */
+#define SUBJECT_LEN 512
+
+struct agent {
+	struct config config;
+	struct loop *loop;
+	struct httpd *httpd;
+	struct targets *targets;
+	struct probes *probes;
+	struct series *series;
+	struct ledger *ledger;
+	struct push *push;
+	struct loop_timer *push_timer;
+	struct loop_timer *greeting_timer;
+	int signal_fd;
+	int64_t started_ms;
+	char subject[SUBJECT_LEN]; /* what is observed, for people */
+};
+
+static int64_t clock_ms(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* --- one collection ----------------------------------------------------------- */
+
+static void name_process(void *context, const struct tally_process_event *event)
+{
+	struct agent *agent = context;
+	struct tally_process process;
+	int err = targets_name(agent->targets, event, clock_ms(CLOCK_BOOTTIME), &process);
+
+	if (!err)
+		err = probes_set_process(agent->probes, event->pid, &process);
+	if (err)
+		log_warning("cannot select process %u: %s", event->pid, strerror(-err));
+}
+
+/* The event of a new process may have found no room: look for the unnamed. */
+static void name_leftover(void *context, uint32_t pid, const struct tally_process *process)
+{
+	struct agent *agent = context;
+	struct tally_process_event event = { .pid = pid, .service = process->service };
+
+	if (!(process->service & TALLY_SERVICE_PROVISIONAL) ||
+	    targets_service(agent->targets, process->service) ||
+	    targets_ignored(agent->targets, process->service))
+		return;
+	name_process(agent, &event);
+}
+
+static int collect(struct agent *agent, struct snapshot *snapshot)
+{
+	int err;
+
+	snapshot_init(snapshot, clock_ms(CLOCK_REALTIME));
+	probes_poll(agent->probes, name_process, agent);
+	drain_processes(probes_map_fd(agent->probes, PROBES_PROCESSES), name_leftover, agent);
+	err = series_collect(agent->series, agent->probes, agent->targets,
+			     clock_ms(CLOCK_BOOTTIME), snapshot);
+	if (!err)
+		err = ledger_collect(agent->ledger, agent->probes, snapshot);
+	if (!err && agent->push)
+		push_describe(agent->push, snapshot);
+	return err ? err : snapshot_finish(snapshot);
+}
+
+static int page_metrics(void *context, enum text_format format, struct buf *ret_body)
+{
+	struct snapshot snapshot;
+	int err = collect(context, &snapshot);
+
+	if (!err)
+		text_write(ret_body, &snapshot, format);
+	snapshot_free(&snapshot);
+	return err;
+}
+
+static int page_status(void *context, struct buf *ret_html)
+{
+	struct agent *agent = context;
+	struct snapshot snapshot;
+	int err = collect(agent, &snapshot);
+
+	if (!err)
+		status_write(ret_html, &snapshot, agent->subject,
+			     (double)(clock_ms(CLOCK_BOOTTIME) - agent->started_ms) / 1000);
+	snapshot_free(&snapshot);
+	return err;
+}
+
+static bool page_ready(void *context)
+{
+	const struct agent *agent = context;
+
+	return agent->probes != NULL;
+}
+
+/* --- events ------------------------------------------------------------------- */
+
+static void on_process(void *context, uint32_t events)
+{
+	struct agent *agent = context;
+
+	(void)events;
+	probes_poll(agent->probes, name_process, agent);
+}
+
+static void on_signal(void *context, uint32_t events)
+{
+	struct agent *agent = context;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(agent->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		loop_stop(agent->loop);
+}
+
+static void on_push(void *context)
+{
+	struct agent *agent = context;
+	struct snapshot snapshot;
+	int err = collect(agent, &snapshot);
+
+	if (!err)
+		err = push_collect(agent->push, &snapshot);
+	if (err)
+		log_error("cannot collect for remote_write: %s", strerror(-err));
+	snapshot_free(&snapshot);
+}
+
+static void on_greeting(void *context)
+{
+	struct agent *agent = context;
+
+	probes_poll(agent->probes, name_process, agent);
+	if (!targets_service_count(agent->targets))
+		log_info("nothing speaks HTTP here yet; tools/demo shows what it looks like");
+}
+
+/* --- building ----------------------------------------------------------------- */
+
+static int watch_signals(struct agent *agent)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	agent->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (agent->signal_fd < 0)
+		return -errno;
+	return loop_watch(agent->loop, agent->signal_fd, EPOLLIN, on_signal, agent);
+}
+
+static int start_httpd(struct agent *agent)
+{
+	const struct httpd_pages pages = {
+		.metrics = page_metrics,
+		.status = page_status,
+		.ready = page_ready,
+		.context = agent,
+	};
+	int err = httpd_start(agent->loop, agent->config.listen, &pages, &agent->httpd);
+
+	if (err)
+		log_error("cannot listen on \"%s\" (--listen): %s%s", agent->config.listen,
+			  strerror(-err),
+			  err == -EADDRINUSE ? "; another program has it, choose another port" :
+					       "");
+	return err;
+}
+
+static void select_process(void *context, uint32_t pid, const struct tally_process *process)
+{
+	struct agent *agent = context;
+	int err = probes_set_process(agent->probes, pid, process);
+
+	if (err)
+		log_warning("cannot select process %u: %s", pid, strerror(-err));
+}
+
+static int start_probes(struct agent *agent)
+{
+	char error[PROBES_ERROR_LEN];
+	struct tally_config config = {
+		.self_pid = (uint32_t)getpid(),
+		.routes_per_service = agent->config.max_routes,
+		.series_max = agent->config.max_series,
+		.port_count = (uint32_t)agent->config.port_count,
+		.ignore_unknown = targets_ignore_unknown(agent->targets),
+	};
+	int err;
+
+	memcpy(config.ports, agent->config.ports, sizeof(config.ports));
+	if (getrandom(&config.seed, sizeof(config.seed), 0) != sizeof(config.seed))
+		return -EIO;
+	err = probes_open(&config, &agent->probes, error);
+	if (err) {
+		log_error("%s", error);
+		return err;
+	}
+	return loop_watch(agent->loop, probes_events_fd(agent->probes), EPOLLIN, on_process,
+			  agent);
+}
+
+/* What --pid and --exe select among the processes there are. */
+static int select_processes(struct agent *agent)
+{
+	uint32_t missing = 0;
+	size_t count = 0;
+	int err = targets_scan(agent->targets, select_process, agent, &count, &missing);
+
+	if (err == -ESRCH) {
+		log_error("there is no process %u (--pid)", missing);
+		return err;
+	}
+	if (!err && agent->config.exes.count && !count)
+		log_info("no running process matches --exe yet: waiting for one to start");
+	return err;
+}
+
+static int start_push(struct agent *agent)
+{
+	int64_t now = clock_ms(CLOCK_REALTIME);
+	uint64_t interval = agent->config.scrape_interval_ms;
+	int err;
+
+	if (!agent->config.remote_write_count)
+		return 0;
+	err = push_create(agent->loop, &agent->config, &agent->push);
+	if (!err)
+		err = loop_timer_create(agent->loop, on_push, agent, &agent->push_timer);
+	if (!err)
+		err = loop_timer_arm(agent->push_timer, interval - (uint64_t)now % interval,
+				     interval);
+	if (err)
+		log_error("cannot start remote_write: %s", strerror(-err));
+	return err;
+}
+
+/* "processes with pid 4242, exe \"/usr/sbin/nginx\", port 80", or all. */
+static void describe_subject(struct agent *agent)
+{
+	const struct config *config = &agent->config;
+	size_t len = sizeof(agent->subject);
+	FILE *text = fmemopen(agent->subject, len, "w");
+
+	if (!text)
+		return;
+	if (!config->pid_count && !config->exes.count && !config->port_count)
+		fputs("every process", text);
+	else
+		fputs("processes with", text);
+	for (size_t i = 0; i < config->pid_count; i++)
+		fprintf(text, "%s %u", i ? " or" : " pid", config->pids[i]);
+	for (size_t i = 0; i < config->exes.count; i++)
+		fprintf(text, "%s \"%s\"", i ? " or" : config->pid_count ? ", exe" : " exe",
+			config->exes.items[i]);
+	for (size_t i = 0; i < config->port_count; i++)
+		fprintf(text, "%s %u",
+			i				       ? " or" :
+			config->pid_count + config->exes.count ? ", port" :
+								 " port",
+			config->ports[i]);
+	if (config->service)
+		fprintf(text, ", as service \"%s\"", config->service);
+	fclose(text);
+	agent->subject[len - 1] = 0;
+}
+
+static int greet(struct agent *agent)
+{
+	describe_subject(agent);
+	agent->started_ms = clock_ms(CLOCK_BOOTTIME);
+	log_info("observing %s; metrics on http://localhost:%u/metrics, status page on "
+		 "http://localhost:%u/",
+		 agent->subject, httpd_port(agent->httpd), httpd_port(agent->httpd));
+	for (size_t i = 0; i < agent->config.remote_write_count; i++)
+		log_info("remote_write to %s every %.0f s", agent->config.remote_writes[i].name,
+			 (double)agent->config.scrape_interval_ms / 1000);
+	if (loop_timer_create(agent->loop, on_greeting, agent, &agent->greeting_timer))
+		return -ENOMEM;
+	return loop_timer_arm(agent->greeting_timer, GREETING_MS, 0);
+}
+
+static int build(struct agent *agent)
+{
+	int err = loop_create(&agent->loop);
+
+	if (!err)
+		err = watch_signals(agent);
+	if (!err)
+		err = targets_create(&agent->config, "/proc", &agent->targets);
+	if (!err)
+		err = series_create(agent->config.max_series, &agent->series);
+	if (!err)
+		err = ledger_create(&agent->ledger);
+	if (err) {
+		log_error("cannot start: %s", strerror(-err));
+		return err;
+	}
+	err = start_httpd(agent);
+	if (!err)
+		err = start_probes(agent);
+	if (!err)
+		err = select_processes(agent);
+	if (!err)
+		err = start_push(agent);
+	if (err)
+		return err;
+	err = privileges_drop();
+	if (err)
+		log_warning("cannot give up privileges: %s; going on with them",
+			    strerror(-err));
+	return greet(agent);
+}
+
+static void tear_down(struct agent *agent)
+{
+	loop_timer_free(&agent->greeting_timer);
+	loop_timer_free(&agent->push_timer);
+	push_free(&agent->push);
+	if (agent->probes)
+		loop_unwatch(agent->loop, probes_events_fd(agent->probes));
+	httpd_stop(&agent->httpd);
+	probes_close(&agent->probes);
+	ledger_free(&agent->ledger);
+	series_free(&agent->series);
+	targets_free(&agent->targets);
+	if (agent->signal_fd >= 0)
+		close(agent->signal_fd);
+	loop_free(&agent->loop);
+}
+
+static int run(struct agent *agent)
+{
+	int err = build(agent);
+
+	if (!err)
+		err = loop_run(agent->loop);
+	if (!err && agent->push) {
+		on_push(agent);
+		push_flush(agent->push, FLUSH_MS);
+	}
+	tear_down(agent);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct agent agent = { .signal_fd = -1 };
+	enum config_action action = CONFIG_RUN;
+	char error[CONFIG_ERROR_LEN];
+	int status = EXIT_SUCCESS;
+
+	if (config_load(argc, argv, &agent.config, &action, error)) {
+		log_error("%s", error);
+		config_free(&agent.config);
+		return EXIT_USAGE;
+	}
+	log_set_level(agent.config.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	switch (action) {
+	case CONFIG_RUN:
+		status = run(&agent);
+		break;
+	case CONFIG_CHECK:
+		puts("the configuration is good");
+		break;
+	case CONFIG_HELP:
+		fputs(config_help(), stdout);
+		break;
+	case CONFIG_VERSION:
+		puts("bpftally " BPFTALLY_VERSION);
+		break;
+	case CONFIG_DOCTOR:
+		status = doctor_run(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+		break;
+	}
+	config_free(&agent.config);
+	return status;
+}

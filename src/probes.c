@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probes.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "bpftally.skel.h"
+#include "cleanup.h"
+#include "doctor.h"
+#include "log.h"
+
+#define LIBBPF_LINE_LEN 256
+
+struct probes {
+	struct bpftally *skeleton;
+	struct bpf_link *connections; /* the socket storage iterator */
+	struct ring_buffer *events;
+	void (*seen)(void *context, const struct tally_process_event *event);
+	void *seen_context;
+};
+
+/* libbpf explains a failure in many lines; they are for --verbose. */
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[LIBBPF_LINE_LEN];
+	size_t len;
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), format, args);
+	len = strcspn(line, "\n");
+	log_debug("libbpf: %.*s", (int)len, line);
+	return 0;
+}
+
+/* A tracepoint that this kernel lacks is left out where we can do without it. */
+static void choose_programs(struct bpftally *skeleton)
+{
+	if (libbpf_find_vmlinux_btf_id("tcp_sendmsg_locked", BPF_TRACE_RAW_TP) > 0)
+		return;
+	bpf_program__set_autoload(skeleton->progs.tcp_sendmsg_locked, false);
+	log_warning("this kernel has no tcp_sendmsg_locked tracepoint (6.16): client "
+		    "durations start when the send is over, not when it begins");
+}
+
+static int set_limits(struct bpftally *skeleton, const struct tally_config *config)
+{
+	int err;
+
+	memcpy((void *)&skeleton->rodata->config, config, sizeof(*config));
+	/* two rows more: what finds no room is counted under `other` */
+	err = bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
+	return err;
+}
+
+/* The rows that take what finds no room must be there before the map is full. */
+static int make_overflow_rows(struct bpftally *skeleton)
+{
+	AUTO_FREE struct tally_series *zero = calloc(1, sizeof(*zero));
+
+	if (!zero)
+		return -ENOMEM;
+	for (__u8 role = TALLY_ROLE_SERVER; role <= TALLY_ROLE_CLIENT; role++) {
+		struct tally_series_key key = {
+			.service = TALLY_SERVICE_OTHER,
+			.route = TALLY_ROUTE_OTHER,
+			.protocol = TALLY_PROTOCOL_HTTP1,
+			.role = role,
+		};
+		int err = bpf_map__update_elem(skeleton->maps.series, &key, sizeof(key),
+					       zero, sizeof(*zero), BPF_NOEXIST);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int attach_iterator(struct probes *probes)
+{
+	DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, options);
+	union bpf_iter_link_info info = {};
+
+	info.map.map_fd = (__u32)bpf_map__fd(probes->skeleton->maps.conversations);
+	options.link_info = &info;
+	options.link_info_len = sizeof(info);
+	probes->connections =
+		bpf_program__attach_iter(probes->skeleton->progs.each_connection, &options);
+	return probes->connections ? 0 : -errno;
+}
+
+static int on_event(void *context, void *data, size_t size)
+{
+	struct probes *probes = context;
+
+	if (size >= sizeof(struct tally_process_event) && probes->seen)
+		probes->seen(probes->seen_context, data);
+	return 0;
+}
+
+/* One line: what failed, and the likeliest reason by the doctor's questions. */
+static int explain(char ret_error[PROBES_ERROR_LEN], const char *what, int err)
+{
+	char reason[PROBES_ERROR_LEN / 2];
+
+	if (doctor_first_failure(reason, sizeof(reason)))
+		snprintf(ret_error, PROBES_ERROR_LEN, "cannot %s: %s", what, reason);
+	else if (err == -ENOMEM || err == -E2BIG)
+		snprintf(ret_error, PROBES_ERROR_LEN,
+			 "cannot %s: the kernel refused memory (%s); raise the memory "
+			 "limit of this cgroup or lower --max-series",
+			 what, strerrorname_np(-err));
+	else
+		snprintf(ret_error, PROBES_ERROR_LEN,
+			 "cannot %s: %s; run 'bpftally doctor', or --verbose for "
+			 "the kernel's reason",
+			 what, strerror(-err));
+	return err;
+}
+
+static int load(struct probes *probes, const struct tally_config *config,
+		char ret_error[PROBES_ERROR_LEN])
+{
+	int err;
+
+	probes->skeleton = bpftally__open();
+	if (!probes->skeleton)
+		return explain(ret_error, "open the kernel programs", -errno);
+	choose_programs(probes->skeleton);
+	err = set_limits(probes->skeleton, config);
+	if (!err)
+		err = bpftally__load(probes->skeleton);
+	if (!err)
+		err = make_overflow_rows(probes->skeleton);
+	return err ? explain(ret_error, "load the kernel programs", err) : 0;
+}
+
+static int attach(struct probes *probes, char ret_error[PROBES_ERROR_LEN])
+{
+	int err;
+
+	probes->events = ring_buffer__new(bpf_map__fd(probes->skeleton->maps.events),
+					  on_event, probes, NULL);
+	if (!probes->events)
+		return explain(ret_error, "open the event buffer", -errno);
+	/* the iterator attaches to its map by hand */
+	bpf_program__set_autoattach(probes->skeleton->progs.each_connection, false);
+	err = attach_iterator(probes);
+	if (!err)
+		err = bpftally__attach(probes->skeleton);
+	return err ? explain(ret_error, "attach the kernel programs", err) : 0;
+}
+
+int probes_open(const struct tally_config *config, struct probes **ret_probes,
+		char ret_error[PROBES_ERROR_LEN])
+{
+	struct probes *probes = calloc(1, sizeof(*probes));
+	int err;
+
+	if (!probes) {
+		snprintf(ret_error, PROBES_ERROR_LEN, "out of memory");
+		return -ENOMEM;
+	}
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(print_libbpf);
+	err = load(probes, config, ret_error);
+	if (!err)
+		err = attach(probes, ret_error);
+	if (err) {
+		probes_close(&probes);
+		return err;
+	}
+	*ret_probes = probes;
+	return 0;
+}
+
+void probes_close(struct probes **probes)
+{
+	if (!*probes)
+		return;
+	ring_buffer__free((*probes)->events);
+	bpf_link__destroy((*probes)->connections);
+	bpftally__destroy((*probes)->skeleton);
+	free(*probes);
+	*probes = NULL;
+}
+
+int probes_map_fd(const struct probes *probes, enum probes_map map)
+{
+	const struct bpftally *skeleton = probes->skeleton;
+
+	switch (map) {
+	case PROBES_SERIES:
+		return bpf_map__fd(skeleton->maps.series);
+	case PROBES_ROUTES:
+		return bpf_map__fd(skeleton->maps.routes);
+	case PROBES_ADDRESSES:
+		return bpf_map__fd(skeleton->maps.addresses);
+	case PROBES_PROCESSES:
+		return bpf_map__fd(skeleton->maps.processes);
+	}
+	return -EINVAL;
+}
+
+const struct tally_counters *probes_counters(const struct probes *probes)
+{
+	return &probes->skeleton->bss->counters;
+}
+
+int probes_set_process(struct probes *probes, uint32_t pid,
+		       const struct tally_process *process)
+{
+	int err = bpf_map__update_elem(probes->skeleton->maps.processes, &pid, sizeof(pid),
+				       process, sizeof(*process), BPF_ANY);
+
+	__atomic_fetch_add(&probes->skeleton->bss->generation, 1, __ATOMIC_SEQ_CST);
+	return err;
+}
+
+int probes_events_fd(const struct probes *probes)
+{
+	return ring_buffer__epoll_fd(probes->events);
+}
+
+int probes_poll(struct probes *probes,
+		void (*seen)(void *context, const struct tally_process_event *event),
+		void *context)
+{
+	int count;
+
+	probes->seen = seen;
+	probes->seen_context = context;
+	count = ring_buffer__consume(probes->events);
+	probes->seen = NULL;
+	return count < 0 ? count : 0;
+}
+
+int probes_each_connection(const struct probes *probes,
+			   void (*visit)(void *context,
+					 const struct tally_connection *connection),
+			   void *context)
+{
+	struct tally_connection records[512];
+	AUTO_CLOSE int fd = bpf_iter_create(bpf_link__fd(probes->connections));
+	ssize_t got;
+
+	if (fd < 0)
+		return fd;
+	while ((got = read(fd, records, sizeof(records))) > 0)
+		for (size_t i = 0; i < (size_t)got / sizeof(records[0]); i++)
+			visit(context, &records[i]);
+	return got < 0 ? -errno : 0;
+}
+
+void probes_each_program(const struct probes *probes,
+			 void (*visit)(void *context, const struct probes_program *program),
+			 void *context)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, probes->skeleton->obj) {
+		struct bpf_prog_info info = {};
+		__u32 len = sizeof(info);
+		struct probes_program result = { .name = bpf_program__name(program) };
+
+		if (bpf_program__fd(program) < 0 ||
+		    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &len))
+			continue;
+		result.runs = info.run_cnt;
+		result.run_ns = info.run_time_ns;
+		result.missed = info.recursion_misses;
+		result.verified_instructions = info.verified_insns;
+		visit(context, &result);
+	}
+}
+
+/* "memlock:" of the descriptor's fdinfo: what the map takes now (kernel 6.4 and
+ * later compute it from use; before, from capacity). */
+static uint64_t map_bytes(int fd)
+{
+	char path[64], line[128];
+	unsigned long long bytes = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	AUTO_FCLOSE FILE *file = fopen(path, "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "memlock: %llu", &bytes) == 1)
+			break;
+	return bytes;
+}
+
+uint64_t probes_map_bytes(const struct probes *probes)
+{
+	struct bpf_map *map;
+	uint64_t total = 0;
+
+	bpf_object__for_each_map(map, probes->skeleton->obj)
+		total += map_bytes(bpf_map__fd(map));
+	return total;
+}
