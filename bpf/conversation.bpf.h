@@ -268,6 +268,7 @@ __noinline int conversation_tally(struct conversation *c, const struct inflight 
 	sample.queue_ns = request->queue_ns;
 	sample.request_bytes = request->whole ? request->body_bytes :
 						requests_of(c)->body_bytes;
+	sample.route_service = c->route_service;
 	sample.answered = answer->first_ns != 0;
 	sample.first_byte_ns = since(answer->first_ns, request->start_ns);
 	sample.response_bytes = answer->body_bytes;
@@ -498,9 +499,10 @@ __noinline int request_line(struct conversation *c, struct chunk *chunk, struct 
 	d = direction_of(c, chunk->direction);
 	d->http1.phase = HTTP1_HEADERS;
 	c->queue_ns = chunk->queue_ns;
-	c->route = TALLY_ROUTE_NONE;
-	if (d->http1.method == TALLY_METHOD_CONNECT)
+	if (d->http1.method == TALLY_METHOD_CONNECT) {
+		c->route = TALLY_ROUTE_NONE;
 		return 0;
+	}
 	len = route_normalise(w, d->http1.target_start, d->http1.target_end,
 			      d->http1.target_cut);
 	if (!len) { /* "http://host": RFC 9112 section 3.2.1 sends "/" */
@@ -509,12 +511,15 @@ __noinline int request_line(struct conversation *c, struct chunk *chunk, struct 
 	}
 	service = service_of(c);
 	hash = route_hash(w, len, config.seed);
+	if (hash == c->route && service == c->route_service)
+		return 0;
 	if (!route_known(service, hash)) {
 		window_return(w, chunk);
 		hash = route_insert(w, len, service, hash);
 		w->len = w->pos = 0;
 	}
 	c->route = hash;
+	c->route_service = service;
 	return 0;
 }
 

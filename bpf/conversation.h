@@ -126,7 +126,7 @@ struct conversation {
 	__u32 overflow;
 	__u32 paid; /* responses to come whose requests are in the ledger */
 	__u32 orphan_reason;
-	__u32 reserved;
+	__u32 route_service; /* under which `route` is in the routes map */
 	struct queue_ends ring_ends;
 	struct queue_ends pipeline_ends;
 	struct sending sending;

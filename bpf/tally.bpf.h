@@ -44,7 +44,7 @@ struct sample {
 	__u64 request_bytes;
 	__u64 response_bytes;
 	__u32 answered; /* a response began: first_byte and its size count */
-	__u32 reserved;
+	__u32 route_service; /* under which the route's text was put down */
 };
 
 static const struct tally_series empty_series;
@@ -94,46 +94,11 @@ static __always_inline void series_add(struct tally_series *s, const struct samp
 	add(&s->response_bytes, sample->response_bytes);
 }
 
-static __always_inline struct tally_series *series_get(const struct tally_series_key *key)
+static __always_inline bool route_known(__u32 service, __u64 hash)
 {
-	struct tally_series *s = bpf_map_lookup_elem(&series, key);
+	struct tally_route_key key = { .hash = hash, .service = service };
 
-	if (s)
-		return s;
-	bpf_map_update_elem(&series, key, &empty_series, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&series, key);
-}
-
-/* The map is full: the daemon made this row at start, so totals stay exact. */
-static __always_inline struct tally_series *series_overflow(const struct tally_series_key *key)
-{
-	struct tally_series_key other = {
-		.service = TALLY_SERVICE_OTHER,
-		.route = TALLY_ROUTE_OTHER,
-		.protocol = key->protocol,
-		.role = key->role,
-	};
-
-	missed(TALLY_MISSED_SERIES_FULL, 1);
-	return bpf_map_lookup_elem(&series, &other);
-}
-
-__noinline int tally_count(const struct sample *sample)
-{
-	struct tally_series_key key;
-	struct tally_series *s;
-
-	if (!sample)
-		return 0;
-	key = sample->key;
-	s = series_get(&key);
-	if (!s)
-		s = series_overflow(&key);
-	if (s)
-		series_add(s, sample);
-	else
-		missed(TALLY_MISSED_TALLY_FAILED, 1);
-	return 0;
+	return bpf_map_lookup_elem(&routes, &key) != NULL;
 }
 
 /* Room for one more route of this service? Counts it if so. */
@@ -204,9 +169,61 @@ __noinline __u64 route_insert(struct window *w, __u32 len, __u32 service, __u64 
 	return TALLY_ROUTE_OTHER;
 }
 
-static __always_inline bool route_known(__u32 service, __u64 hash)
+/* The request was read before its process was named, and is counted after: the
+ * route's text goes along to the name's service. */
+static __always_inline void route_adopt(__u32 service, __u64 hash, __u32 from)
 {
-	struct tally_route_key key = { .hash = hash, .service = service };
+	struct tally_route_key key = { .hash = hash, .service = from };
+	struct tally_route *text;
 
-	return bpf_map_lookup_elem(&routes, &key) != NULL;
+	if (service == from || hash <= TALLY_ROUTE_OTHER)
+		return;
+	text = bpf_map_lookup_elem(&routes, &key);
+	key.service = service;
+	if (!text || bpf_map_lookup_elem(&routes, &key) || !route_reserve(service))
+		return;
+	if (bpf_map_update_elem(&routes, &key, text, BPF_NOEXIST))
+		route_release(service);
+}
+
+static __always_inline struct tally_series *series_make(const struct tally_series_key *key)
+{
+	bpf_map_update_elem(&series, key, &empty_series, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&series, key);
+}
+
+/* The map is full: the daemon made this row at start, so totals stay exact. */
+static __always_inline struct tally_series *series_overflow(const struct tally_series_key *key)
+{
+	struct tally_series_key other = {
+		.service = TALLY_SERVICE_OTHER,
+		.route = TALLY_ROUTE_OTHER,
+		.protocol = key->protocol,
+		.role = key->role,
+	};
+
+	missed(TALLY_MISSED_SERIES_FULL, 1);
+	return bpf_map_lookup_elem(&series, &other);
+}
+
+__noinline int tally_count(const struct sample *sample)
+{
+	struct tally_series_key key;
+	struct tally_series *s;
+
+	if (!sample)
+		return 0;
+	key = sample->key;
+	s = bpf_map_lookup_elem(&series, &key);
+	if (!s) {
+		route_adopt(key.service, key.route, sample->route_service);
+		s = series_make(&key);
+	}
+	if (!s)
+		s = series_overflow(&key);
+	if (s)
+		series_add(s, sample);
+	else
+		missed(TALLY_MISSED_TALLY_FAILED, 1);
+	return 0;
 }

@@ -29,11 +29,12 @@ PURE_INLINE int detect_tls(const struct window *w)
 	return window_byte(w, w->pos + 2) <= 4 ? DETECT_TLS : DETECT_NONE;
 }
 
-/* The status line's fixed part, then all of the line. */
+/* The fixed part of a status line, and what ends it. */
 PURE_INLINE int detect_response(struct window *w, struct http1 *p)
 {
 	__u32 available = w->len - w->pos;
 	__u64 word = window_word(w, w->pos);
+	__u8 after;
 
 	if (available < 7)
 		return (word & LOW(available)) == (WORD_HTTP1 & LOW(available)) ?
@@ -41,11 +42,14 @@ PURE_INLINE int detect_response(struct window *w, struct http1 *p)
 			       DETECT_NONE;
 	if ((word & LOW(7)) != WORD_HTTP1)
 		return DETECT_NONE;
-	if (available < 12)
+	if (available < 13)
 		return DETECT_MORE;
-	p->line_end = (__u16)(w->pos + (available < 13 ? 12 : 13));
-	return http1_status_line(w, p) == HTTP1_START_LINE ? DETECT_RESPONSE :
-							     DETECT_NONE;
+	after = window_byte(w, w->pos + 12);
+	p->line_end = (__u16)(w->pos + 12);
+	if ((after == ' ' || after == '\r' || after == '\n') &&
+	    http1_status_line(w, p) == HTTP1_START_LINE)
+		return DETECT_RESPONSE;
+	return DETECT_NONE;
 }
 
 /* A prefix that may still become a request line: method, space, target... */

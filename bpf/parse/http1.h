@@ -444,6 +444,8 @@ VERIFIED_ONCE int http1_head(struct http1 *p, __u32 request_method)
 /* How many of len bytes are body that nobody needs to look at. */
 PURE_INLINE __u64 http1_skippable(const struct http1 *p, __u64 len)
 {
+	if (p->skip_line) /* a long chunk-ext comes before the chunk's data */
+		return 0;
 	if (p->phase == HTTP1_UNTIL_CLOSE)
 		return len;
 	if (p->phase != HTTP1_BODY && p->phase != HTTP1_CHUNK_DATA)

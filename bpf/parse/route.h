@@ -93,8 +93,7 @@ PURE_INLINE void route_overflow(struct window *w, struct route *r)
 
 PURE_INLINE void route_slash(struct window *w, struct route *r)
 {
-	if (r->segments)
-		route_end_segment(w, r);
+	route_end_segment(w, r);
 	if (r->segments == ROUTE_SEGMENTS) {
 		route_put_rest(w, r);
 		return;

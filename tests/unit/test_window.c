@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "stream.h"
+
+static void word_find_gives_the_lowest_match(void **state)
+{
+	unsigned int seed = 7;
+
+	(void)state;
+	for (int round = 0; round < 200000; round++) {
+		uint8_t bytes[8];
+		uint64_t word;
+		uint32_t expected = 8;
+
+		for (int i = 0; i < 8; i++)
+			bytes[i] = "\x0a\x0b\x0a\x8a\x00\xff\x09z"[rand_r(&seed) % 8];
+		memcpy(&word, bytes, 8);
+		for (uint32_t i = 8; i-- > 0;)
+			if (bytes[i] == '\n')
+				expected = i;
+		assert_int_equal(word_find(word, '\n'), expected);
+	}
+}
+
+static void window_find_sees_no_byte_past_len(void **state)
+{
+	struct window *w = stream_window();
+
+	(void)state;
+	for (uint32_t len = 0; len <= WINDOW_BYTES; len++)
+		for (uint32_t at = 0; at < WINDOW_BYTES + 8; at += 3) {
+			memset(w->bytes, 'x', sizeof(w->bytes));
+			w->bytes[at] = '\n';
+			w->len = len;
+			assert_int_equal(window_find(w, 0, '\n'), at < len ? at : len);
+			if (at < len)
+				assert_int_equal(window_find(w, at, '\n'), at);
+			if (at < len)
+				assert_int_equal(window_find(w, at + 1, '\n'), len);
+		}
+}
+
+static void a_byte_past_len_is_zero(void **state)
+{
+	struct window *w = stream_window();
+
+	(void)state;
+	memset(w->bytes, 'x', sizeof(w->bytes));
+	w->len = 10;
+	assert_int_equal(window_byte(w, 9), 'x');
+	assert_int_equal(window_byte(w, 10), 0);
+	assert_int_equal(window_byte(w, 0xffffffff), 0);
+	window_word(w, 255); /* the tail is there for this */
+	window_word(w, 0xffffffff);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(word_find_gives_the_lowest_match),
+		cmocka_unit_test(window_find_sees_no_byte_past_len),
+		cmocka_unit_test(a_byte_past_len_is_zero),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
