@@ -28,6 +28,7 @@ int loop_timer_arm(struct loop_timer *timer, uint64_t delay_ms, uint64_t period_
 void loop_timer_disarm(struct loop_timer *timer);
 void loop_timer_free(struct loop_timer **timer);
 
-/* Runs until loop_stop; a callback may call any function of this file. */
+/* Runs until loop_stop, which before the run ends it at once. A callback may
+ * call any function of this file but loop_free; timers are freed before it. */
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
