@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "negotiate.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+#define FORMAT_COUNT 2
+#define QUALITY_ONE 1000 /* q in thousandths: RFC 9110 gives it three digits */
+
+struct span {
+	const char *start;
+	size_t len;
+};
+
+/* One element of an Accept or Accept-Encoding list. */
+struct clause {
+	struct span value;
+	struct span version; /* start NULL: no such parameter */
+	int quality;
+};
+
+/* How a clause stands to a format: a range that names it outweighs a wildcard
+ * (RFC 9110 section 12.5.1). */
+enum match { MATCH_NONE, MATCH_WILDCARD, MATCH_NAMED };
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static struct span trim(struct span span)
+{
+	while (span.len && is_blank(span.start[0])) {
+		span.start++;
+		span.len--;
+	}
+	while (span.len && is_blank(span.start[span.len - 1]))
+		span.len--;
+	return span;
+}
+
+static bool span_is(struct span span, const char *text)
+{
+	return span.len == strlen(text) && !strncasecmp(span.start, text, span.len);
+}
+
+/* Cuts the next part off rest, at a separator outside a quoted string. False
+ * when rest has been used up (start is NULL then). */
+static bool next_part(struct span *rest, char separator, struct span *ret_part)
+{
+	bool quoted = false;
+	size_t i;
+
+	if (!rest->start)
+		return false;
+	for (i = 0; i < rest->len; i++) {
+		char c = rest->start[i];
+
+		if (c == '"')
+			quoted = !quoted;
+		else if (quoted && c == '\\')
+			i++;
+		else if (!quoted && c == separator)
+			break;
+	}
+	if (i >= rest->len) {
+		*ret_part = trim(*rest);
+		*rest = (struct span){0};
+		return true;
+	}
+	*ret_part = trim((struct span){rest->start, i});
+	rest->start += i + 1;
+	rest->len -= i + 1;
+	return true;
+}
+
+/* qvalue of RFC 9110 section 12.4.2, and ".5", which Go clients may send.
+ * Digits after the third do not count. */
+static bool parse_quality(struct span text, int *ret_quality)
+{
+	int quality = 0, unit = QUALITY_ONE;
+	bool digits = false, point = false;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.start[i];
+
+		if (c == '.' && !point) {
+			point = true;
+			unit /= 10;
+			continue;
+		}
+		if (c < '0' || c > '9' || (digits && !point))
+			return false;
+		digits = true;
+		quality += (c - '0') * unit;
+		if (point)
+			unit /= 10;
+	}
+	if (!digits || quality > QUALITY_ONE)
+		return false;
+	*ret_quality = quality;
+	return true;
+}
+
+static struct span unquoted(struct span span)
+{
+	if (span.len >= 2 && span.start[0] == '"' && span.start[span.len - 1] == '"')
+		return (struct span){span.start + 1, span.len - 2};
+	return span;
+}
+
+/* Parameters we do not know (charset, escaping) ask for nothing we vary in. A
+ * quality that is none makes the clause unusable: it cannot be ranked. */
+static bool parse_clause(struct span text, struct clause *ret_clause)
+{
+	struct clause clause = {.quality = QUALITY_ONE};
+	struct span parameter, name;
+
+	next_part(&text, ';', &clause.value);
+	while (next_part(&text, ';', &parameter)) {
+		struct span value = parameter;
+
+		next_part(&value, '=', &name);
+		if (!value.start)
+			continue;
+		value = unquoted(trim(value));
+		if (span_is(name, "version"))
+			clause.version = value;
+		else if (span_is(name, "q") && !parse_quality(value, &clause.quality))
+			return false;
+	}
+	*ret_clause = clause;
+	return true;
+}
+
+static bool next_clause(struct span *rest, struct clause *ret_clause)
+{
+	struct span text;
+
+	while (next_part(rest, ',', &text)) {
+		if (text.len && parse_clause(text, ret_clause))
+			return true;
+	}
+	return false;
+}
+
+static struct span list_of(const char *header)
+{
+	return (struct span){header, header ? strlen(header) : 0};
+}
+
+/* text/plain 1.0.0 differs from 0.0.4 only where names need quotes; ours do
+ * not. A type without a version is the version we have. */
+static enum match match_format(const struct clause *clause, enum text_format format)
+{
+	struct span version = clause->version;
+
+	if (span_is(clause->value, "*/*"))
+		return MATCH_WILDCARD;
+	if (format == TEXT_OPENMETRICS_1_0) {
+		if (span_is(clause->value, "application/*"))
+			return MATCH_WILDCARD;
+		if (!span_is(clause->value, "application/openmetrics-text"))
+			return MATCH_NONE;
+		return !version.start || span_is(version, "1.0.0") ? MATCH_NAMED
+								   : MATCH_NONE;
+	}
+	if (span_is(clause->value, "text/*"))
+		return MATCH_WILDCARD;
+	if (!span_is(clause->value, "text/plain"))
+		return MATCH_NONE;
+	if (version.start && !span_is(version, "0.0.4") && !span_is(version, "1.0.0"))
+		return MATCH_NONE;
+	return MATCH_NAMED;
+}
+
+static bool is_refused(const char *accept, enum text_format format)
+{
+	struct span rest = list_of(accept);
+	struct clause clause;
+
+	while (next_clause(&rest, &clause)) {
+		if (!clause.quality && match_format(&clause, format) == MATCH_NAMED)
+			return true;
+	}
+	return false;
+}
+
+enum text_format negotiate_format(const char *accept)
+{
+	/* In the order in which a wildcard takes them. */
+	static const enum text_format formats[FORMAT_COUNT] = {
+	    TEXT_PROMETHEUS_0_0_4,
+	    TEXT_OPENMETRICS_1_0,
+	};
+	enum text_format best = TEXT_PROMETHEUS_0_0_4;
+	struct span rest = list_of(accept);
+	struct clause clause;
+	int best_quality = 0;
+	bool refused[FORMAT_COUNT];
+
+	for (size_t i = 0; i < FORMAT_COUNT; i++)
+		refused[i] = is_refused(accept, formats[i]);
+	while (next_clause(&rest, &clause)) {
+		for (size_t i = 0; i < FORMAT_COUNT; i++) {
+			if (refused[i] || clause.quality <= best_quality ||
+			    match_format(&clause, formats[i]) == MATCH_NONE)
+				continue;
+			best_quality = clause.quality;
+			best = formats[i];
+		}
+	}
+	return best;
+}
+
+bool negotiate_gzip(const char *accept_encoding)
+{
+	int gzip = -1, identity = -1, any = -1; /* -1: not listed */
+	struct span rest = list_of(accept_encoding);
+	struct clause clause;
+
+	while (next_clause(&rest, &clause)) {
+		/* RFC 9110 section 8.4.1.3: x-gzip is the same coding. */
+		if (span_is(clause.value, "gzip") || span_is(clause.value, "x-gzip"))
+			gzip = clause.quality;
+		else if (span_is(clause.value, "identity"))
+			identity = clause.quality;
+		else if (span_is(clause.value, "*"))
+			any = clause.quality;
+	}
+	if (gzip < 0)
+		gzip = any;
+	if (identity < 0)
+		identity = any;
+	return gzip > 0 && gzip >= identity;
+}
