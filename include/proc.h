@@ -11,21 +11,20 @@
 #define PROC_NAME_LEN 128
 
 struct proc_facts {
-	char exe[4096];	  /* as its mount namespace sees it; "" if unreadable;
-			     without the kernel's " (deleted)" */
-	char name[PROC_NAME_LEN];      /* service.name */
+	char exe[4096];           /* as its mount namespace sees it; "" if unreadable;
+				     without the kernel's " (deleted)" */
+	char name[PROC_NAME_LEN]; /* service.name */
 	char name_space[PROC_NAME_LEN]; /* service.namespace or "" */
-	bool alive;	  /* /proc/PID was there */
+	bool alive;                     /* /proc/PID was there */
 };
 
 /* Name, in this order: OTEL_SERVICE_NAME; service.name of
- * OTEL_RESOURCE_ATTRIBUTES; systemd unit (.service of the cgroup, not
- * user@ or session scopes); container id (12 hex digits) by cgroup; program:
- * script of python, node, ruby, perl, sh...; jar or main class of java; else
- * basename of argv[0]/exe. For a process that is gone, `event` (may be NULL)
- * stands in with its comm and argv. Names are made valid, bounded labels. */
-void proc_read(const char *root, uint32_t pid,
-	       const struct tally_process_event *event, struct proc_facts *ret_facts);
+ * OTEL_RESOURCE_ATTRIBUTES; systemd unit or container, the deeper of the two in
+ * the cgroup (cgroup.h); program (program.h). For a process that is gone, `event`
+ * (may be NULL) stands in with its comm and argv. Names are made valid, bounded
+ * labels and are never empty. */
+void proc_read(const char *root, uint32_t pid, const struct tally_process_event *event,
+	       struct proc_facts *ret_facts);
 /* Whether the process exists (any state but zombie). */
 bool proc_alive(const char *root, uint32_t pid);
 /* Parent pid, 0 when unknown. */

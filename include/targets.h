@@ -27,7 +27,7 @@ struct service {
 	uint32_t id;
 	char *name;
 	char *name_space; /* "" if none */
-	bool gone;	     /* no process has it at the moment */
+	bool gone;        /* no process has it at the moment */
 	int64_t gone_since_ms;
 };
 
@@ -59,7 +59,10 @@ int targets_name(struct targets *targets, const struct tally_process_event *even
 const struct service *targets_service(const struct targets *targets, uint32_t id);
 bool targets_ignored(const struct targets *targets, uint32_t id);
 /* Milliseconds since an alias was made, -1 when id is not an alias. */
-int64_t targets_alias_age_ms(const struct targets *targets, uint32_t id, int64_t now_ms);
+int64_t targets_alias_age_ms(const struct targets *targets, uint32_t id,
+			     int64_t now_ms);
+/* The next alias above id, 0 when there is none: 0 asks for the first. */
+uint32_t targets_alias_after(const struct targets *targets, uint32_t id);
 /* The alias has no row left in the kernel. */
 void targets_drop_alias(struct targets *targets, uint32_t id);
 

@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * targets.c - services are few and live long: a list in the order of their ids,
+ * each on its own so that a pointer to one stays good while others come and go.
+ * Aliases are many and short-lived: one array in the order of their ids, which
+ * the kernel hands out ascending, so that a new one goes to its end; those that
+ * are dropped stay as marks until half of it is marks.
+ */
+#include "targets.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "proc.h"
+
+#define SERVICES_MAX 4096
+#define ALIASES_MAX 65536
+#define CAPACITY_MIN 64
+/* A chain of parents ends at pid 1 or 0; this ends one that changes under us. */
+#define ANCESTORS_MAX 4096
+
+struct target {
+	struct service service; /* first: callers are given it */
+	bool seen;              /* in the pass over the process map */
+};
+
+struct alias {
+	uint32_t id;
+	uint32_t service;
+	bool ignored; /* of no service */
+	bool dropped;
+	int64_t since_ms;
+};
+
+struct targets {
+	const struct config *config;
+	char *proc_root;
+
+	struct target **services; /* ascending ids */
+	size_t service_count;
+	size_t service_capacity;
+	uint32_t last_service;
+	struct service other; /* TALLY_SERVICE_OTHER: those there is no room for */
+	bool other_warned;
+
+	struct alias *aliases; /* ascending ids */
+	size_t alias_count;
+	size_t alias_capacity;
+	size_t aliases_dropped;
+};
+
+static void free_target(struct target **target)
+{
+	if (!*target)
+		return;
+	free((*target)->service.name);
+	free((*target)->service.name_space);
+	free(*target);
+	*target = NULL;
+}
+
+void targets_free(struct targets **targets)
+{
+	struct targets *all = *targets;
+
+	if (!all)
+		return;
+	for (size_t i = 0; i < all->service_count; i++)
+		free_target(&all->services[i]);
+	free(all->services);
+	free(all->aliases);
+	free(all->other.name);
+	free(all->other.name_space);
+	free(all->proc_root);
+	free(all);
+	*targets = NULL;
+}
+
+int targets_create(const struct config *config, const char *proc_root,
+		   struct targets **ret_targets)
+{
+	CLEANUP(targets_free) struct targets *targets = calloc(1, sizeof(*targets));
+
+	if (!targets)
+		return -ENOMEM;
+	targets->config = config;
+	targets->proc_root = strdup(proc_root);
+	targets->other.id = TALLY_SERVICE_OTHER;
+	targets->other.name = strdup("other");
+	targets->other.name_space = strdup("");
+	if (!targets->proc_root || !targets->other.name || !targets->other.name_space)
+		return -ENOMEM;
+	*ret_targets = TAKE(targets);
+	return 0;
+}
+
+/* The array with room for one more element; NULL, and the array as it was, when
+ * there is no memory. */
+static void *grow(void *array, size_t element_size, size_t count, size_t *capacity)
+{
+	size_t wanted = *capacity ? *capacity * 2 : CAPACITY_MIN;
+	void *grown;
+
+	if (count < *capacity)
+		return array;
+	grown = reallocarray(array, wanted, element_size);
+	if (grown)
+		*capacity = wanted;
+	return grown;
+}
+
+/* ---- rules ---- */
+
+/* Unknown processes must be asked about as soon as an --exe rule could select
+ * them, also below a --pid: a descendant may execute that file later. */
+bool targets_ignore_unknown(const struct targets *targets)
+{
+	return targets->config->pid_count && !targets->config->exes.count;
+}
+
+static bool is_listed_pid(const struct config *config, uint32_t pid)
+{
+	for (size_t i = 0; i < config->pid_count; i++) {
+		if (config->pids[i] == pid)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the process or one of its ancestors is given by --pid. */
+static bool descends_from_pids(const struct targets *targets, uint32_t pid)
+{
+	for (int i = 0; pid && i < ANCESTORS_MAX; i++) {
+		if (is_listed_pid(targets->config, pid))
+			return true;
+		pid = proc_parent(targets->proc_root, pid);
+	}
+	return false;
+}
+
+/* The kernel keeps 15 bytes of a name: a glob without wildcards for a longer one
+ * is compared by these. */
+static bool matches_comm(const char *glob, const char *comm)
+{
+	const char *slash = strrchr(glob, '/');
+	const char *last = slash ? slash + 1 : glob;
+
+	if (!fnmatch(last, comm, 0))
+		return true;
+	return strlen(comm) == TALLY_COMM_LEN - 1 && !strpbrk(last, "*?[\\") &&
+	       !strncmp(last, comm, TALLY_COMM_LEN - 1);
+}
+
+/* Without a path of the executable the event's argv[0] is taken if it is one,
+ * else the names are compared. */
+static bool matches_event(const char *glob, const struct tally_process_event *event)
+{
+	char text[TALLY_ARGS_LEN + 1] = "";
+	size_t args_len = event->args_len;
+
+	if (args_len > TALLY_ARGS_LEN)
+		args_len = TALLY_ARGS_LEN;
+	if (args_len && event->args[0] == '/') {
+		memcpy(text, event->args, args_len);
+		return !fnmatch(glob, text, 0);
+	}
+	memcpy(text, event->comm, TALLY_COMM_LEN);
+	return matches_comm(glob, text);
+}
+
+static bool matches_exes(const struct config *config, const struct proc_facts *facts,
+			 const struct tally_process_event *event)
+{
+	for (size_t i = 0; i < config->exes.count; i++) {
+		const char *glob = config->exes.items[i];
+
+		if (*facts->exe ? !fnmatch(glob, facts->exe, 0)
+				: event && matches_event(glob, event))
+			return true;
+	}
+	return false;
+}
+
+/* Facts are read only where they are asked for: for a rule or a name. */
+static bool is_selected(const struct targets *targets, uint32_t pid,
+			const struct tally_process_event *event,
+			struct proc_facts *ret_facts)
+{
+	const struct config *config = targets->config;
+
+	if (config->pid_count && !descends_from_pids(targets, pid))
+		return false;
+	proc_read(targets->proc_root, pid, event, ret_facts);
+	return !config->exes.count || matches_exes(config, ret_facts, event);
+}
+
+/* ---- services ---- */
+
+/* Index of the service, or of the first with a larger id. */
+static size_t service_position(const struct targets *targets, uint32_t id)
+{
+	size_t low = 0, high = targets->service_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (targets->services[middle]->service.id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct target *find_service(const struct targets *targets, uint32_t id)
+{
+	size_t position = service_position(targets, id);
+
+	if (position == targets->service_count ||
+	    targets->services[position]->service.id != id)
+		return NULL;
+	return targets->services[position];
+}
+
+static struct target *find_service_by_name(const struct targets *targets,
+					   const char *name, const char *name_space)
+{
+	for (size_t i = 0; i < targets->service_count; i++) {
+		const struct service *service = &targets->services[i]->service;
+
+		if (!strcmp(service->name, name) &&
+		    !strcmp(service->name_space, name_space))
+			return targets->services[i];
+	}
+	return NULL;
+}
+
+static int add_service(struct targets *targets, const char *name,
+		       const char *name_space, uint32_t *ret_id)
+{
+	CLEANUP(free_target) struct target *target = calloc(1, sizeof(*target));
+	struct target **services;
+
+	if (!target)
+		return -ENOMEM;
+	target->service.name = strdup(name);
+	target->service.name_space = strdup(name_space);
+	if (!target->service.name || !target->service.name_space)
+		return -ENOMEM;
+	services = grow(targets->services, sizeof(struct target *),
+			targets->service_count, &targets->service_capacity);
+	if (!services)
+		return -ENOMEM;
+	targets->services = services;
+	target->service.id = ++targets->last_service;
+	*ret_id = target->service.id;
+	targets->services[targets->service_count++] = TAKE(target);
+	return 0;
+}
+
+static void warn_of_other(struct targets *targets, const char *name)
+{
+	if (targets->other_warned)
+		return;
+	targets->other_warned = true;
+	log_warning("more than %d services: \"%s\" and others to come are counted as "
+		    "\"other\"; --service or --exe makes them fewer",
+		    SERVICES_MAX, name);
+}
+
+/* The id of the service of that name; one that was gone is back. */
+static int intern_service(struct targets *targets, const char *name,
+			  const char *name_space, uint32_t *ret_id)
+{
+	struct target *target = find_service_by_name(targets, name, name_space);
+
+	if (target) {
+		target->service.gone = false;
+		*ret_id = target->service.id;
+		return 0;
+	}
+	if (targets->service_count == SERVICES_MAX) {
+		warn_of_other(targets, name);
+		*ret_id = TALLY_SERVICE_OTHER;
+		return 0;
+	}
+	return add_service(targets, name, name_space, ret_id);
+}
+
+/* --service is one service, whatever namespaces its processes were given. */
+static int name_process(struct targets *targets, const struct proc_facts *facts,
+			struct tally_process *ret_process)
+{
+	const struct config *config = targets->config;
+	uint32_t service;
+	int err;
+
+	err = config->service
+		  ? intern_service(targets, config->service, "", &service)
+		  : intern_service(targets, facts->name, facts->name_space, &service);
+	if (err)
+		return err;
+	/* With an --exe rule beside --pid, an exec has to be judged anew. */
+	*ret_process = (struct tally_process){
+	    .service = service,
+	    .flags = targets_ignore_unknown(targets) ? TALLY_PROCESS_PINNED : 0};
+	return 0;
+}
+
+/* ---- aliases ---- */
+
+static size_t alias_position(const struct targets *targets, uint32_t id)
+{
+	size_t low = 0, high = targets->alias_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (targets->aliases[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct alias *find_alias(const struct targets *targets, uint32_t id)
+{
+	size_t position = alias_position(targets, id);
+
+	if (position == targets->alias_count || targets->aliases[position].id != id ||
+	    targets->aliases[position].dropped)
+		return NULL;
+	return &targets->aliases[position];
+}
+
+static void compact_aliases(struct targets *targets)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < targets->alias_count; i++) {
+		if (!targets->aliases[i].dropped)
+			targets->aliases[kept++] = targets->aliases[i];
+	}
+	targets->alias_count = kept;
+	targets->aliases_dropped = 0;
+}
+
+static void drop_alias(struct targets *targets, struct alias *alias)
+{
+	alias->dropped = true;
+	targets->aliases_dropped++;
+}
+
+static int insert_alias(struct targets *targets, const struct alias *alias)
+{
+	struct alias *aliases;
+	size_t position;
+
+	if (targets->alias_count == ALIASES_MAX)
+		compact_aliases(targets);
+	if (targets->alias_count == ALIASES_MAX)
+		return -ENOMEM;
+	aliases = grow(targets->aliases, sizeof(*alias), targets->alias_count,
+		       &targets->alias_capacity);
+	if (!aliases)
+		return -ENOMEM;
+	targets->aliases = aliases;
+	position = alias_position(targets, alias->id);
+	memmove(aliases + position + 1, aliases + position,
+		(targets->alias_count - position) * sizeof(*alias));
+	aliases[position] = *alias;
+	targets->alias_count++;
+	return 0;
+}
+
+/* An id that the daemon gave out itself stands for nothing but itself. */
+static int remember_alias(struct targets *targets, uint32_t id,
+			  const struct tally_process *process, int64_t now_ms)
+{
+	const struct alias alias = {.id = id,
+				    .service = process->service,
+				    .ignored = process->flags & TALLY_PROCESS_IGNORED,
+				    .since_ms = now_ms};
+	size_t position = alias_position(targets, id);
+
+	if (!(id & TALLY_SERVICE_PROVISIONAL))
+		return 0;
+	if (position == targets->alias_count || targets->aliases[position].id != id)
+		return insert_alias(targets, &alias);
+	if (targets->aliases[position].dropped)
+		targets->aliases_dropped--;
+	targets->aliases[position] = alias;
+	return 0;
+}
+
+/* ---- the contract ---- */
+
+struct scan {
+	struct targets *targets;
+	targets_visit visit;
+	void *context;
+	uint64_t present; /* bit i: pids[i] was in the listing */
+	size_t count;
+	int err;
+};
+
+_Static_assert(CONFIG_LIST_MAX <= 64, "a bit for each --pid");
+
+static void mark_present(void *context, uint32_t pid)
+{
+	struct scan *scan = context;
+	const struct config *config = scan->targets->config;
+
+	for (size_t i = 0; i < config->pid_count; i++) {
+		if (config->pids[i] == pid)
+			scan->present |= 1ull << i;
+	}
+}
+
+/* A zombie does not count, nor a thread: /proc has it but does not list it. */
+static bool all_pids_exist(struct scan *scan, uint32_t *ret_missing_pid)
+{
+	const struct config *config = scan->targets->config;
+
+	if (!config->pid_count)
+		return true;
+	proc_each(scan->targets->proc_root, mark_present, scan);
+	for (size_t i = 0; i < config->pid_count; i++) {
+		if ((scan->present >> i & 1) &&
+		    proc_alive(scan->targets->proc_root, config->pids[i]))
+			continue;
+		*ret_missing_pid = config->pids[i];
+		return false;
+	}
+	return true;
+}
+
+static void scan_process(void *context, uint32_t pid)
+{
+	struct scan *scan = context;
+	struct tally_process process;
+	struct proc_facts facts;
+
+	if (scan->err || !is_selected(scan->targets, pid, NULL, &facts) || !facts.alive)
+		return;
+	scan->err = name_process(scan->targets, &facts, &process);
+	if (scan->err)
+		return;
+	scan->visit(scan->context, pid, &process);
+	scan->count++;
+}
+
+int targets_scan(struct targets *targets, targets_visit visit, void *context,
+		 size_t *ret_count, uint32_t *ret_missing_pid)
+{
+	const struct config *config = targets->config;
+	struct scan scan = {.targets = targets, .visit = visit, .context = context};
+
+	if (!all_pids_exist(&scan, ret_missing_pid))
+		return -ESRCH;
+	if (config->pid_count || config->exes.count)
+		proc_each(targets->proc_root, scan_process, &scan);
+	if (!scan.err)
+		*ret_count = scan.count;
+	return scan.err;
+}
+
+int targets_name(struct targets *targets, const struct tally_process_event *event,
+		 int64_t now_ms, struct tally_process *ret_process)
+{
+	struct tally_process process = {.flags = TALLY_PROCESS_IGNORED};
+	struct proc_facts facts;
+	int err = 0;
+
+	if (is_selected(targets, event->pid, event, &facts))
+		err = name_process(targets, &facts, &process);
+	if (!err)
+		err = remember_alias(targets, event->service, &process, now_ms);
+	if (!err)
+		*ret_process = process;
+	return err;
+}
+
+/* The daemon's own id for one found in the kernel. */
+static uint32_t resolve(const struct targets *targets, uint32_t id)
+{
+	const struct alias *alias = find_alias(targets, id);
+
+	return alias && !alias->ignored ? alias->service : id;
+}
+
+const struct service *targets_service(const struct targets *targets, uint32_t id)
+{
+	uint32_t own = resolve(targets, id);
+	const struct target *target;
+
+	if (own == TALLY_SERVICE_OTHER)
+		return &targets->other;
+	target = find_service(targets, own);
+	return target ? &target->service : NULL;
+}
+
+bool targets_ignored(const struct targets *targets, uint32_t id)
+{
+	const struct alias *alias = find_alias(targets, id);
+
+	return alias && alias->ignored;
+}
+
+int64_t targets_alias_age_ms(const struct targets *targets, uint32_t id, int64_t now_ms)
+{
+	const struct alias *alias = find_alias(targets, id);
+
+	return alias ? now_ms - alias->since_ms : -1;
+}
+
+uint32_t targets_alias_after(const struct targets *targets, uint32_t id)
+{
+	if (id == UINT32_MAX)
+		return 0;
+	for (size_t i = alias_position(targets, id + 1); i < targets->alias_count; i++)
+		if (!targets->aliases[i].dropped)
+			return targets->aliases[i].id;
+	return 0;
+}
+
+void targets_drop_alias(struct targets *targets, uint32_t id)
+{
+	struct alias *alias = find_alias(targets, id);
+
+	if (!alias)
+		return;
+	drop_alias(targets, alias);
+	if (targets->aliases_dropped > targets->alias_count / 2)
+		compact_aliases(targets);
+}
+
+void targets_live_begin(struct targets *targets)
+{
+	for (size_t i = 0; i < targets->service_count; i++)
+		targets->services[i]->seen = false;
+}
+
+void targets_live_seen(struct targets *targets, uint32_t id)
+{
+	struct target *target = find_service(targets, resolve(targets, id));
+
+	if (target)
+		target->seen = true;
+}
+
+void targets_live_end(struct targets *targets, int64_t now_ms)
+{
+	for (size_t i = 0; i < targets->service_count; i++) {
+		struct target *target = targets->services[i];
+
+		if (!target->seen && !target->service.gone)
+			target->service.gone_since_ms = now_ms;
+		target->service.gone = !target->seen;
+	}
+}
+
+const struct service *targets_expired(const struct targets *targets, int64_t now_ms)
+{
+	for (size_t i = 0; i < targets->service_count; i++) {
+		const struct service *service = &targets->services[i]->service;
+		int64_t gone_ms = now_ms - service->gone_since_ms;
+
+		if (service->gone && gone_ms > 0 &&
+		    (uint64_t)gone_ms > targets->config->grace_ms)
+			return service;
+	}
+	return NULL;
+}
+
+/* With its aliases: an id that leads nowhere would look as if not known yet. */
+void targets_drop_service(struct targets *targets, uint32_t id)
+{
+	struct target *target = find_service(targets, id);
+	size_t position = service_position(targets, id);
+
+	if (!target)
+		return;
+	for (size_t i = 0; i < targets->alias_count; i++) {
+		struct alias *alias = &targets->aliases[i];
+
+		if (!alias->dropped && !alias->ignored && alias->service == id)
+			drop_alias(targets, alias);
+	}
+	if (targets->aliases_dropped > targets->alias_count / 2)
+		compact_aliases(targets);
+	free_target(&target);
+	targets->service_count--;
+	memmove(targets->services + position, targets->services + position + 1,
+		(targets->service_count - position) * sizeof(struct target *));
+}
+
+size_t targets_service_count(const struct targets *targets)
+{
+	return targets->service_count;
+}
+
+const struct service *targets_service_at(const struct targets *targets, size_t index)
+{
+	return index < targets->service_count ? &targets->services[index]->service
+					      : NULL;
+}
