@@ -1,12 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bpftally doctor: what this kernel and these privileges allow, a line each, to
- * stdout. Returns true when bpftally can run here. */
+ * stdout. Asking (doctor_read_files, the kernel) is apart from judging, which is
+ * pure, so that tests can judge a machine that they do not have. */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
+/* Returns true when bpftally can run here. */
 bool doctor_run(FILE *out);
 /* The same questions as one line for an error message: the first requirement
  * that fails, what to do; false when none does. */
 bool doctor_first_failure(char *ret_line, size_t size);
+
+enum doctor_tracepoint {
+	DOCTOR_SOCK_RECV_LENGTH,
+	DOCTOR_SOCK_SEND_LENGTH,
+	DOCTOR_SK_DATA_READY,
+	DOCTOR_INET_SOCK_SET_STATE,
+	DOCTOR_SCHED_PROCESS_EXEC,
+	DOCTOR_SCHED_PROCESS_FORK,
+	DOCTOR_SCHED_PROCESS_EXIT,
+	DOCTOR_TCP_SENDMSG_LOCKED, /* optional */
+	DOCTOR_TRACEPOINT_COUNT,
+};
+
+enum doctor_answer { DOCTOR_UNKNOWN, DOCTOR_NO, DOCTOR_YES };
+
+/* Integers that could not be read are -1. */
+struct doctor_facts {
+	char release[65]; /* uname(2) */
+	char machine[65];
+	bool btf;
+	bool tracepoints[DOCTOR_TRACEPOINT_COUNT]; /* nothing without btf */
+	uint64_t capabilities;                     /* effective, a bit each */
+	bool user_namespace;                       /* not the initial one */
+	bool pid_namespace;                        /* not the initial one */
+	char lockdown[32];                         /* "" where there is none */
+	/* Unknown without the capabilities to load; tracing, without BTF too. */
+	enum doctor_answer tracing, sk_storage, ringbuf;
+	int unprivileged_bpf_disabled;
+	int bpf_jit_enable;
+	int bpf_stats_enabled;
+	uint64_t memory_limit_bytes; /* UINT64_MAX: none */
+};
+
+enum doctor_mark {
+	DOCTOR_MARK_OK,   /* "ok" */
+	DOCTOR_MARK_NO,   /* "no": cannot run */
+	DOCTOR_MARK_NOTE, /* "--": good to know */
+};
+
+#define DOCTOR_LINES_MAX 24
+struct doctor_report {
+	struct {
+		enum doctor_mark mark;
+		char text[256];
+	} lines[DOCTOR_LINES_MAX];
+	size_t count;
+};
+
+/* What files below root say ("" outside tests), into facts that are zeroed. */
+void doctor_read_files(const char *root, struct doctor_facts *facts);
+void doctor_judge(const struct doctor_facts *facts, struct doctor_report *ret_report);
+bool doctor_can_run(const struct doctor_report *report);
