@@ -35,6 +35,10 @@ const struct tally_counters *probes_counters(const struct probes *probes);
 /* Selection of one process; bumps the generation so that connections ask anew. */
 int probes_set_process(struct probes *probes, uint32_t pid,
 		       const struct tally_process *process);
+/* The same for a process the kernel has an entry of; -ENOENT when it has none
+ * (any more): the dead must not come back under a pid that will be reused. */
+int probes_update_process(struct probes *probes, uint32_t pid,
+			  const struct tally_process *process);
 
 /* Readable when an event waits; then probes_poll. */
 int probes_events_fd(const struct probes *probes);

@@ -6,7 +6,7 @@
 #include <sys/prctl.h>
 
 /* Maps and iterator; /proc/PID of others; what they may read; their exe links. */
-static const capability_t kept[] = {
+static const int kept[] = {
 	CAP_BPF,
 	CAP_PERFMON,
 	CAP_SYS_PTRACE,

@@ -213,14 +213,26 @@ const struct tally_counters *probes_counters(const struct probes *probes)
 	return &probes->skeleton->bss->counters;
 }
 
-int probes_set_process(struct probes *probes, uint32_t pid,
-		       const struct tally_process *process)
+static int write_process(struct probes *probes, uint32_t pid,
+			 const struct tally_process *process, __u64 flags)
 {
 	int err = bpf_map__update_elem(probes->skeleton->maps.processes, &pid, sizeof(pid),
-				       process, sizeof(*process), BPF_ANY);
+				       process, sizeof(*process), flags);
 
 	__atomic_fetch_add(&probes->skeleton->bss->generation, 1, __ATOMIC_SEQ_CST);
 	return err;
+}
+
+int probes_set_process(struct probes *probes, uint32_t pid,
+		       const struct tally_process *process)
+{
+	return write_process(probes, pid, process, BPF_ANY);
+}
+
+int probes_update_process(struct probes *probes, uint32_t pid,
+			  const struct tally_process *process)
+{
+	return write_process(probes, pid, process, BPF_EXIST);
 }
 
 int probes_events_fd(const struct probes *probes)
