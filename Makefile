@@ -44,6 +44,7 @@ ASAN_OBJECTS := $(OBJECTS:$(B)/obj/%=$(B)/asan/%)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/test_*.c))
 TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
+CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
@@ -74,6 +75,10 @@ $(B)/obj/%.o: src/%.c | $(GEN_H)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# -MMD leaves out what comes through -isystem
+$(B)/obj/probes.o $(B)/asan/probes.o: $(B)/gen/bpftally.skel.h
+$(B)/obj/wire.o $(B)/asan/wire.o: $(filter %.pb-c.h,$(GEN_H))
 
 $(B)/obj/%.pb-c.o: $(B)/gen/%.pb-c.c
 	$(call say,CC,$<)
@@ -153,7 +158,11 @@ fuzz: $(FUZZERS)
 $(B)/fuzz/%: tests/fuzz/%.c
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(CPPFLAGS_ALL) -Ibpf -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -MMD -MP -o $@ $<
+	$(Q)$(CLANG) $(CPPFLAGS_ALL) -Ibpf -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -MMD -MP -o $@ $< $(FUZZ_WITH)
+
+# The parser of the file is not a header: its sources and libyaml come along.
+$(B)/fuzz/fuzz_config: FUZZ_WITH = $(CONFIG_SOURCES) -lyaml
+$(B)/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard include/config*.h)
 
 check:
 	$(Q)tests/check

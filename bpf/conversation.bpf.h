@@ -46,6 +46,7 @@ struct {
 	__type(value, struct pipeline);
 } pipelines SEC(".maps");
 
+#define EMPTY_LINES_MAX 8 /* characters of them */
 #define STEPS 64  /* parser steps and segments in one verified function ... */
 #define ROUNDS 64 /* ... and how often it is entered for one call */
 
@@ -498,7 +499,6 @@ __noinline int request_line(struct conversation *c, struct chunk *chunk, struct 
 		return 0;
 	d = direction_of(c, chunk->direction);
 	d->http1.phase = HTTP1_HEADERS;
-	c->queue_ns = chunk->queue_ns;
 	if (d->http1.method == TALLY_METHOD_CONNECT) {
 		c->route = TALLY_ROUTE_NONE;
 		return 0;
@@ -645,9 +645,22 @@ static __always_inline int give_up(struct conversation *c, __u32 reason)
 	return FEED_SKIP;
 }
 
+/* The first byte of a message. */
+static __always_inline void message_begins(struct conversation *c, struct direction *d,
+					   const struct chunk *chunk)
+{
+	if (d->begun_ns)
+		return;
+	d->begun_ns = chunk->began_ns;
+	if (chunk->direction == DIRECTION_READ)
+		c->queue_ns = chunk->queue_ns;
+}
+
 static __always_inline int not_recognised(struct conversation *c, struct direction *d,
 					  __u32 direction)
 {
+	if (!d->malformed)
+		d->begun_ns = 0;
 	d->carry_len = 0;
 	d->http1.phase = HTTP1_SEEK;
 	if (c->state != CONVERSATION_UNKNOWN)
@@ -658,6 +671,17 @@ static __always_inline int not_recognised(struct conversation *c, struct directi
 			c->state = CONVERSATION_OPAQUE;
 	}
 	return FEED_SKIP;
+}
+
+static __always_inline void skip_empty_lines(struct window *w)
+{
+	for (__u32 i = 0; i < EMPTY_LINES_MAX; i++) {
+		__u8 c = window_byte(w, w->pos);
+
+		if (c != '\r' && c != '\n')
+			break;
+		w->pos++;
+	}
 }
 
 /* The first bytes of a call while out of step. FEED_AGAIN: in step now. */
@@ -672,11 +696,16 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk, 
 	d = direction_of(c, chunk->direction);
 	known = c->state != CONVERSATION_UNKNOWN;
 	requests = known && carries_requests(c, chunk->direction);
+	if (!known) /* RFC 9112 section 2.2: empty lines before a request */
+		skip_empty_lines(w);
+	if (w->pos >= w->len)
+		return FEED_AGAIN;
 	result = detect(w, &d->http1);
 	d->http1.responses = known && !requests;
 	d->http1.phase = HTTP1_SEEK;
 	switch (result) {
 	case DETECT_MORE:
+		message_begins(c, d, chunk);
 		return FEED_AGAIN;
 	case DETECT_REQUEST:
 		if (known && !requests)
@@ -771,8 +800,8 @@ __noinline int feed_line(struct conversation *c, struct chunk *chunk, struct win
 	if (!c || !chunk || !w)
 		return FEED_SKIP;
 	d = direction_of(c, chunk->direction);
-	if (d->http1.phase == HTTP1_START && !d->begun_ns)
-		d->begun_ns = chunk->began_ns;
+	if (d->http1.phase == HTTP1_START)
+		message_begins(c, d, chunk);
 	event = http1_line(w, &d->http1);
 	switch (event) {
 	case HTTP1_MORE:
@@ -947,6 +976,7 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 		missed(TALLY_MISSED_MALFORMED, 1);
 	balance_ended(c, c->overflow);
 	c->overflow = 0;
+	c->closing = 0;
 	c->state = CONVERSATION_OPAQUE;
 	return 0;
 }

@@ -112,6 +112,8 @@ struct conversation {
 	__u8 is_unix;
 	__u8 flagged;	  /* this connection is in the ledger already */
 	__u8 request_seen;
+	__u8 closing; /* it ended inside a call whose bytes are not counted yet */
+	__u8 reserved[3];
 	__u16 local_port;
 	__u16 remote_port;
 	__u64 local_address;

@@ -115,6 +115,7 @@ struct msghdr {
 
 struct pt_regs {
 	unsigned long r10;
+	unsigned long r8;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;

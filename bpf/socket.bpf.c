@@ -7,6 +7,7 @@
  *   tcp_sendmsg_locked   a send begins: when, and from which memory
  *   sock_send_length     a send is over: that many bytes went
  *   sock_recv_length     a receive is over: that many bytes came
+ *   tcp_rcv_space_adjust bytes left by another way: splice, zero-copy receive
  *   inet_sock_set_state  a TCP connection ends
  *
  * For TCP, copied_seq and write_seq are the truth about how far the application
@@ -308,6 +309,13 @@ static __always_inline void leave(struct conversation *c, __u32 direction)
 	direction_of(c, direction)->busy = 0;
 }
 
+/* The connection ended inside this call: its bytes came first. */
+static __always_inline void finish_closing(struct conversation *c, struct sock *sk)
+{
+	if (c->closing && c->state != CONVERSATION_OPAQUE)
+		conversation_broken(c, pipeline_of(c, sk), bpf_ktime_get_ns());
+}
+
 /* --- receiving ------------------------------------------------------------------ */
 
 static __always_inline bool has_unread(struct sock *sk)
@@ -356,6 +364,7 @@ static __always_inline void end_of_file(struct conversation *c, struct sock *sk)
 
 	if (!(sk->sk_shutdown & RCV_SHUTDOWN)) /* a read of no bytes */
 		return;
+	step_to(direction_of(c, DIRECTION_READ), sk, false, 0); /* a FIN counts as one */
 	if (c->is_unix)
 		unix_peer_ended(sk);
 	if (c->role != TALLY_ROLE_CLIENT || c->state == CONVERSATION_OPAQUE)
@@ -387,6 +396,8 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int ret, int flags)
 		failed(c, sk, ret);
 	else if (!ret)
 		end_of_file(c, sk);
+	if (ret <= 0)
+		finish_closing(c, sk);
 	if (ret <= 0 || !observed(c, sk) || !enter(c, DIRECTION_READ))
 		return 0;
 	call.chunk.direction = DIRECTION_READ;
@@ -395,6 +406,42 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int ret, int flags)
 	call.chunk.queue_ns = queue_wait(c, sk, call.chunk.now_ns);
 	moved(c, sk, (__u32)ret, &call, !(flags & MSG_TRUNC));
 	leave(c, DIRECTION_READ);
+	finish_closing(c, sk);
+	return 0;
+}
+
+/* The position alone tells what was spliced out. A body moves on by it; a head
+ * that went that way is lost. */
+static __always_inline void catch_up(struct conversation *c, struct sock *sk)
+{
+	struct direction *d = direction_of(c, DIRECTION_READ);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct call call = {};
+	__u32 gap;
+
+	if (!tp || !d->positioned || !enter(c, DIRECTION_READ))
+		return;
+	gap = tp->copied_seq - d->seq;
+	d->seq += gap;
+	call.chunk.direction = DIRECTION_READ;
+	call.chunk.now_ns = bpf_ktime_get_ns();
+	d->last_ns = call.chunk.now_ns;
+	if (gap)
+		advance(c, sk, &call, gap, TALLY_MISSED_LOST_SYNC);
+	leave(c, DIRECTION_READ);
+}
+
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
+{
+	struct conversation *c;
+
+	if (!bytes_leave_unseen())
+		return 0;
+	c = find(sk);
+	if (c && c->role && c->state != CONVERSATION_OPAQUE &&
+	    c->state != CONVERSATION_IGNORED)
+		catch_up(c, sk);
 	return 0;
 }
 
@@ -481,10 +528,23 @@ int BPF_PROG(sock_send_length, struct sock *sk, int ret, int flags)
 		leave(c, DIRECTION_WRITE);
 	}
 	sending_done(c);
+	finish_closing(c, sk);
 	return 0;
 }
 
 /* --- the end -------------------------------------------------------------------- */
+
+/* A reset often comes inside the very send or receive it answers, before the
+ * hook that counts those bytes. */
+static __always_inline bool call_in_progress(const struct conversation *c, struct sock *sk)
+{
+	const struct direction *d = &c->directions[DIRECTION_READ];
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (c->sending.began_ns)
+		return true;
+	return tp && d->positioned && tp->copied_seq != d->seq;
+}
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
@@ -502,7 +562,11 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 	responses = direction_of(c, c->role == TALLY_ROLE_SERVER ? DIRECTION_WRITE : DIRECTION_READ);
 	if (!sk->sk_err && (c->role == TALLY_ROLE_SERVER || newstate == TCP_CLOSE))
 		end_until_close(c, responses, pipe, responses->last_ns);
-	if (newstate == TCP_CLOSE)
+	if (newstate != TCP_CLOSE)
+		return 0;
+	if (call_in_progress(c, sk))
+		c->closing = 1;
+	else
 		conversation_broken(c, pipe, bpf_ktime_get_ns());
 	return 0;
 }

@@ -20,6 +20,7 @@ enum {
 	NR_RECVFROM = 45,
 	NR_SENDMSG = 46,
 	NR_RECVMSG = 47,
+	NR_GETSOCKOPT = 55, /* TCP_ZEROCOPY_RECEIVE */
 	NR_SPLICE = 275,
 	NR_RECVMMSG = 299,
 	NR_SENDMMSG = 307,
@@ -50,7 +51,8 @@ static __always_inline void source_from_msghdr(struct source *s, __u64 address)
 
 /* recvmmsg and sendmmsg tell nobody which entry they are at. We count: a call
  * ends at vlen or with an error, both of which we see; and the length that the
- * kernel wrote into the entry before must be the one we saw. */
+ * kernel wrote into the entry before must be the one we saw. A timeout would end
+ * it unseen: then there is no telling, unless there is but one entry. */
 static __always_inline void source_from_mmsg(struct source *s, struct conversation *c,
 					     __u64 array, __u32 vlen, __u32 moved)
 {
@@ -112,6 +114,9 @@ static __always_inline void source_from_registers(struct source *s, struct conve
 		source_from_msghdr(s, regs->si);
 		break;
 	case NR_RECVMMSG:
+		if (regs->r8 && regs->dx > 1)
+			break;
+		/* fall through */
 	case NR_SENDMMSG:
 		source_from_mmsg(s, c, regs->si, (__u32)regs->dx, moved);
 		break;
@@ -121,6 +126,18 @@ static __always_inline void source_from_registers(struct source *s, struct conve
 	default:
 		break;
 	}
+}
+
+/* Calls that take bytes out of a TCP socket without sock_recv_length. */
+static __always_inline bool bytes_leave_unseen(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+
+	if (task->flags & (PF_KTHREAD | PF_IO_WORKER))
+		return false;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	return regs->orig_ax == NR_SPLICE || regs->orig_ax == NR_GETSOCKOPT;
 }
 
 /* At the start of a TCP send: for every caller, io_uring and 32-bit ones too.

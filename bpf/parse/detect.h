@@ -30,7 +30,7 @@ PURE_INLINE int detect_tls(const struct window *w)
 }
 
 /* The fixed part of a status line, and what ends it. */
-PURE_INLINE int detect_response(struct window *w, struct http1 *p)
+PURE_INLINE int detect_response(const struct window *w, struct http1 *p)
 {
 	__u32 available = w->len - w->pos;
 	__u64 word = window_word(w, w->pos);
@@ -68,25 +68,19 @@ PURE_INLINE bool detect_may_be_request(const struct window *w)
 	       window_byte(w, w->pos + method_len + 1) > ' ';
 }
 
-PURE_INLINE int detect_request(struct window *w, struct http1 *p)
+PURE_INLINE int detect_request(const struct window *w, struct http1 *p)
 {
-	__u32 pos = w->pos;
-	int event;
+	__u32 feed;
 
 	if (!detect_may_be_request(w))
 		return DETECT_NONE;
-	if (window_word(w, pos) == WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T') &&
-	    w->len - pos >= 8)
+	if (window_word(w, w->pos) == WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T') &&
+	    w->len - w->pos >= 8)
 		return DETECT_HTTP2; /* RFC 9113 section 3.4 */
-	p->phase = HTTP1_START;
-	p->responses = 0;
-	p->skip_line = 0;
-	event = http1_line(w, p);
-	w->pos = pos;
-	p->skip_line = 0;
-	if (event == HTTP1_MORE)
+	feed = window_find(w, w->pos, '\n');
+	if (!http1_take_line(w, p, feed))
 		return DETECT_MORE;
-	if (event != HTTP1_START_LINE)
+	if (http1_request_line(w, p) != HTTP1_START_LINE)
 		return DETECT_NONE;
 	/* a cut line showed no version: insist on a path */
 	if (p->line_cut && window_byte(w, p->target_start) != '/')
@@ -94,9 +88,8 @@ PURE_INLINE int detect_request(struct window *w, struct http1 *p)
 	return DETECT_REQUEST;
 }
 
-/* Looks at [pos, len); consumes nothing. p is scratch on DETECT_REQUEST and
- * DETECT_RESPONSE set up by the caller anew. */
-VERIFIED_ONCE int detect(struct window *w, struct http1 *p)
+/* Looks at [pos, len); consumes nothing. p is scratch: the caller sets it up. */
+VERIFIED_ONCE int detect(const struct window *w, struct http1 *p)
 {
 	int result;
 

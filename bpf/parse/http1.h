@@ -23,6 +23,7 @@
 #define HTTP1_LINE_MAX 120
 #define HTTP1_METHOD_MAX 24
 #define HTTP1_LENGTH_DIGITS 18 /* < 2^63 */
+#define HTTP1_LENGTHS_MAX 4 /* in one list */
 #define HTTP1_CHUNK_DIGITS 15
 
 enum http1_phase {
@@ -85,12 +86,16 @@ struct http1 {
 #define WORD_HTTP1 WORD('H', 'T', 'T', 'P', '/', '1', '.', 0)
 #define LOW(n) ((1ull << ((n) * 8)) - 1)
 
+PURE_INLINE bool is_digit(__u8 c)
+{
+	return c >= '0' && c <= '9';
+}
+
 PURE_INLINE bool is_method_char(__u8 c)
 {
 	__u8 lower = c | 0x20;
 
-	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-	       c == '_';
+	return (lower >= 'a' && lower <= 'z') || is_digit(c) || c == '-' || c == '_';
 }
 
 /* Length of the run of method characters at pos, at most HTTP1_METHOD_MAX + 1. */
@@ -246,29 +251,48 @@ VERIFIED_ONCE __u32 http1_trim_blanks(const struct window *w, __u32 from, __u32 
 	return at;
 }
 
-/* Content-Length = 1*DIGIT. Twice the same is one (RFC 9112 section 6.3). */
-VERIFIED_ONCE int http1_length(const struct window *w, struct http1 *p, __u32 from)
+/* 1*DIGIT and the blanks around it: sets p->length, returns where it ended, or 0
+ * when it is none or differs from a length seen before (RFC 9112 section 6.3). */
+VERIFIED_ONCE __u32 http1_number(const struct window *w, struct http1 *p, __u32 from)
 {
 	__u64 length = 0;
 	__u32 at, digits = 0;
 
 	if (!w || !p)
-		return HTTP1_INVALID;
+		return 0;
 	at = http1_skip_blanks(w, from);
 	for (digits = 0; digits < HTTP1_LENGTH_DIGITS; digits++) {
 		__u8 c = window_byte(w, at + digits);
 
-		if (at + digits >= p->line_end || c < '0' || c > '9')
+		if (at + digits >= p->line_end || !is_digit(c))
 			break;
 		length = length * 10 + (c - '0');
 	}
-	if (!digits || p->line_cut || http1_skip_blanks(w, at + digits) < p->line_end)
-		return HTTP1_INVALID;
-	if ((p->framing & HTTP1_HAS_LENGTH) && p->length != length)
-		return HTTP1_INVALID;
+	if (!digits || ((p->framing & HTTP1_HAS_LENGTH) && p->length != length))
+		return 0;
 	p->framing |= HTTP1_HAS_LENGTH;
 	p->length = length;
-	return HTTP1_AGAIN;
+	return http1_skip_blanks(w, at + digits);
+}
+
+/* Content-Length: one number, or the same one in a list (RFC 9110 section 8.6). */
+VERIFIED_ONCE int http1_length(const struct window *w, struct http1 *p, __u32 from)
+{
+	__u32 at = from;
+
+	if (!w || !p || p->line_cut)
+		return HTTP1_INVALID;
+	for (__u32 i = 0; i < HTTP1_LENGTHS_MAX; i++) {
+		at = http1_number(w, p, at);
+		if (!at)
+			return HTTP1_INVALID;
+		if (at >= p->line_end)
+			return HTTP1_AGAIN;
+		if (window_byte(w, at) != ',')
+			return HTTP1_INVALID;
+		at++;
+	}
+	return HTTP1_INVALID;
 }
 
 /* Only whether the last coding is "chunked" matters (RFC 9112 section 6.1). */
@@ -378,37 +402,49 @@ PURE_INLINE int http1_judge(const struct window *w, struct http1 *p)
 	}
 }
 
+PURE_INLINE __u32 after_feed(const struct window *w, __u32 feed)
+{
+	return feed < w->len ? feed + 1 : w->len;
+}
+
+/* The line from pos to its line feed (w->len: none in sight) as line_end and
+ * line_cut. False: more must come before anything can be said. */
+PURE_INLINE bool http1_take_line(const struct window *w, struct http1 *p, __u32 feed)
+{
+	__u32 end = feed;
+
+	if (end < w->len && end > w->pos && window_byte(w, end - 1) == '\r')
+		end--;
+	/* + 1: without its line feed in sight, the last byte may be its CR */
+	p->line_cut = end - w->pos > HTTP1_LINE_MAX + (feed >= w->len);
+	if (feed >= w->len && !p->line_cut)
+		return false;
+	p->line_end = (__u16)(p->line_cut ? w->pos + HTTP1_LINE_MAX : end);
+	return true;
+}
+
 /* Finds the line at pos and judges it. After an event other than HTTP1_MORE and
  * HTTP1_INVALID, w->pos is past the line (or the window, for a cut one) except
  * for HTTP1_START_LINE, where the caller still reads the target: *that* event
  * moves pos too; target_start and target_end are absolute. */
 VERIFIED_ONCE int http1_line(struct window *w, struct http1 *p)
 {
-	__u32 feed, end, next;
+	__u32 feed;
 	int event;
 
 	if (!w || !p)
 		return HTTP1_INVALID;
 	feed = window_find(w, w->pos, '\n');
-	next = feed < w->len ? feed + 1 : w->len;
 	if (p->skip_line) {
 		p->skip_line = feed >= w->len;
-		w->pos = next;
+		w->pos = after_feed(w, feed);
 		return HTTP1_AGAIN;
 	}
-	end = feed;
-	if (end < w->len && end > w->pos && window_byte(w, end - 1) == '\r')
-		end--;
-	/* + 1: without its line feed in sight, the last byte may be its CR */
-	p->line_cut = end - w->pos > HTTP1_LINE_MAX + (feed >= w->len);
-	if (feed >= w->len && !p->line_cut)
+	if (!http1_take_line(w, p, feed))
 		return HTTP1_MORE;
-	if (p->line_cut)
-		end = w->pos + HTTP1_LINE_MAX;
-	p->line_end = (__u16)end;
 	event = http1_judge(w, p);
 	p->skip_line = p->line_cut && feed >= w->len;
-	w->pos = next;
+	w->pos = after_feed(w, feed);
 	return event;
 }
 

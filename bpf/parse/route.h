@@ -12,7 +12,7 @@
  */
 #pragma once
 
-#include "window.h"
+#include "http1.h"
 
 #define ROUTE_TEXT 93 /* three less than TALLY_ROUTE_LEN, for the rest */
 #define ROUTE_SEGMENTS 8
@@ -34,11 +34,6 @@ struct route {
 	__u32 cut;     /* the target was longer than what we may look at */
 	__u32 done;
 };
-
-PURE_INLINE bool is_digit(__u8 c)
-{
-	return c >= '0' && c <= '9';
-}
 
 PURE_INLINE bool is_hex(__u8 c)
 {
