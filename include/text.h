@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A finished snapshot as Prometheus text 0.0.4 or OpenMetrics 1.0. Histograms
- * are classic (native ones need the protobuf format). Numbers are the shortest
- * that read back the same; `le` is canonical ("1.0") in both formats. */
+ * are classic (native ones need the protobuf format). Numbers read back
+ * as the same double; `le` is canonical ("1.0") in both formats. */
 #pragma once
 
 #include "buf.h"
@@ -9,11 +9,15 @@
 
 enum text_format { TEXT_PROMETHEUS_0_0_4, TEXT_OPENMETRICS_1_0 };
 
+/* Errors stick to out; a histogram of 64 bounds or more, and a metric with over
+ * 1 MiB of labels, is -E2BIG. */
 void text_write(struct buf *out, const struct snapshot *snapshot,
 		enum text_format format);
 /* "text/plain; version=0.0.4; charset=utf-8" and so on. */
 const char *text_content_type(enum text_format format);
-/* Shortest decimal that strtod reads back as value; "+Inf", "-Inf", "NaN". */
+/* A decimal that strtod reads back as value: integers below 2^53 in full, else
+ * the first of 15, 16, 17 significant digits that does; "+Inf", "-Inf", "NaN". */
 void text_number(char ret_string[32], double value);
-/* The same as a label value: integral values end in ".0" (OpenMetrics). */
+/* The canonical form of a bound (OpenMetrics, Go's %g and ".0"): fewest digits,
+ * "0.005", "10.0", "65536.0", "1.048576e+06", "+Inf". */
 void text_bound(char ret_string[32], double value);

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hot path is a histogram's bucket line: a scrape is made of them. Per
+ * metric its labels are formatted once, per run of metrics with the same bounds
+ * the `le` values are, and counts never go through printf.
+ */
+#include "text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NUMBER_LEN 32
+#define LE_MAX 64                    /* buckets of one histogram, +Inf included */
+#define LABELS_MAX ((size_t)1 << 20) /* bytes of one metric's labels */
+#define EXACT_INTEGER_MAX 9007199254740992.0 /* 2^53 */
+
+struct writer {
+	struct buf *out;
+	enum text_format format;
+	struct buf labels;    /* of the current metric: {a="b",c="d" without the } */
+	const double *bounds; /* those of `le` */
+	char le[LE_MAX][NUMBER_LEN + 8]; /* le="0.005"} and a blank */
+	size_t le_len[LE_MAX];
+};
+
+static size_t print_integer(char *out, uint64_t value)
+{
+	char digits[20];
+	size_t len = 0;
+
+	do
+		digits[len++] = (char)('0' + value % 10);
+	while (value /= 10);
+	for (size_t i = 0; i < len; i++)
+		out[i] = digits[len - 1 - i];
+	return len;
+}
+
+/* Durations are whole nanoseconds: with n < 10^15, n / 10^9 == value says that
+ * the decimal n * 10^-9 reads back as value (both are the correctly rounded
+ * quotient), and 15 digits name a double uniquely, so it is what %.15g prints. */
+static bool print_nanoseconds(char ret_string[32], double value)
+{
+	uint64_t n, fraction;
+	size_t len;
+
+	if (!(value >= 1e-4 && value < 1e6))
+		return false;
+	n = (uint64_t)llrint(value * 1e9);
+	if ((double)n / 1e9 != value)
+		return false;
+	len = print_integer(ret_string, n / 1000000000);
+	fraction = n % 1000000000;
+	ret_string[len++] = '.';
+	for (uint64_t digit = 100000000; fraction; digit /= 10) {
+		ret_string[len++] = (char)('0' + fraction / digit);
+		fraction %= digit;
+	}
+	ret_string[len] = 0;
+	return true;
+}
+
+static bool print_special(char ret_string[32], double value)
+{
+	if (isnan(value))
+		strcpy(ret_string, "NaN");
+	else if (isinf(value))
+		strcpy(ret_string, value > 0 ? "+Inf" : "-Inf");
+	else
+		return false;
+	return true;
+}
+
+void text_number(char ret_string[32], double value)
+{
+	double magnitude = fabs(value);
+
+	if (print_special(ret_string, value))
+		return;
+	if (magnitude < EXACT_INTEGER_MAX && magnitude == floor(magnitude)) {
+		size_t sign = value < 0;
+
+		ret_string[0] = '-';
+		sign += print_integer(ret_string + sign, (uint64_t)magnitude);
+		ret_string[sign] = 0;
+		return;
+	}
+	if (print_nanoseconds(ret_string, value))
+		return;
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(ret_string, NUMBER_LEN, "%.*g", digits, value);
+		if (strtod(ret_string, NULL) == value)
+			return;
+	}
+}
+
+/* Go's strconv.FormatFloat(v, 'g', -1, 64), which Prometheus 3 and the
+ * OpenMetrics specification call canonical: fewest digits, an exponent below
+ * 1e-4 and from 1e6 on, which C's %g ties to the precision instead. */
+void text_bound(char ret_string[32], double value)
+{
+	int digits = 0, exponent;
+
+	if (print_special(ret_string, value))
+		return;
+	do
+		snprintf(ret_string, NUMBER_LEN, "%.*e", digits, value);
+	while (strtod(ret_string, NULL) != value && ++digits < 17);
+	exponent = atoi(strchr(ret_string, 'e') + 1);
+	if (exponent < -4 || exponent >= 6)
+		return;
+	snprintf(ret_string, NUMBER_LEN, "%.*f",
+		 digits > exponent ? digits - exponent : 1, value);
+}
+
+const char *text_content_type(enum text_format format)
+{
+	if (format == TEXT_OPENMETRICS_1_0)
+		return "application/openmetrics-text; version=1.0.0; charset=utf-8";
+	return "text/plain; version=0.0.4; charset=utf-8";
+}
+
+static void append_escaped(struct buf *out, const char *text, bool quotes)
+{
+	for (;;) {
+		size_t plain = strcspn(text, quotes ? "\\\n\"" : "\\\n");
+
+		buf_append(out, text, plain);
+		text += plain;
+		if (!*text)
+			return;
+		buf_append(out, "\\", 1);
+		buf_append(out, *text == '\n' ? "n" : text, 1);
+		text++;
+	}
+}
+
+/* Two formats, two ideas of a family's name: OpenMetrics leaves the suffix of
+ * counters and infos to the samples, 0.0.4 does not know either idea. */
+static const char *suffix(const struct family *family)
+{
+	if (family->type == METRIC_COUNTER)
+		return "_total";
+	return family->type == METRIC_INFO ? "_info" : "";
+}
+
+static const char *type_name(enum metric_type type, bool openmetrics)
+{
+	switch (type) {
+	case METRIC_COUNTER:
+		return "counter";
+	case METRIC_HISTOGRAM:
+		return "histogram";
+	case METRIC_INFO:
+		return openmetrics ? "info" : "gauge";
+	case METRIC_GAUGE:
+		break;
+	}
+	return "gauge";
+}
+
+static void write_header(struct writer *writer, const struct family *family)
+{
+	bool openmetrics = writer->format == TEXT_OPENMETRICS_1_0;
+	const char *ending = openmetrics ? "" : suffix(family);
+
+	buf_printf(writer->out, "# TYPE %s%s %s\n", family->name, ending,
+		   type_name(family->type, openmetrics));
+	if (openmetrics && *family->unit)
+		buf_printf(writer->out, "# UNIT %s %s\n", family->name, family->unit);
+	buf_printf(writer->out, "# HELP %s%s ", family->name, ending);
+	append_escaped(writer->out, family->help, openmetrics);
+	buf_append(writer->out, "\n", 1);
+}
+
+static void format_labels(struct writer *writer, const struct label_set *set)
+{
+	struct buf *labels = &writer->labels;
+
+	buf_clear(labels);
+	for (size_t i = 0; i < set->count; i++) {
+		buf_append(labels, i ? "," : "{", 1);
+		buf_string(labels, set->labels[i].name);
+		buf_append(labels, "=\"", 2);
+		append_escaped(labels, set->labels[i].value, true);
+		buf_append(labels, "\"", 1);
+	}
+}
+
+static void format_bounds(struct writer *writer, const struct histogram *histogram)
+{
+	if (writer->bounds == histogram->bounds)
+		return;
+	writer->bounds = histogram->bounds;
+	for (size_t i = 0; i <= histogram->bound_count; i++) {
+		char number[NUMBER_LEN];
+
+		text_bound(number, i < histogram->bound_count ? histogram->bounds[i]
+							      : INFINITY);
+		writer->le_len[i] = (size_t)snprintf(
+		    writer->le[i], sizeof(writer->le[i]), "le=\"%s\"} ", number);
+	}
+}
+
+/* The name, the labels as formatted, and the blank before the value. */
+static void write_start(struct writer *writer, const struct family *family,
+			const char *ending)
+{
+	buf_string(writer->out, family->name);
+	buf_string(writer->out, ending);
+	buf_append(writer->out, writer->labels.data, writer->labels.len);
+	buf_string(writer->out, writer->labels.len ? "} " : " ");
+}
+
+static void write_integer(struct writer *writer, uint64_t value)
+{
+	char number[NUMBER_LEN];
+	size_t len = print_integer(number, value);
+
+	number[len++] = '\n';
+	buf_append(writer->out, number, len);
+}
+
+static void write_double(struct writer *writer, double value)
+{
+	char number[NUMBER_LEN];
+
+	text_number(number, value);
+	buf_string(writer->out, number);
+	buf_append(writer->out, "\n", 1);
+}
+
+static void write_histogram(struct writer *writer, const struct metric *metric)
+{
+	const struct histogram *histogram = &metric->histogram;
+	size_t name_len = strlen(metric->family->name);
+	uint64_t count = 0;
+
+	if (histogram->bound_count >= LE_MAX) {
+		writer->out->error = -E2BIG;
+		return;
+	}
+	format_bounds(writer, histogram);
+	for (size_t i = 0; i <= histogram->bound_count; i++) {
+		count += histogram->buckets[i];
+		buf_append(writer->out, metric->family->name, name_len);
+		buf_append(writer->out, "_bucket", 7);
+		buf_append(writer->out, writer->labels.data, writer->labels.len);
+		buf_append(writer->out, writer->labels.len ? "," : "{", 1);
+		buf_append(writer->out, writer->le[i], writer->le_len[i]);
+		write_integer(writer, count);
+	}
+	write_start(writer, metric->family, "_count");
+	write_integer(writer, count);
+	write_start(writer, metric->family, "_sum");
+	write_double(writer, histogram->sum);
+}
+
+static void write_metric(struct writer *writer, const struct metric *metric)
+{
+	format_labels(writer, &metric->labels);
+	if (metric->family->type == METRIC_HISTOGRAM) {
+		write_histogram(writer, metric);
+		return;
+	}
+	write_start(writer, metric->family, suffix(metric->family));
+	write_double(writer, metric->value);
+}
+
+void text_write(struct buf *out, const struct snapshot *snapshot,
+		enum text_format format)
+{
+	struct writer writer = {
+	    .out = out,
+	    .format = format,
+	    .labels = BUF_INIT(LABELS_MAX),
+	};
+	const struct family *family = NULL;
+
+	for (size_t i = 0; i < snapshot->count; i++) {
+		const struct metric *metric = &snapshot->metrics[i];
+
+		if (metric->family != family)
+			write_header(&writer, metric->family);
+		family = metric->family;
+		write_metric(&writer, metric);
+		if (writer.labels.error && !out->error)
+			out->error = writer.labels.error;
+	}
+	if (format == TEXT_OPENMETRICS_1_0)
+		buf_string(out, "# EOF\n");
+	buf_free(&writer.labels);
+}
