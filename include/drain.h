@@ -19,12 +19,27 @@ typedef void (*drain_visit_process)(void *context, uint32_t pid,
 				    const struct tally_process *process);
 int drain_processes(int map_fd, drain_visit_process visit, void *context);
 
+typedef void (*drain_visit_route)(void *context, const struct tally_route_key *key,
+				  const struct tally_route *route);
+int drain_routes(int map_fd, drain_visit_route visit, void *context);
+
 int drain_route(int map_fd, uint64_t hash, uint32_t service,
 		struct tally_route *ret_route);
 int drain_address(int map_fd, uint64_t hash, struct tally_address *ret_address);
-/* Deletes a row / all routes of a service; -ENOENT is success. */
+/* Rows that the map can hold. */
+int drain_capacity(int map_fd, uint32_t *ret_rows);
+/* Removes a row and says what it held at that moment, in one step of the kernel
+ * (lookup-and-delete, 5.14): no count between reading and deleting is lost.
+ * -ENOENT when there is no such row. */
+int drain_take_series(int map_fd, const struct tally_series_key *key,
+		      struct tally_series *ret_value);
+/* Deletes a row / a route; -ENOENT is success. */
 int drain_delete_series(int map_fd, const struct tally_series_key *key);
-int drain_delete_routes(int map_fd, uint32_t service);
+int drain_delete_route(int map_fd, const struct tally_route_key *key);
+/* Puts a route under another service, unless that one has it; the number of
+ * routes does not grow. */
+int drain_move_route(int map_fd, const struct tally_route_key *key,
+		     const struct tally_route *route, uint32_t service);
 
 /* a += b, every counter. */
 void drain_add(struct tally_series *a, const struct tally_series *b);

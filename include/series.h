@@ -8,7 +8,8 @@
  * Truth kept here: a counter never falls while its labels are exposed. A row
  * under an alias is deleted from the kernel only after its writers are gone
  * (alias older than SERIES_SETTLE_MS); its value is carried on in a table of
- * retired rows, bounded by the rows the kernel map may hold.
+ * retired rows, bounded by the rows the kernel map may hold; what finds no room
+ * there stays in the kernel.
  */
 #pragma once
 
@@ -26,7 +27,8 @@ int series_create(uint32_t retired_max, struct series **ret_series);
 void series_free(struct series **series);
 
 /* Appends http_server_*, http_client_*, the gauges and target_info; retires and
- * expires on the way. now_ms: CLOCK_BOOTTIME milliseconds, passed in. */
+ * expires on the way. now_ms: CLOCK_BOOTTIME milliseconds, passed in. -errno of
+ * the first map that could not be read; what could be is in the snapshot. */
 int series_collect(struct series *series, const struct probes *probes,
 		   struct targets *targets, int64_t now_ms,
 		   struct snapshot *snapshot);

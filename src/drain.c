@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "drain.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "cleanup.h"
+
+/* Rows per system call. A hash map's batch is made of whole buckets, so it must
+ * hold the fullest one; the kernel sizes maps for one row a bucket. */
+#define BATCH_MIN 64u
+#define BATCH_MAX 8192u
+
+typedef void (*visit_pair)(void *context, const void *key, const void *value);
+
+struct batch {
+	int map_fd;
+	size_t key_bytes, value_bytes;
+	uint32_t capacity; /* rows */
+	char *keys, *values;
+	uint32_t position; /* bucket to go on from */
+	bool started;
+};
+
+static void batch_release(struct batch *batch)
+{
+	free(batch->keys);
+	free(batch->values);
+	batch->keys = NULL;
+	batch->values = NULL;
+}
+
+static int batch_reserve(struct batch *batch, uint32_t capacity)
+{
+	batch_release(batch);
+	batch->keys = calloc(capacity, batch->key_bytes);
+	batch->values = calloc(capacity, batch->value_bytes);
+	batch->capacity = capacity;
+	return batch->keys && batch->values ? 0 : -ENOMEM;
+}
+
+/* The next rows; -ENOENT when they are the last ones, which may be none. */
+static int batch_next(struct batch *batch, uint32_t *ret_count)
+{
+	uint32_t next = batch->position, count = batch->capacity;
+	int err = bpf_map_lookup_batch(batch->map_fd,
+				       batch->started ? &batch->position : NULL, &next,
+				       batch->keys, batch->values, &count, NULL);
+
+	if (err == -ENOSPC && batch->capacity < BATCH_MAX) {
+		*ret_count = 0;
+		return batch_reserve(batch, batch->capacity * 2);
+	}
+	if (err && err != -ENOENT)
+		return err;
+	batch->position = next;
+	batch->started = true;
+	*ret_count = count;
+	return err;
+}
+
+static int each_pair(int map_fd, size_t key_bytes, size_t value_bytes, visit_pair visit,
+		     void *context)
+{
+	CLEANUP(batch_release)
+	struct batch batch = {
+	    .map_fd = map_fd,
+	    .key_bytes = key_bytes,
+	    .value_bytes = value_bytes,
+	};
+	int err = batch_reserve(&batch, BATCH_MIN);
+
+	while (!err) {
+		uint32_t count = 0;
+
+		err = batch_next(&batch, &count);
+		for (uint32_t i = 0; i < count; i++)
+			visit(context, batch.keys + i * key_bytes,
+			      batch.values + i * value_bytes);
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+struct series_visitor {
+	drain_visit_row visit;
+	void *context;
+};
+
+static void visit_series(void *context, const void *key, const void *value)
+{
+	const struct series_visitor *visitor = context;
+
+	visitor->visit(visitor->context, key, value);
+}
+
+int drain_series(int map_fd, drain_visit_row visit, void *context)
+{
+	struct series_visitor visitor = {visit, context};
+
+	return each_pair(map_fd, sizeof(struct tally_series_key),
+			 sizeof(struct tally_series), visit_series, &visitor);
+}
+
+struct process_visitor {
+	drain_visit_process visit;
+	void *context;
+};
+
+static void visit_process(void *context, const void *key, const void *value)
+{
+	const struct process_visitor *visitor = context;
+
+	visitor->visit(visitor->context, *(const uint32_t *)key, value);
+}
+
+int drain_processes(int map_fd, drain_visit_process visit, void *context)
+{
+	struct process_visitor visitor = {visit, context};
+
+	return each_pair(map_fd, sizeof(uint32_t), sizeof(struct tally_process),
+			 visit_process, &visitor);
+}
+
+struct route_visitor {
+	drain_visit_route visit;
+	void *context;
+};
+
+static void visit_route(void *context, const void *key, const void *value)
+{
+	const struct route_visitor *visitor = context;
+
+	visitor->visit(visitor->context, key, value);
+}
+
+int drain_routes(int map_fd, drain_visit_route visit, void *context)
+{
+	struct route_visitor visitor = {visit, context};
+
+	return each_pair(map_fd, sizeof(struct tally_route_key),
+			 sizeof(struct tally_route), visit_route, &visitor);
+}
+
+int drain_route(int map_fd, uint64_t hash, uint32_t service,
+		struct tally_route *ret_route)
+{
+	struct tally_route_key key = {.hash = hash, .service = service};
+
+	return bpf_map_lookup_elem(map_fd, &key, ret_route);
+}
+
+int drain_address(int map_fd, uint64_t hash, struct tally_address *ret_address)
+{
+	return bpf_map_lookup_elem(map_fd, &hash, ret_address);
+}
+
+int drain_capacity(int map_fd, uint32_t *ret_rows)
+{
+	struct bpf_map_info info = {0};
+	uint32_t bytes = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(map_fd, &info, &bytes);
+
+	if (err)
+		return err;
+	*ret_rows = info.max_entries;
+	return 0;
+}
+
+int drain_take_series(int map_fd, const struct tally_series_key *key,
+		      struct tally_series *ret_value)
+{
+	return bpf_map_lookup_and_delete_elem(map_fd, key, ret_value);
+}
+
+static int delete_key(int map_fd, const void *key)
+{
+	int err = bpf_map_delete_elem(map_fd, key);
+
+	return err == -ENOENT ? 0 : err;
+}
+
+int drain_delete_series(int map_fd, const struct tally_series_key *key)
+{
+	return delete_key(map_fd, key);
+}
+
+int drain_delete_route(int map_fd, const struct tally_route_key *key)
+{
+	return delete_key(map_fd, key);
+}
+
+/* Deleted first: in a full map there is room for the new one only then. */
+int drain_move_route(int map_fd, const struct tally_route_key *key,
+		     const struct tally_route *route, uint32_t service)
+{
+	struct tally_route_key target = {.hash = key->hash, .service = service};
+	int err = delete_key(map_fd, key);
+
+	if (err)
+		return err;
+	err = bpf_map_update_elem(map_fd, &target, route, BPF_NOEXIST);
+	return err == -EEXIST ? 0 : err;
+}
+
+void drain_add(struct tally_series *a, const struct tally_series *b)
+{
+	__u64 *sum = (__u64 *)a;
+	const __u64 *more = (const __u64 *)b;
+
+	for (size_t i = 0; i < sizeof(*a) / sizeof(*sum); i++)
+		sum[i] += more[i];
+}

@@ -1,0 +1,1000 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One collection is a pipeline over memory of the snapshot's arena:
+ *
+ *   processes -> owners      whose service id is still in use by a process?
+ *   series map -> rows       each under its owner: the service of its id
+ *   expire                   services long gone: rows, routes and names removed
+ *   retire                   rows of settled aliases taken out of the kernel
+ *   rows, retired -> groups  all that has the same labels, added up
+ *   groups -> metrics
+ *
+ * Owners. A row's service id is the daemon's, or a provisional one that the
+ * kernel gave to a process before the daemon named it: then it is an alias. A
+ * row of an id without a name waits; the process's event is on its way. After
+ * UNNAMED_MS it is shown as service "unknown" and stays that, even when a name
+ * comes later: otherwise the counters of "unknown" would fall. Its process
+ * counts under the name from then on.
+ *
+ * Retirement. An alias is settled when it is SERIES_SETTLE_MS old and no process
+ * has its id: nobody writes to its rows any more. Each is taken out in one step
+ * of the kernel and kept here, under the service's own id. When the table of
+ * retired rows is full the rest stays in the kernel, which is as true and as
+ * bounded; folding them into "other" would make a visible counter fall.
+ *
+ * Routes are found by hash alone: the text of a hash is the same for every
+ * service, and a request that was under way when its process was named has its
+ * route under the alias but its row under the service. For the same reason the
+ * routes of a settled alias move to its service instead of being deleted.
+ */
+#include "series.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/utsname.h>
+
+#include "address.h"
+#include "cleanup.h"
+#include "drain.h"
+#include "requests.h"
+#include "table.h"
+
+#define UNNAMED_MS 5000
+/* Ours, never the kernel's: provisional ids count up from 0x80000001. */
+#define SERVICE_UNKNOWN UINT32_MAX
+#define TARGET_LABELS_MAX 8
+
+/* A row that left the kernel; its key has the service's own id. */
+struct retired {
+	struct tally_series_key key;
+	struct tally_series value;
+	char route[TALLY_ROUTE_LEN + 4];
+	char address[ADDRESS_TEXT_LEN];
+};
+
+/* An id with rows and without a name. */
+struct stranger {
+	uint32_t id;
+	bool shown; /* as "unknown" */
+	int64_t since_ms;
+};
+
+struct series {
+	uint64_t seed;
+	uint32_t retired_max;
+	uint32_t retired_count;
+	struct retired **retired;
+	struct stranger *strangers; /* sorted by id */
+	size_t stranger_count;
+};
+
+/* --- what a collection works on ---------------------------------------------- */
+
+enum owner_state {
+	OWNER_SHOWN,
+	OWNER_WAITING, /* for its name */
+	OWNER_IGNORED, /* not selected */
+};
+
+struct owner {
+	uint32_t id;      /* in the kernel */
+	uint32_t service; /* its own id, TALLY_SERVICE_OTHER or SERVICE_UNKNOWN */
+	enum owner_state state;
+	const char *name;
+	const char *name_space;
+	int64_t since_ms; /* without a name */
+	bool live;        /* a process has this id */
+	bool connected;   /* a connection has */
+	bool settled;     /* see is_settled */
+	bool expired;
+	uint32_t rows; /* in the kernel */
+	struct owner *next;
+};
+
+struct row {
+	struct tally_series_key key;
+	struct tally_series value;
+	struct owner *owner;
+	bool gone; /* from the kernel: expired, retired, ignored */
+	struct row *next;
+};
+
+struct route {
+	struct tally_route_key key;
+	struct tally_route value;
+	struct route *next;
+};
+
+struct address {
+	uint64_t hash;
+	char text[ADDRESS_TEXT_LEN];
+};
+
+/* All rows with the same labels. */
+struct group {
+	enum requests_role role;
+	struct label_set labels;
+	struct tally_series *value;
+	struct group *next;
+};
+
+/* The gauges of one service. */
+struct serving {
+	struct label_set labels;
+	bool is_target; /* a service with a name, so target_info describes it */
+	bool shown[REQUESTS_ROLES];
+	uint64_t in_flight[REQUESTS_ROLES];
+	uint64_t open[REQUESTS_ROLES];
+	struct serving *next;
+};
+
+struct collection {
+	struct series *series;
+	const struct probes *probes;
+	struct targets *targets;
+	int64_t now_ms;
+	struct snapshot *snapshot;
+	int err; /* the first; the rest of the collection goes on */
+	uint32_t row_count;
+	struct row *rows;
+	struct owner *all_owners;
+	struct route *all_routes;
+	struct group *all_groups;
+	struct serving *all_servings;
+	struct table owners, routes, addresses, groups, servings, retired;
+};
+
+static void note(struct collection *collection, int err)
+{
+	if (err && !collection->err)
+		collection->err = err;
+}
+
+static bool has_failed(const struct collection *collection)
+{
+	return collection->err || collection->snapshot->error;
+}
+
+static uint64_t hash_of(const struct collection *collection, const void *data,
+			size_t len)
+{
+	return table_hash(collection->series->seed, data, len);
+}
+
+static const char *copy_text(struct collection *collection, const char *text)
+{
+	size_t bytes = strlen(text) + 1;
+	char *copy = snapshot_alloc(collection->snapshot, bytes);
+
+	return copy ? memcpy(copy, text, bytes) : "";
+}
+
+/* --- owners ------------------------------------------------------------------ */
+
+static int compare_strangers(const void *left, const void *right)
+{
+	const struct stranger *a = left, *b = right;
+
+	return (a->id > b->id) - (a->id < b->id);
+}
+
+static const struct stranger *find_stranger(const struct series *series, uint32_t id)
+{
+	struct stranger wanted = {.id = id};
+
+	if (!series->stranger_count)
+		return NULL;
+	return bsearch(&wanted, series->strangers, series->stranger_count,
+		       sizeof(wanted), compare_strangers);
+}
+
+static void show_owner(struct owner *owner, uint32_t service, const char *name,
+		       const char *name_space)
+{
+	owner->state = OWNER_SHOWN;
+	owner->service = service;
+	owner->name = name;
+	owner->name_space = name_space;
+}
+
+static void resolve_owner(struct collection *collection, struct owner *owner)
+{
+	const struct stranger *stranger = find_stranger(collection->series, owner->id);
+	const struct service *service = targets_service(collection->targets, owner->id);
+
+	owner->since_ms = stranger ? stranger->since_ms : collection->now_ms;
+	if (owner->id == TALLY_SERVICE_OTHER)
+		show_owner(owner, TALLY_SERVICE_OTHER, "other", "");
+	else if (stranger && stranger->shown)
+		show_owner(owner, SERVICE_UNKNOWN, "unknown", "");
+	else if (service)
+		show_owner(owner, service->id, copy_text(collection, service->name),
+			   copy_text(collection, service->name_space));
+	else if (targets_ignored(collection->targets, owner->id))
+		owner->state = OWNER_IGNORED;
+	else if (collection->now_ms - owner->since_ms > UNNAMED_MS)
+		show_owner(owner, SERVICE_UNKNOWN, "unknown", "");
+	else
+		owner->state = OWNER_WAITING;
+}
+
+static bool same_owner(const void *item, const void *wanted)
+{
+	return ((const struct owner *)item)->id == *(const uint32_t *)wanted;
+}
+
+static struct owner *find_owner(struct collection *collection, uint32_t id)
+{
+	return table_find(&collection->owners, hash_of(collection, &id, sizeof(id)),
+			  same_owner, &id);
+}
+
+/* NULL only when memory ran out, which the snapshot remembers. */
+static struct owner *get_owner(struct collection *collection, uint32_t id)
+{
+	struct owner *owner = find_owner(collection, id);
+
+	if (owner)
+		return owner;
+	owner = snapshot_alloc(collection->snapshot, sizeof(*owner));
+	if (!owner)
+		return NULL;
+	owner->id = id;
+	resolve_owner(collection, owner);
+	if (!table_add(&collection->owners, hash_of(collection, &id, sizeof(id)), owner,
+		       collection->snapshot))
+		return NULL;
+	owner->next = collection->all_owners;
+	collection->all_owners = owner;
+	return owner;
+}
+
+static bool is_alias(const struct collection *collection, const struct owner *owner)
+{
+	return targets_alias_age_ms(collection->targets, owner->id,
+				    collection->now_ms) >= 0;
+}
+
+/* Nobody writes to rows of this id any more, and it is not their service's own:
+ * an alias, or one whose process never got a name. */
+static bool is_settled(const struct collection *collection, const struct owner *owner)
+{
+	int64_t age_ms =
+	    targets_alias_age_ms(collection->targets, owner->id, collection->now_ms);
+
+	if (owner->live || owner->id == TALLY_SERVICE_OTHER)
+		return false;
+	if (age_ms >= 0)
+		return age_ms >= SERIES_SETTLE_MS;
+	return owner->state == OWNER_SHOWN && owner->service == SERVICE_UNKNOWN;
+}
+
+/* --- reading ----------------------------------------------------------------- */
+
+static void see_process(void *context, uint32_t pid,
+			const struct tally_process *process)
+{
+	struct collection *collection = context;
+	struct owner *owner;
+
+	(void)pid;
+	if (process->flags & TALLY_PROCESS_IGNORED)
+		return;
+	targets_live_seen(collection->targets, process->service);
+	owner = get_owner(collection, process->service);
+	if (owner)
+		owner->live = true;
+}
+
+static void see_row(void *context, const struct tally_series_key *key,
+		    const struct tally_series *value)
+{
+	struct collection *collection = context;
+	struct row *row = snapshot_alloc(collection->snapshot, sizeof(*row));
+
+	if (!row)
+		return;
+	row->owner = get_owner(collection, key->service);
+	if (!row->owner)
+		return;
+	row->key = *key;
+	row->value = *value;
+	row->owner->rows++;
+	row->next = collection->rows;
+	collection->rows = row;
+	collection->row_count++;
+}
+
+static bool same_route(const void *item, const void *wanted)
+{
+	return ((const struct route *)item)->key.hash == *(const uint64_t *)wanted;
+}
+
+static void see_route(void *context, const struct tally_route_key *key,
+		      const struct tally_route *value)
+{
+	struct collection *collection = context;
+	uint64_t hash = hash_of(collection, &key->hash, sizeof(key->hash));
+	struct route *route = snapshot_alloc(collection->snapshot, sizeof(*route));
+
+	if (!route)
+		return;
+	route->key = *key;
+	route->value = *value;
+	route->value.text[sizeof(route->value.text) - 1] = 0;
+	route->next = collection->all_routes;
+	collection->all_routes = route;
+	if (!table_find(&collection->routes, hash, same_route, &key->hash))
+		table_add(&collection->routes, hash, route, collection->snapshot);
+}
+
+/* Processes first: an id is settled only if no process had it before its rows
+ * were read. Rows before routes: a row's route was there when it was written. */
+static int read_maps(struct collection *collection)
+{
+	int err;
+
+	targets_live_begin(collection->targets);
+	err = drain_processes(probes_map_fd(collection->probes, PROBES_PROCESSES),
+			      see_process, collection);
+	if (err)
+		return err;
+	targets_live_end(collection->targets, collection->now_ms);
+	err = drain_series(probes_map_fd(collection->probes, PROBES_SERIES), see_row,
+			   collection);
+	if (err)
+		return err;
+	return drain_routes(probes_map_fd(collection->probes, PROBES_ROUTES), see_route,
+			    collection);
+}
+
+/* Aliases without rows come in here: to be dropped like the others. */
+static void settle_owners(struct collection *collection)
+{
+	uint32_t alias = 0;
+
+	while ((alias = targets_alias_after(collection->targets, alias)))
+		get_owner(collection, alias);
+	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
+		owner->settled = is_settled(collection, owner);
+}
+
+static const char *route_text(const struct collection *collection, uint64_t route)
+{
+	const struct route *found;
+
+	if (route == TALLY_ROUTE_NONE)
+		return "";
+	found =
+	    table_find(&collection->routes, hash_of(collection, &route, sizeof(route)),
+		       same_route, &route);
+	return found && *found->value.text ? found->value.text : "other";
+}
+
+static bool same_address(const void *item, const void *wanted)
+{
+	return ((const struct address *)item)->hash == *(const uint64_t *)wanted;
+}
+
+/* "" when the table of addresses had no room for it, or there is none. */
+static const char *address_of(struct collection *collection, uint64_t hash)
+{
+	uint64_t table_hash = hash_of(collection, &hash, sizeof(hash));
+	struct address *address =
+	    table_find(&collection->addresses, table_hash, same_address, &hash);
+	struct tally_address raw;
+	int err;
+
+	if (address || !hash)
+		return address ? address->text : "";
+	address = snapshot_alloc(collection->snapshot, sizeof(*address));
+	if (!address)
+		return "";
+	address->hash = hash;
+	err = drain_address(probes_map_fd(collection->probes, PROBES_ADDRESSES), hash,
+			    &raw);
+	if (!err)
+		address_text(&raw, address->text);
+	else if (err != -ENOENT)
+		note(collection, err);
+	table_add(&collection->addresses, table_hash, address, collection->snapshot);
+	return address->text;
+}
+
+/* --- expiry ------------------------------------------------------------------ */
+
+static void row_left_kernel(struct row *row)
+{
+	row->gone = true;
+	row->owner->rows--;
+}
+
+static int delete_row(struct collection *collection, struct row *row)
+{
+	int err = drain_delete_series(probes_map_fd(collection->probes, PROBES_SERIES),
+				      &row->key);
+
+	if (!err)
+		row_left_kernel(row);
+	return err;
+}
+
+static void drop_retired(struct series *series, uint32_t service)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < series->retired_count; i++) {
+		if (series->retired[i]->key.service == service)
+			free(series->retired[i]);
+		else
+			series->retired[kept++] = series->retired[i];
+	}
+	series->retired_count = kept;
+}
+
+static bool is_of(const struct owner *owner, uint32_t service)
+{
+	return owner->state == OWNER_SHOWN && owner->service == service;
+}
+
+static int expire_service(struct collection *collection, uint32_t service)
+{
+	int err;
+
+	for (struct row *row = collection->rows; row; row = row->next) {
+		if (row->gone || !is_of(row->owner, service))
+			continue;
+		err = delete_row(collection, row);
+		if (err)
+			return err;
+	}
+	for (struct owner *owner = collection->all_owners; owner; owner = owner->next) {
+		if (!is_of(owner, service))
+			continue;
+		owner->expired = true;
+		if (is_alias(collection, owner))
+			targets_drop_alias(collection->targets, owner->id);
+	}
+	drop_retired(collection->series, service);
+	targets_drop_service(collection->targets, service);
+	return 0;
+}
+
+/* A service whose rows cannot be deleted stays, and is tried again next time. */
+static void expire(struct collection *collection)
+{
+	const struct service *service;
+	int err = 0;
+
+	while (!err) {
+		service = targets_expired(collection->targets, collection->now_ms);
+		if (!service)
+			return;
+		err = expire_service(collection, service->id);
+	}
+	note(collection, err);
+}
+
+/* --- retirement -------------------------------------------------------------- */
+
+static bool same_retired(const void *item, const void *wanted)
+{
+	return !memcmp(&((const struct retired *)item)->key, wanted,
+		       sizeof(struct tally_series_key));
+}
+
+static uint64_t hash_key(const struct collection *collection,
+			 const struct tally_series_key *key)
+{
+	return hash_of(collection, key, sizeof(*key));
+}
+
+static void index_retired(struct collection *collection)
+{
+	struct series *series = collection->series;
+
+	for (uint32_t i = 0; i < series->retired_count; i++)
+		table_add(&collection->retired,
+			  hash_key(collection, &series->retired[i]->key),
+			  series->retired[i], collection->snapshot);
+}
+
+/* The row's value moves into an entry of its own. */
+static int retire_into_new(struct collection *collection, const struct row *row,
+			   const struct tally_series_key *key)
+{
+	struct series *series = collection->series;
+	AUTO_FREE struct retired *retired = calloc(1, sizeof(*retired));
+	int err;
+
+	if (!retired)
+		return -ENOMEM;
+	retired->key = *key;
+	/* Both lookups leave their failure in the collection. */
+	snprintf(retired->route, sizeof(retired->route), "%s",
+		 route_text(collection, key->route));
+	snprintf(retired->address, sizeof(retired->address), "%s",
+		 address_of(collection, key->address));
+	if (has_failed(collection))
+		return 0;
+	err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
+				&row->key, &retired->value);
+	if (err)
+		return err;
+	/* A failure here only means that the next row of these labels gets an
+	 * entry of its own: groups are added up all the same. */
+	table_add(&collection->retired, hash_key(collection, key), retired,
+		  collection->snapshot);
+	series->retired[series->retired_count++] = TAKE(retired);
+	return 0;
+}
+
+static int retire_into(struct collection *collection, const struct row *row,
+		       struct retired *retired)
+{
+	struct tally_series last;
+	int err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
+				    &row->key, &last);
+
+	if (!err)
+		drain_add(&retired->value, &last);
+	return err;
+}
+
+/* On any failure the row stays where it is and is shown from there. */
+static int retire_row(struct collection *collection, struct row *row)
+{
+	struct series *series = collection->series;
+	struct tally_series_key key = row->key;
+	struct retired *retired;
+	int err;
+
+	key.service = row->owner->service;
+	retired = table_find(&collection->retired, hash_key(collection, &key),
+			     same_retired, &key);
+	if (!retired && series->retired_count >= series->retired_max)
+		return 0;
+	err = retired ? retire_into(collection, row, retired)
+		      : retire_into_new(collection, row, &key);
+	if (err || has_failed(collection))
+		return err;
+	row_left_kernel(row);
+	return 0;
+}
+
+static void retire(struct collection *collection)
+{
+	index_retired(collection);
+	for (struct row *row = collection->rows; row; row = row->next) {
+		if (has_failed(collection))
+			return;
+		if (row->gone || !row->owner->settled)
+			continue;
+		if (row->owner->state == OWNER_SHOWN)
+			note(collection, retire_row(collection, row));
+		else
+			note(collection, delete_row(collection, row));
+	}
+}
+
+/* No rows, and none to come. */
+static bool is_finished(const struct owner *owner)
+{
+	return owner->expired || (!owner->rows && owner->settled);
+}
+
+static void clean_routes(struct collection *collection)
+{
+	int map_fd = probes_map_fd(collection->probes, PROBES_ROUTES);
+
+	for (struct route *route = collection->all_routes; route; route = route->next) {
+		const struct owner *owner = find_owner(collection, route->key.service);
+
+		if (!owner || !is_finished(owner))
+			continue;
+		if (owner->expired || owner->state != OWNER_SHOWN ||
+		    owner->service == SERVICE_UNKNOWN)
+			note(collection, drain_delete_route(map_fd, &route->key));
+		else
+			note(collection,
+			     drain_move_route(map_fd, &route->key, &route->value,
+					      owner->service));
+	}
+}
+
+/* A connection that was idle since before its process was named still has the
+ * old id, and is found under its service by the alias. */
+static void drop_aliases(struct collection *collection)
+{
+	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
+		if (is_finished(owner) && !owner->connected &&
+		    is_alias(collection, owner))
+			targets_drop_alias(collection->targets, owner->id);
+}
+
+static bool is_stranger(const struct owner *owner)
+{
+	return owner->rows &&
+	       (owner->state == OWNER_WAITING || is_of(owner, SERVICE_UNKNOWN));
+}
+
+/* Bounded by the rows of the kernel's map: only ids that have some are kept. */
+static void remember_strangers(struct collection *collection)
+{
+	struct series *series = collection->series;
+	struct stranger *strangers;
+	size_t count = 0, i = 0;
+
+	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
+		count += is_stranger(owner);
+	strangers = reallocarray(series->strangers, count + 1, sizeof(*strangers));
+	if (!strangers) {
+		note(collection, -ENOMEM);
+		return;
+	}
+	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
+		if (is_stranger(owner))
+			strangers[i++] = (struct stranger){
+			    .id = owner->id,
+			    .shown = owner->state == OWNER_SHOWN,
+			    .since_ms = owner->since_ms,
+			};
+	qsort(strangers, count, sizeof(*strangers), compare_strangers);
+	series->strangers = strangers;
+	series->stranger_count = count;
+}
+
+/* --- adding up --------------------------------------------------------------- */
+
+static uint64_t hash_labels(const struct collection *collection,
+			    const struct label_set *set)
+{
+	uint64_t hash = collection->series->seed;
+
+	for (size_t i = 0; i < set->count; i++) {
+		hash = table_hash(hash, set->labels[i].name,
+				  strlen(set->labels[i].name) + 1);
+		hash = table_hash(hash, set->labels[i].value,
+				  strlen(set->labels[i].value) + 1);
+	}
+	return hash;
+}
+
+static struct label_set labels_of(struct collection *collection,
+				  const struct owner *owner,
+				  const struct tally_series_key *key, const char *route,
+				  const char *address)
+{
+	const struct requests_names names = {
+	    .service = owner->name,
+	    .name_space = owner->name_space,
+	    .route = route,
+	    .address = address,
+	};
+
+	return requests_labels(collection->snapshot, &names, key);
+}
+
+static bool same_serving(const void *item, const void *wanted)
+{
+	return !label_set_compare(&((const struct serving *)item)->labels, wanted);
+}
+
+static struct serving *make_serving(struct collection *collection, uint64_t hash,
+				    struct label_set labels)
+{
+	struct serving *serving =
+	    snapshot_alloc(collection->snapshot, sizeof(*serving));
+
+	if (!serving ||
+	    !table_add(&collection->servings, hash, serving, collection->snapshot))
+		return NULL;
+	serving->labels = labels;
+	serving->next = collection->all_servings;
+	collection->all_servings = serving;
+	return serving;
+}
+
+static struct serving *get_serving(struct collection *collection,
+				   const struct owner *owner)
+{
+	struct label labels[] = {
+	    {"service_name", owner->name},
+	    {"service_namespace", owner->name_space},
+	};
+	struct label_set set = snapshot_labels(collection->snapshot, labels, 2);
+	uint64_t hash = hash_labels(collection, &set);
+	struct serving *serving =
+	    table_find(&collection->servings, hash, same_serving, &set);
+
+	if (!serving)
+		serving = make_serving(collection, hash, set);
+	if (serving && owner->service != TALLY_SERVICE_OTHER &&
+	    owner->service != SERVICE_UNKNOWN)
+		serving->is_target = true;
+	return serving;
+}
+
+static bool same_group(const void *item, const void *wanted)
+{
+	const struct group *a = item, *b = wanted;
+
+	return a->role == b->role && !label_set_compare(&a->labels, &b->labels);
+}
+
+/* value: the group's own from now on, unless there is one already. */
+static void add_to_group(struct collection *collection, const struct owner *owner,
+			 const struct group *wanted)
+{
+	struct snapshot *snapshot = collection->snapshot;
+	uint64_t hash = hash_labels(collection, &wanted->labels);
+	struct group *group = table_find(&collection->groups, hash, same_group, wanted);
+	struct serving *serving;
+
+	if (group) {
+		drain_add(group->value, wanted->value);
+		return;
+	}
+	group = snapshot_alloc(snapshot, sizeof(*group));
+	if (!group || !table_add(&collection->groups, hash, group, snapshot))
+		return;
+	*group = *wanted;
+	group->next = collection->all_groups;
+	collection->all_groups = group;
+	serving = get_serving(collection, owner);
+	if (serving)
+		serving->shown[group->role] = true;
+}
+
+/* The rows for what found no room are there from the start; nothing was lost
+ * until they hold something, and then they would only be noise. */
+static bool is_unused_overflow(const struct row *row)
+{
+	static const struct tally_series nothing;
+
+	return row->owner->service == TALLY_SERVICE_OTHER &&
+	       !memcmp(&row->value, &nothing, sizeof(nothing));
+}
+
+static void group_rows(struct collection *collection)
+{
+	for (struct row *row = collection->rows; row; row = row->next) {
+		struct group group = {
+		    .role = requests_role(row->key.role),
+		    .value = &row->value,
+		};
+
+		if (row->gone || row->owner->state != OWNER_SHOWN ||
+		    is_unused_overflow(row))
+			continue;
+		group.labels = labels_of(collection, row->owner, &row->key,
+					 route_text(collection, row->key.route),
+					 address_of(collection, row->key.address));
+		add_to_group(collection, row->owner, &group);
+	}
+}
+
+/* The owner of retired rows is the service itself. */
+static struct owner *owner_of_retired(struct collection *collection, uint32_t service)
+{
+	struct owner *owner = get_owner(collection, service);
+
+	if (owner && service == SERVICE_UNKNOWN)
+		show_owner(owner, SERVICE_UNKNOWN, "unknown", "");
+	return owner;
+}
+
+/* Copied: the snapshot may live on when the retired row does not. */
+static void group_retired(struct collection *collection)
+{
+	struct series *series = collection->series;
+
+	for (uint32_t i = 0; i < series->retired_count; i++) {
+		const struct retired *retired = series->retired[i];
+		const struct owner *owner =
+		    owner_of_retired(collection, retired->key.service);
+		struct tally_series *value =
+		    snapshot_alloc(collection->snapshot, sizeof(*value));
+		struct group group = {
+		    .role = requests_role(retired->key.role),
+		    .value = value,
+		};
+
+		if (!owner || !value)
+			return;
+		if (owner->state != OWNER_SHOWN)
+			continue;
+		*value = retired->value;
+		group.labels = labels_of(collection, owner, &retired->key,
+					 copy_text(collection, retired->route),
+					 copy_text(collection, retired->address));
+		add_to_group(collection, owner, &group);
+	}
+}
+
+static void see_connection(void *context, const struct tally_connection *connection)
+{
+	struct collection *collection = context;
+	enum requests_role role = requests_role(connection->role);
+	struct owner *owner = get_owner(collection, connection->service);
+	struct serving *serving;
+
+	if (!owner)
+		return;
+	owner->connected = true;
+	if (owner->state != OWNER_SHOWN || owner->expired ||
+	    connection->role == TALLY_ROLE_UNKNOWN)
+		return;
+	serving = get_serving(collection, owner);
+	if (!serving)
+		return;
+	serving->shown[role] = true;
+	serving->open[role]++;
+	serving->in_flight[role] += connection->in_flight;
+}
+
+/* --- metrics ----------------------------------------------------------------- */
+
+#define GAUGE(family_name, position, text)                                             \
+	{                                                                              \
+		.name = family_name, .help = text, .unit = "", .type = METRIC_GAUGE,   \
+		.order = position,                                                     \
+	}
+
+static const struct family target = {
+    .name = "target",
+    .help = "What each observed service is and where it runs.",
+    .unit = "",
+    .type = METRIC_INFO,
+    .order = 0, /* OpenMetrics wants it first */
+};
+
+static const struct family services =
+    GAUGE("bpftally_services", REQUESTS_ORDER_LAST + 1,
+	  "Services that have metrics in this collection.");
+static const struct family series_rows =
+    GAUGE("bpftally_series", REQUESTS_ORDER_LAST + 2,
+	  "Rows of the kernel's series table in use.");
+static const struct family series_limit = GAUGE(
+    "bpftally_series_limit", REQUESTS_ORDER_LAST + 3,
+    "Rows that the kernel's series table can hold; above it requests are counted as "
+    "service other.");
+
+static void emit_groups(struct collection *collection)
+{
+	const struct requests_bounds *bounds = requests_bounds(collection->snapshot);
+
+	if (!bounds)
+		return;
+	for (struct group *group = collection->all_groups; group; group = group->next)
+		requests_emit(collection->snapshot, bounds, group->role, group->labels,
+			      group->value);
+}
+
+/* Zero is said of a service that had requests; unknown is not said. */
+static void emit_gauges(struct collection *collection)
+{
+	for (struct serving *serving = collection->all_servings; serving;
+	     serving = serving->next)
+		for (unsigned int role = 0; role < REQUESTS_ROLES; role++)
+			if (serving->shown[role])
+				requests_emit_gauges(
+				    collection->snapshot, role, serving->labels,
+				    serving->in_flight[role], serving->open[role]);
+}
+
+static void emit_target(struct collection *collection, const struct serving *serving,
+			const char *host_name)
+{
+	struct label labels[TARGET_LABELS_MAX];
+	size_t count = 0;
+
+	labels[count++] = (struct label){"host_name", host_name};
+	labels[count++] = (struct label){"os_type", "linux"};
+	for (size_t i = 0; i < serving->labels.count; i++)
+		labels[count++] = serving->labels.labels[i];
+	labels[count++] = (struct label){"telemetry_distro_name", "bpftally"};
+	labels[count++] = (struct label){"telemetry_distro_version", BPFTALLY_VERSION};
+	snapshot_value(collection->snapshot, &target,
+		       snapshot_labels(collection->snapshot, labels, count), 1);
+}
+
+static void emit_targets(struct collection *collection)
+{
+	struct utsname system;
+	const char *host_name = "";
+	size_t count = 0;
+
+	if (!uname(&system))
+		host_name = copy_text(collection, system.nodename);
+	for (struct serving *serving = collection->all_servings; serving;
+	     serving = serving->next) {
+		count++;
+		if (serving->is_target)
+			emit_target(collection, serving, host_name);
+	}
+	snapshot_value(collection->snapshot, &services, (struct label_set){0},
+		       (double)count);
+}
+
+static void emit_table_use(struct collection *collection)
+{
+	struct label_set none = {0};
+	uint32_t rows;
+	int err =
+	    drain_capacity(probes_map_fd(collection->probes, PROBES_SERIES), &rows);
+
+	snapshot_value(collection->snapshot, &series_rows, none,
+		       (double)collection->row_count);
+	if (!err)
+		snapshot_value(collection->snapshot, &series_limit, none, (double)rows);
+	note(collection, err);
+}
+
+/* --- the module -------------------------------------------------------------- */
+
+int series_create(uint32_t retired_max, struct series **ret_series)
+{
+	AUTO_FREE struct series *series = calloc(1, sizeof(*series));
+
+	if (!series)
+		return -ENOMEM;
+	series->retired =
+	    calloc(retired_max ? retired_max : 1, sizeof(*series->retired));
+	if (!series->retired)
+		return -ENOMEM;
+	series->retired_max = retired_max;
+	/* Short only before the kernel's generator is ready, early at boot; then
+	 * the hash is merely one that could be guessed. */
+	(void)!getrandom(&series->seed, sizeof(series->seed), GRND_NONBLOCK);
+	*ret_series = TAKE(series);
+	return 0;
+}
+
+void series_free(struct series **series)
+{
+	if (!*series)
+		return;
+	for (uint32_t i = 0; i < (*series)->retired_count; i++)
+		free((*series)->retired[i]);
+	free((*series)->retired);
+	free((*series)->strangers);
+	free(*series);
+	*series = NULL;
+}
+
+int series_collect(struct series *series, const struct probes *probes,
+		   struct targets *targets, int64_t now_ms, struct snapshot *snapshot)
+{
+	struct collection collection = {
+	    .series = series,
+	    .probes = probes,
+	    .targets = targets,
+	    .now_ms = now_ms,
+	    .snapshot = snapshot,
+	};
+	int err = read_maps(&collection);
+
+	if (err || snapshot->error)
+		return err ? err : snapshot->error;
+	settle_owners(&collection);
+	expire(&collection);
+	retire(&collection);
+	clean_routes(&collection);
+	group_rows(&collection);
+	group_retired(&collection);
+	err = probes_each_connection(probes, see_connection, &collection);
+	emit_groups(&collection);
+	if (!err) {
+		emit_gauges(&collection);
+		drop_aliases(&collection);
+	}
+	emit_targets(&collection);
+	emit_table_use(&collection);
+	remember_strangers(&collection);
+	note(&collection, err);
+	return collection.err ? collection.err : snapshot->error;
+}

@@ -1,0 +1,1147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel's maps, the probes and the targets are played by this file; what is
+ * checked are the lines that a scraper would get. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "documented.h"
+#include "fake_bpf.h"
+#include "series.h"
+#include "text.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define ROWS 64u
+#define PROVISIONAL(n) (TALLY_SERVICE_PROVISIONAL | (uint32_t)(n))
+#define NOW 100000
+#define WEB "service_name=\"web\",service_namespace=\"eu\""
+
+/* --- the probes --------------------------------------------------------------- */
+
+struct probes {
+	struct tally_connection connections[8];
+	size_t connection_count;
+	int connection_err;
+};
+
+int probes_map_fd(const struct probes *probes, enum probes_map map)
+{
+	(void)probes;
+	return FAKE_FD + (int)map;
+}
+
+int probes_each_connection(const struct probes *probes,
+			   void (*visit)(void *context,
+					 const struct tally_connection *connection),
+			   void *context)
+{
+	for (size_t i = 0; i < probes->connection_count; i++)
+		visit(context, &probes->connections[i]);
+	return probes->connection_err;
+}
+
+/* --- the targets -------------------------------------------------------------- */
+
+#define SERVICES 8
+#define ALIASES 256
+
+struct fake_alias {
+	uint32_t id, service;
+	bool ignored;
+	int64_t since_ms;
+};
+
+struct targets {
+	struct service services[SERVICES]; /* id 0: no such service */
+	struct fake_alias aliases[ALIASES];
+	size_t alias_count;
+	uint32_t expired;
+	bool seen[SERVICES + 1]; /* by the service's id */
+	int64_t live_end_ms;
+};
+
+static struct fake_alias *fake_alias(const struct targets *targets, uint32_t id)
+{
+	for (size_t i = 0; i < targets->alias_count; i++)
+		if (targets->aliases[i].id == id)
+			return (struct fake_alias *)&targets->aliases[i];
+	return NULL;
+}
+
+static uint32_t fake_own_id(const struct targets *targets, uint32_t id)
+{
+	const struct fake_alias *alias = fake_alias(targets, id);
+
+	return alias && !alias->ignored ? alias->service : id;
+}
+
+const struct service *targets_service(const struct targets *targets, uint32_t id)
+{
+	uint32_t own = fake_own_id(targets, id);
+
+	for (size_t i = 0; i < SERVICES; i++)
+		if (own && targets->services[i].id == own)
+			return &targets->services[i];
+	return NULL;
+}
+
+bool targets_ignored(const struct targets *targets, uint32_t id)
+{
+	const struct fake_alias *alias = fake_alias(targets, id);
+
+	return alias && alias->ignored;
+}
+
+int64_t targets_alias_age_ms(const struct targets *targets, uint32_t id, int64_t now_ms)
+{
+	const struct fake_alias *alias = fake_alias(targets, id);
+
+	return alias ? now_ms - alias->since_ms : -1;
+}
+
+uint32_t targets_alias_after(const struct targets *targets, uint32_t id)
+{
+	uint32_t next = 0;
+
+	for (size_t i = 0; i < targets->alias_count; i++)
+		if (targets->aliases[i].id > id &&
+		    (!next || targets->aliases[i].id < next))
+			next = targets->aliases[i].id;
+	return next;
+}
+
+void targets_drop_alias(struct targets *targets, uint32_t id)
+{
+	struct fake_alias *alias = fake_alias(targets, id);
+
+	assert_non_null(alias); /* only what is one */
+	*alias = targets->aliases[--targets->alias_count];
+}
+
+void targets_live_begin(struct targets *targets)
+{
+	memset(targets->seen, 0, sizeof(targets->seen));
+}
+
+void targets_live_seen(struct targets *targets, uint32_t id)
+{
+	uint32_t own = fake_own_id(targets, id);
+
+	if (own <= SERVICES)
+		targets->seen[own] = true;
+}
+
+void targets_live_end(struct targets *targets, int64_t now_ms)
+{
+	targets->live_end_ms = now_ms;
+}
+
+const struct service *targets_expired(const struct targets *targets, int64_t now_ms)
+{
+	assert_int_equal(now_ms, targets->live_end_ms);
+	return targets->expired ? targets_service(targets, targets->expired) : NULL;
+}
+
+void targets_drop_service(struct targets *targets, uint32_t id)
+{
+	assert_int_equal(id, targets->expired);
+	targets->expired = 0;
+	for (size_t i = 0; i < SERVICES; i++)
+		if (targets->services[i].id == id)
+			targets->services[i] = (struct service){0};
+}
+
+/* --- a scene ------------------------------------------------------------------ */
+
+struct scene {
+	struct probes probes;
+	struct targets targets;
+	struct series *series;
+	struct buf text; /* of the last collection, NUL terminated */
+	int err;         /* of the last collection */
+};
+
+static int open_scene(void **state)
+{
+	struct scene *scene = calloc(1, sizeof(*scene));
+
+	assert_non_null(scene);
+	fake_map_make(PROBES_SERIES, sizeof(struct tally_series_key),
+		      sizeof(struct tally_series), ROWS);
+	fake_map_make(PROBES_ROUTES, sizeof(struct tally_route_key),
+		      sizeof(struct tally_route), ROWS);
+	fake_map_make(PROBES_ADDRESSES, sizeof(__u64), sizeof(struct tally_address), 8);
+	fake_map_make(PROBES_PROCESSES, sizeof(__u32), sizeof(struct tally_process),
+		      ROWS);
+	scene->text = (struct buf)BUF_INIT((size_t)16 << 20);
+	scene->targets.services[0] =
+	    (struct service){.id = 1, .name = "web", .name_space = "eu"};
+	scene->targets.services[1] =
+	    (struct service){.id = 2, .name = "db", .name_space = ""};
+	assert_int_equal(series_create(ROWS, &scene->series), 0);
+	*state = scene;
+	return 0;
+}
+
+static int close_scene(void **state)
+{
+	struct scene *scene = *state;
+
+	series_free(&scene->series);
+	assert_null(scene->series);
+	buf_free(&scene->text);
+	fake_maps_free();
+	free(scene);
+	return 0;
+}
+
+static struct tally_series_key server_key(uint32_t service)
+{
+	return (struct tally_series_key){
+	    .service = service,
+	    .status = 200,
+	    .protocol = TALLY_PROTOCOL_HTTP1,
+	    .role = TALLY_ROLE_SERVER,
+	    .method = TALLY_METHOD_GET,
+	};
+}
+
+/* Adds requests of 1 ms and no bytes to a row, as the kernel would. */
+static void count(const struct tally_series_key *key, uint64_t requests)
+{
+	struct tally_series value = {0};
+
+	bpf_map_lookup_elem(FAKE_FD + PROBES_SERIES, key, &value);
+	value.duration[3] += requests;
+	value.first_byte[3] += requests;
+	value.queue[0] += requests;
+	value.request_size[0] += requests;
+	value.response_size[0] += requests;
+	value.native[80] += requests;
+	value.duration_sum_ns += requests * 1000000;
+	value.first_byte_sum_ns += requests * 1000000;
+	assert_int_equal(bpf_map_update_elem(FAKE_FD + PROBES_SERIES, key, &value, 0),
+			 0);
+}
+
+static void count_plain(uint32_t service, uint64_t requests)
+{
+	struct tally_series_key key = server_key(service);
+
+	count(&key, requests);
+}
+
+static void put_route(uint64_t hash, uint32_t service, const char *text)
+{
+	struct tally_route_key key = {.hash = hash, .service = service};
+	struct tally_route route = {.len = (uint32_t)strlen(text)};
+
+	memcpy(route.text, text, strlen(text));
+	assert_int_equal(bpf_map_update_elem(FAKE_FD + PROBES_ROUTES, &key, &route, 0),
+			 0);
+}
+
+static bool has_route(uint64_t hash, uint32_t service)
+{
+	struct tally_route_key key = {.hash = hash, .service = service};
+	struct tally_route route;
+
+	return !bpf_map_lookup_elem(FAKE_FD + PROBES_ROUTES, &key, &route);
+}
+
+static void put_address(uint64_t hash, const struct tally_address *address)
+{
+	assert_int_equal(
+	    bpf_map_update_elem(FAKE_FD + PROBES_ADDRESSES, &hash, address, 0), 0);
+}
+
+static void put_process(uint32_t pid, uint32_t service, uint32_t flags)
+{
+	struct tally_process process = {service, flags};
+
+	assert_int_equal(
+	    bpf_map_update_elem(FAKE_FD + PROBES_PROCESSES, &pid, &process, 0), 0);
+}
+
+static void end_process(uint32_t pid)
+{
+	assert_int_equal(bpf_map_delete_elem(FAKE_FD + PROBES_PROCESSES, &pid), 0);
+}
+
+static void name_alias(struct scene *scene, uint32_t id, uint32_t service,
+		       int64_t since_ms)
+{
+	assert_true(scene->targets.alias_count < ALIASES);
+	scene->targets.aliases[scene->targets.alias_count++] = (struct fake_alias){
+	    .id = id,
+	    .service = service,
+	    .ignored = service == UINT32_MAX,
+	    .since_ms = since_ms,
+	};
+}
+
+#define IGNORED UINT32_MAX
+
+static size_t kernel_rows(void)
+{
+	return fake_maps[PROBES_SERIES].count;
+}
+
+static void collect(struct scene *scene, int64_t now_ms)
+{
+	struct snapshot snapshot;
+
+	snapshot_init(&snapshot, 0);
+	scene->err = series_collect(scene->series, &scene->probes, &scene->targets,
+				    now_ms, &snapshot);
+	assert_int_equal(snapshot_finish(&snapshot), 0);
+	buf_clear(&scene->text);
+	text_write(&scene->text, &snapshot, TEXT_OPENMETRICS_1_0);
+	buf_append(&scene->text, "", 1);
+	assert_int_equal(scene->text.error, 0);
+	snapshot_free(&snapshot);
+}
+
+static void collect_well(struct scene *scene, int64_t now_ms)
+{
+	collect(scene, now_ms);
+	assert_int_equal(scene->err, 0);
+}
+
+/* A whole line; never the first, which is a comment. */
+static bool has_line(const struct scene *scene, const char *line)
+{
+	char wanted[1024];
+
+	snprintf(wanted, sizeof(wanted), "\n%s\n", line);
+	return strstr(scene->text.data, wanted);
+}
+
+static void check_line(const struct scene *scene, const char *line)
+{
+	if (!has_line(scene, line))
+		fail_msg("no line \"%s\" in\n%s", line, scene->text.data);
+}
+
+static void check_absent(const struct scene *scene, const char *text)
+{
+	if (strstr(scene->text.data, text))
+		fail_msg("\"%s\" in\n%s", text, scene->text.data);
+}
+
+/* The number of requests of a plain row's labels. */
+static void check_plain(const struct scene *scene, const char *service_labels,
+			unsigned int requests)
+{
+	char line[512];
+
+	snprintf(
+	    line, sizeof(line),
+	    "http_server_request_duration_seconds_count{http_request_method=\"GET\","
+	    "http_response_status_code=\"200\",%s,url_scheme=\"http\"} %u",
+	    service_labels, requests);
+	check_line(scene, line);
+}
+
+/* --- rows --------------------------------------------------------------------- */
+
+static void a_row_is_shown_in_every_family_of_its_end(void **state)
+{
+	static const char *const families[] = {
+	    "request_duration_seconds", "time_to_first_byte_seconds",
+	    "request_queue_seconds",    "request_body_size_bytes",
+	    "response_body_size_bytes",
+	};
+	const struct tally_address address = {AF_INET, 4, {127, 0, 0, 1}};
+	struct tally_series_key key = server_key(1);
+	struct scene *scene = *state;
+
+	key.status = 503;
+	key.port = 8080;
+	key.method = TALLY_METHOD_POST;
+	key.route = 77;
+	key.address = 99;
+	put_route(77, 1, "/cart/*");
+	put_address(99, &address);
+	count(&key, 3);
+	collect_well(scene, NOW);
+	for (size_t i = 0; i < COUNT(families); i++) {
+		char line[512];
+
+		snprintf(
+		    line, sizeof(line),
+		    "http_server_%s_count{error_type=\"503\","
+		    "http_request_method=\"POST\",http_response_status_code=\"503\","
+		    "http_route=\"/cart/*\",server_address=\"127.0.0.1\","
+		    "server_port=\"8080\"," WEB ",url_scheme=\"http\"} 3",
+		    families[i]);
+		check_line(scene, line);
+	}
+	check_absent(scene, "http_client_");
+}
+
+static void a_client_has_its_own_families(void **state)
+{
+	struct scene *scene = *state;
+	struct tally_series_key key = server_key(2);
+
+	key.role = TALLY_ROLE_CLIENT;
+	count(&key, 2);
+	collect_well(scene, NOW);
+	check_line(scene,
+		   "http_client_request_duration_seconds_count{"
+		   "http_request_method=\"GET\",http_response_status_code=\"200\","
+		   "service_name=\"db\",url_scheme=\"http\"} 2");
+	check_absent(scene, "http_server_");
+	check_absent(scene, "queue");
+}
+
+static void nothing_seen_is_nothing_shown(void **state)
+{
+	struct scene *scene = *state;
+
+	collect_well(scene, NOW);
+	check_absent(scene, "http_");
+	check_absent(scene, "target_info");
+	check_line(scene, "bpftally_services 0");
+	check_line(scene, "bpftally_series 0");
+	check_line(scene, "bpftally_series_limit 64");
+}
+
+static void rows_with_the_same_labels_are_added(void **state)
+{
+	const struct tally_address v4 = {AF_INET, 4, {127, 0, 0, 1}};
+	const struct tally_address mapped = {
+	    AF_INET6, 16, {[10] = 255, [11] = 255, [12] = 127, [15] = 1}};
+	struct tally_series_key key = server_key(1);
+	struct scene *scene = *state;
+
+	put_address(5, &v4);
+	put_address(6, &mapped);
+	key.address = 5;
+	count(&key, 3);
+	key.address = 6;
+	count(&key, 4);
+	collect_well(scene, NOW);
+	check_line(scene,
+		   "http_server_request_duration_seconds_count{"
+		   "http_request_method=\"GET\",http_response_status_code=\"200\","
+		   "server_address=\"127.0.0.1\"," WEB ",url_scheme=\"http\"} 7");
+	check_line(scene,
+		   "http_server_request_duration_seconds_sum{"
+		   "http_request_method=\"GET\",http_response_status_code=\"200\","
+		   "server_address=\"127.0.0.1\"," WEB ",url_scheme=\"http\"} 0.007");
+	check_line(scene, "bpftally_series 2");
+}
+
+static void the_two_ends_are_apart_with_the_same_labels(void **state)
+{
+	struct tally_series_key key = server_key(2);
+	struct scene *scene = *state;
+
+	count(&key, 3);
+	key.role = TALLY_ROLE_CLIENT;
+	count(&key, 4);
+	collect_well(scene, NOW);
+	check_plain(scene, "service_name=\"db\"", 3);
+	check_line(scene,
+		   "http_client_request_duration_seconds_count{"
+		   "http_request_method=\"GET\",http_response_status_code=\"200\","
+		   "service_name=\"db\",url_scheme=\"http\"} 4");
+}
+
+static void an_address_is_looked_up_once(void **state)
+{
+	const struct tally_address address = {AF_INET, 4, {10, 0, 0, 1}};
+	struct tally_series_key key = server_key(1);
+	struct scene *scene = *state;
+
+	put_address(5, &address);
+	key.address = 5;
+	for (key.status = 200; key.status < 220; key.status++)
+		count(&key, 1);
+	collect_well(scene, NOW);
+	assert_int_equal(fake_maps[PROBES_ADDRESSES].lookups, 1);
+}
+
+static void an_address_that_is_not_there_is_no_label(void **state)
+{
+	struct tally_series_key key = server_key(1);
+	struct scene *scene = *state;
+
+	key.address = 1234;
+	count(&key, 1);
+	collect_well(scene, NOW);
+	check_plain(scene, WEB, 1);
+}
+
+static void routes_without_a_text_are_other(void **state)
+{
+	static const uint64_t hashes[] = {TALLY_ROUTE_OTHER, 4711};
+	struct tally_series_key key = server_key(1);
+	struct scene *scene = *state;
+
+	for (size_t i = 0; i < COUNT(hashes); i++) {
+		key.route = hashes[i];
+		count(&key, 2);
+	}
+	collect_well(scene, NOW);
+	check_line(scene,
+		   "http_server_request_duration_seconds_count{"
+		   "http_request_method=\"GET\",http_response_status_code=\"200\","
+		   "http_route=\"other\"," WEB ",url_scheme=\"http\"} 4");
+}
+
+/* It began before its process was named and ended after. */
+static void a_route_is_found_under_the_alias_it_was_put_under(void **state)
+{
+	struct tally_series_key key = server_key(1);
+	struct scene *scene = *state;
+	static const char line[] =
+	    "http_server_request_duration_seconds_count{"
+	    "http_request_method=\"GET\",http_response_status_code=\"200\","
+	    "http_route=\"/a\"," WEB ",url_scheme=\"http\"} 1";
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	put_route(77, PROVISIONAL(1), "/a");
+	key.route = 77;
+	count(&key, 1);
+	collect_well(scene, NOW);
+	check_line(scene, line);
+	assert_true(has_route(77, PROVISIONAL(1)));
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(scene->targets.alias_count, 0);
+	assert_false(has_route(77, PROVISIONAL(1)));
+	assert_true(has_route(77, 1));
+	collect_well(scene, NOW + SERIES_SETTLE_MS + 1);
+	check_line(scene, line);
+}
+
+static void the_rows_of_what_found_no_room_are_shown_when_used(void **state)
+{
+	const struct tally_series empty = {0};
+	struct tally_series_key key = {
+	    .service = TALLY_SERVICE_OTHER,
+	    .route = TALLY_ROUTE_OTHER,
+	    .protocol = TALLY_PROTOCOL_HTTP1,
+	    .role = TALLY_ROLE_CLIENT,
+	};
+	struct scene *scene = *state;
+
+	bpf_map_update_elem(FAKE_FD + PROBES_SERIES, &key, &empty, 0);
+	collect_well(scene, NOW);
+	check_absent(scene, "\"other\"");
+	check_line(scene, "bpftally_services 0");
+	count(&key, 5);
+	collect_well(scene, NOW + 10 * SERIES_SETTLE_MS);
+	check_line(scene, "http_client_request_duration_seconds_count{"
+			  "http_request_method=\"_OTHER\",http_route=\"other\","
+			  "service_name=\"other\",url_scheme=\"http\"} 5");
+	assert_int_equal(kernel_rows(), 1);
+}
+
+/* --- aliases and retirement --------------------------------------------------- */
+
+static void an_alias_counts_for_its_service(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	count_plain(PROVISIONAL(1), 2);
+	count_plain(1, 3);
+	collect_well(scene, NOW);
+	check_plain(scene, WEB, 5);
+	assert_int_equal(kernel_rows(), 2);
+}
+
+static void a_settled_alias_leaves_the_kernel_and_stays_in_the_count(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	name_alias(scene, PROVISIONAL(2), 1, NOW);
+	count_plain(PROVISIONAL(1), 2);
+	count_plain(PROVISIONAL(2), 4);
+	collect_well(scene, NOW + SERIES_SETTLE_MS - 1);
+	check_plain(scene, WEB, 6);
+	assert_int_equal(kernel_rows(), 2);
+	assert_int_equal(scene->targets.alias_count, 2);
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	check_plain(scene, WEB, 6);
+	assert_int_equal(kernel_rows(), 0);
+	assert_int_equal(scene->targets.alias_count, 0);
+	count_plain(1, 10);
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	check_plain(scene, WEB, 16);
+}
+
+static void a_retired_row_keeps_its_texts(void **state)
+{
+	const struct tally_address address = {AF_INET, 4, {10, 0, 0, 1}};
+	struct tally_series_key key = server_key(PROVISIONAL(1));
+	__u64 hash = 99;
+	struct scene *scene = *state;
+	static const char line[] =
+	    "http_server_request_duration_seconds_count{"
+	    "http_request_method=\"GET\",http_response_status_code=\"200\","
+	    "http_route=\"/a\",server_address=\"10.0.0.1\"," WEB
+	    ",url_scheme=\"http\"} 3";
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	key.route = 77;
+	key.address = hash;
+	put_route(77, PROVISIONAL(1), "/a");
+	put_address(hash, &address);
+	count(&key, 3);
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	check_line(scene, line);
+	bpf_map_delete_elem(FAKE_FD + PROBES_ADDRESSES, &hash);
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	check_line(scene, line);
+}
+
+static void count_a_late_one(void)
+{
+	count_plain(PROVISIONAL(1), 1);
+	fake_before_take = NULL;
+}
+
+static void what_is_counted_while_a_row_is_taken_is_kept(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	count_plain(PROVISIONAL(1), 2);
+	fake_before_take = count_a_late_one;
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	check_plain(scene, WEB, 3);
+	assert_int_equal(kernel_rows(), 0);
+}
+
+/* A forked child has its parent's id until it is named itself. */
+static void an_id_that_a_process_has_is_not_settled(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	put_process(20, PROVISIONAL(1), 0);
+	count_plain(PROVISIONAL(1), 2);
+	collect_well(scene, NOW + 100 * SERIES_SETTLE_MS);
+	check_plain(scene, WEB, 2);
+	assert_int_equal(kernel_rows(), 1);
+	assert_int_equal(scene->targets.alias_count, 1);
+	assert_true(scene->targets.seen[1]);
+	end_process(20);
+	collect_well(scene, NOW + 100 * SERIES_SETTLE_MS);
+	check_plain(scene, WEB, 2);
+	assert_int_equal(kernel_rows(), 0);
+	assert_int_equal(scene->targets.alias_count, 0);
+	assert_false(scene->targets.seen[1]);
+}
+
+static void without_room_for_retired_rows_they_stay_in_the_kernel(void **state)
+{
+	struct scene *scene = *state;
+	struct tally_series_key key = server_key(PROVISIONAL(1));
+
+	series_free(&scene->series);
+	assert_int_equal(series_create(1, &scene->series), 0);
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	count(&key, 2);
+	key.status = 404;
+	count(&key, 3);
+	for (int i = 0; i < 3; i++) {
+		collect_well(scene, NOW + SERIES_SETTLE_MS);
+		check_plain(scene, WEB, 2);
+		check_line(
+		    scene,
+		    "http_server_request_duration_seconds_count{"
+		    "http_request_method=\"GET\",http_response_status_code=\"404\"," WEB
+		    ",url_scheme=\"http\"} 3");
+		assert_int_equal(kernel_rows(), 1);
+		assert_int_equal(scene->targets.alias_count, 1);
+		check_absent(scene, "\"other\"");
+	}
+}
+
+static void a_row_that_cannot_be_taken_is_shown_where_it_is(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	count_plain(PROVISIONAL(1), 2);
+	fake_maps[PROBES_SERIES].delete_err = -EPERM;
+	collect(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(scene->err, -EPERM);
+	check_plain(scene, WEB, 2);
+	assert_int_equal(kernel_rows(), 1);
+	assert_int_equal(scene->targets.alias_count, 1);
+}
+
+/* Its labels would be others once it is retired. */
+static void a_row_whose_address_cannot_be_read_is_not_retired(void **state)
+{
+	struct scene *scene = *state;
+	struct tally_series_key key = server_key(PROVISIONAL(1));
+
+	key.address = 5;
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	count(&key, 2);
+	fake_maps[PROBES_ADDRESSES].lookup_err = -EPERM;
+	collect(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(scene->err, -EPERM);
+	assert_int_equal(kernel_rows(), 1);
+}
+
+static void an_alias_without_rows_is_dropped_when_settled(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	name_alias(scene, PROVISIONAL(2), IGNORED, NOW);
+	collect_well(scene, NOW + SERIES_SETTLE_MS - 1);
+	assert_int_equal(scene->targets.alias_count, 2);
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(scene->targets.alias_count, 0);
+}
+
+static void an_alias_is_kept_while_a_connection_has_it(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	scene->probes.connections[0] = (struct tally_connection){
+	    .service = PROVISIONAL(1), .role = TALLY_ROLE_SERVER};
+	scene->probes.connection_count = 1;
+	collect_well(scene, NOW + 10 * SERIES_SETTLE_MS);
+	assert_int_equal(scene->targets.alias_count, 1);
+	check_line(scene, "http_server_open_connections{" WEB "} 1");
+	scene->probes.connection_count = 0;
+	collect_well(scene, NOW + 10 * SERIES_SETTLE_MS);
+	assert_int_equal(scene->targets.alias_count, 0);
+}
+
+/* --- what is not selected, what has no name ------------------------------------ */
+
+static void what_is_not_selected_is_not_shown_and_deleted_when_settled(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), IGNORED, NOW);
+	put_route(77, PROVISIONAL(1), "/secret");
+	count_plain(PROVISIONAL(1), 2);
+	put_process(20, PROVISIONAL(1), TALLY_PROCESS_IGNORED);
+	collect_well(scene, NOW);
+	check_absent(scene, "http_");
+	assert_int_equal(kernel_rows(), 1);
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	check_absent(scene, "http_");
+	assert_int_equal(kernel_rows(), 0);
+	assert_false(has_route(77, PROVISIONAL(1)));
+	assert_int_equal(scene->targets.alias_count, 0);
+}
+
+static void a_row_waits_for_its_name(void **state)
+{
+	struct scene *scene = *state;
+
+	put_process(20, PROVISIONAL(1), 0);
+	count_plain(PROVISIONAL(1), 2);
+	collect_well(scene, NOW);
+	collect_well(scene, NOW + 5000);
+	check_absent(scene, "http_");
+	name_alias(scene, PROVISIONAL(1), 1, NOW + 5001);
+	collect_well(scene, NOW + 5001);
+	check_plain(scene, WEB, 2);
+	check_absent(scene, "unknown");
+}
+
+static void the_wait_begins_with_the_first_row(void **state)
+{
+	struct scene *scene = *state;
+
+	put_process(20, PROVISIONAL(1), 0);
+	collect_well(scene, NOW);
+	count_plain(PROVISIONAL(1), 2);
+	collect_well(scene, NOW + 6000);
+	check_absent(scene, "http_");
+	collect_well(scene, NOW + 11001);
+	check_plain(scene, "service_name=\"unknown\"", 2);
+}
+
+static void without_a_name_for_5_s_it_is_unknown_and_stays_it(void **state)
+{
+	struct scene *scene = *state;
+
+	put_process(20, PROVISIONAL(1), 0);
+	count_plain(PROVISIONAL(1), 2);
+	collect_well(scene, NOW);
+	collect_well(scene, NOW + 5001);
+	check_plain(scene, "service_name=\"unknown\"", 2);
+	name_alias(scene, PROVISIONAL(1), 1, NOW + 6000);
+	put_process(20, 1, 0);
+	count_plain(1, 3);
+	collect_well(scene, NOW + 6001);
+	check_plain(scene, "service_name=\"unknown\"", 2);
+	check_plain(scene, WEB, 3);
+	collect_well(scene, NOW + 20000);
+	assert_int_equal(kernel_rows(), 1);
+	assert_int_equal(scene->targets.alias_count, 0);
+	collect_well(scene, NOW + 20001);
+	check_plain(scene, "service_name=\"unknown\"", 2);
+	check_plain(scene, WEB, 3);
+	check_absent(scene, "target_info{service_name=\"unknown\"");
+}
+
+static void a_process_that_died_without_a_name_leaves_the_kernel(void **state)
+{
+	struct scene *scene = *state;
+
+	count_plain(PROVISIONAL(1), 2);
+	put_route(77, PROVISIONAL(1), "/a");
+	collect_well(scene, NOW);
+	assert_int_equal(kernel_rows(), 1);
+	for (int i = 0; i < 2; i++) {
+		collect_well(scene, NOW + 5001);
+		check_plain(scene, "service_name=\"unknown\"", 2);
+		assert_int_equal(kernel_rows(), 0);
+		assert_false(has_route(77, PROVISIONAL(1)));
+	}
+}
+
+/* --- expiry ------------------------------------------------------------------- */
+
+static void an_expired_service_goes_with_everything(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW - 10 * SERIES_SETTLE_MS);
+	name_alias(scene, PROVISIONAL(2), 1, NOW);
+	count_plain(PROVISIONAL(1), 1);
+	count_plain(PROVISIONAL(2), 2);
+	count_plain(1, 4);
+	count_plain(2, 8);
+	put_route(77, 1, "/a");
+	put_route(78, PROVISIONAL(2), "/b");
+	put_route(79, 2, "/c");
+	collect_well(scene, NOW);
+	check_plain(scene, WEB, 7);
+	assert_int_equal(kernel_rows(), 3);
+	scene->targets.expired = 1;
+	collect_well(scene, NOW);
+	check_absent(scene, "web");
+	check_plain(scene, "service_name=\"db\"", 8);
+	assert_int_equal(scene->targets.expired, 0);
+	assert_int_equal(scene->targets.alias_count, 0);
+	assert_int_equal(kernel_rows(), 1);
+	assert_false(has_route(77, 1));
+	assert_false(has_route(78, PROVISIONAL(2)));
+	assert_true(has_route(79, 2));
+	scene->targets.services[0] =
+	    (struct service){.id = 1, .name = "web", .name_space = "eu"};
+	collect_well(scene, NOW); /* nothing of it was kept */
+	check_absent(scene, "web");
+}
+
+static void a_service_whose_rows_cannot_be_deleted_is_not_dropped(void **state)
+{
+	struct scene *scene = *state;
+
+	count_plain(1, 4);
+	scene->targets.expired = 1;
+	fake_maps[PROBES_SERIES].delete_err = -EPERM;
+	collect(scene, NOW);
+	assert_int_equal(scene->err, -EPERM);
+	assert_int_equal(scene->targets.expired, 1);
+	check_plain(scene, WEB, 4);
+}
+
+/* --- gauges and infos ---------------------------------------------------------- */
+
+static void connections_are_added_up_by_service_and_end(void **state)
+{
+	static const struct tally_connection connections[] = {
+	    {.service = 1, .in_flight = 2, .role = TALLY_ROLE_SERVER},
+	    {.service = 1, .in_flight = 3, .role = TALLY_ROLE_SERVER},
+	    {.service = PROVISIONAL(1), .in_flight = 1, .role = TALLY_ROLE_SERVER},
+	    {.service = 1, .in_flight = 5, .role = TALLY_ROLE_CLIENT},
+	    {.service = 1, .in_flight = 9, .role = TALLY_ROLE_UNKNOWN},
+	    {.service = PROVISIONAL(9), .in_flight = 9, .role = TALLY_ROLE_SERVER},
+	    {.service = PROVISIONAL(2), .in_flight = 9, .role = TALLY_ROLE_SERVER},
+	};
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	name_alias(scene, PROVISIONAL(2), IGNORED, NOW);
+	memcpy(scene->probes.connections, connections, sizeof(connections));
+	scene->probes.connection_count = COUNT(connections);
+	count_plain(2, 1);
+	collect_well(scene, NOW);
+	check_line(scene, "http_server_active_requests{" WEB "} 6");
+	check_line(scene, "http_server_open_connections{" WEB "} 3");
+	check_line(scene, "http_client_active_requests{" WEB "} 5");
+	check_line(scene, "http_client_open_connections{" WEB "} 1");
+	check_line(scene, "http_server_active_requests{service_name=\"db\"} 0");
+	check_line(scene, "http_server_open_connections{service_name=\"db\"} 0");
+	check_absent(scene, "http_client_active_requests{service_name=\"db\"}");
+	check_line(scene, "bpftally_services 2");
+}
+
+static void without_the_iterator_there_are_no_gauges(void **state)
+{
+	struct scene *scene = *state;
+
+	count_plain(1, 3);
+	scene->probes.connection_err = -EIO;
+	collect(scene, NOW);
+	assert_int_equal(scene->err, -EIO);
+	check_plain(scene, WEB, 3);
+	check_absent(scene, "active_requests");
+	check_absent(scene, "open_connections");
+}
+
+static void each_named_service_has_a_target_info(void **state)
+{
+	struct scene *scene = *state;
+	struct utsname system;
+	char line[512];
+
+	uname(&system);
+	count_plain(1, 1);
+	count_plain(TALLY_SERVICE_OTHER, 1);
+	collect_well(scene, NOW);
+	snprintf(line, sizeof(line),
+		 "target_info{host_name=\"%s\",os_type=\"linux\"," WEB
+		 ",telemetry_distro_name=\"bpftally\","
+		 "telemetry_distro_version=\"" BPFTALLY_VERSION "\"} 1",
+		 system.nodename);
+	check_line(scene, line);
+	check_plain(scene, "service_name=\"other\"", 1);
+	assert_null(strstr(strstr(scene->text.data, "target_info") + 1, "target_info"));
+	assert_true(!strncmp(scene->text.data, "# TYPE target info\n", 19));
+}
+
+/* --- failures ------------------------------------------------------------------ */
+
+static void a_map_that_cannot_be_read_is_an_error(void **state)
+{
+	static const enum probes_map maps[] = {PROBES_SERIES, PROBES_ROUTES,
+					       PROBES_PROCESSES};
+	struct scene *scene = *state;
+
+	count_plain(1, 3);
+	for (size_t i = 0; i < COUNT(maps); i++) {
+		fake_maps[maps[i]].batch_err = -EPERM;
+		collect(scene, NOW);
+		assert_int_equal(scene->err, -EPERM);
+		fake_maps[maps[i]].batch_err = 0;
+	}
+	collect_well(scene, NOW);
+	check_plain(scene, WEB, 3);
+}
+
+static void without_memory_the_error_is_the_snapshots(void **state)
+{
+	struct scene *scene = *state;
+	struct snapshot snapshot;
+
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	count_plain(PROVISIONAL(1), 3);
+	snapshot_init(&snapshot, 0);
+	assert_null(snapshot_alloc(&snapshot, SIZE_MAX));
+	assert_int_equal(series_collect(scene->series, &scene->probes, &scene->targets,
+					NOW + SERIES_SETTLE_MS, &snapshot),
+			 -ENOMEM);
+	snapshot_free(&snapshot);
+	assert_int_equal(kernel_rows(), 1);
+}
+
+/* --- any history --------------------------------------------------------------- */
+
+static uint64_t next_random(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+/* Requests shown in all, and those of each service. */
+struct shown {
+	uint64_t all, web, db, unknown;
+};
+
+static struct shown shown(const struct scene *scene)
+{
+	static const char family[] = "\nhttp_server_request_duration_seconds_count{";
+	struct shown sums = {0};
+
+	for (const char *line = strstr(scene->text.data, family); line;
+	     line = strstr(line + 1, family)) {
+		const char *end = strchr(line + 1, '\n'), *value = end;
+		const char *service = strstr(line, "service_name=\"") + 14;
+		uint64_t requests;
+
+		while (value[-1] != ' ')
+			value--;
+		requests = strtoull(value, NULL, 10);
+		sums.all += requests;
+		if (!strncmp(service, "web\"", 4))
+			sums.web += requests;
+		if (!strncmp(service, "db\"", 3))
+			sums.db += requests;
+		if (!strncmp(service, "unknown\"", 8))
+			sums.unknown += requests;
+	}
+	return sums;
+}
+
+struct history {
+	uint64_t seed;
+	int64_t now_ms;
+	uint32_t next_id;
+	uint64_t counted;
+	struct {
+		uint32_t kernel_id; /* what its connections count under */
+		uint32_t provisional;
+	} processes[16];
+};
+
+static void live_a_little(struct scene *scene, struct history *history)
+{
+	uint32_t pid = (uint32_t)(next_random(&history->seed) % 16);
+	uint32_t id = history->processes[pid].kernel_id;
+	uint64_t act = next_random(&history->seed) % 8;
+
+	history->now_ms += (int64_t)(next_random(&history->seed) % 400);
+	if (!id) {
+		id = PROVISIONAL(++history->next_id);
+		history->processes[pid].kernel_id = id;
+		history->processes[pid].provisional = id;
+		put_process(pid + 1, id, 0);
+	}
+	if (act < 5) {
+		count_plain(id, act + 1);
+		history->counted += act + 1;
+	} else if (act == 5 && id & TALLY_SERVICE_PROVISIONAL &&
+		   scene->targets.alias_count < ALIASES) {
+		history->processes[pid].kernel_id = pid % 2 + 1;
+		name_alias(scene, id, pid % 2 + 1, history->now_ms);
+		put_process(pid + 1, pid % 2 + 1, 0);
+	} else if (act == 6) {
+		/* gone, and its event is handled after it */
+		if (id & TALLY_SERVICE_PROVISIONAL && pid % 3)
+			name_alias(scene, id, pid % 2 + 1, history->now_ms);
+		history->processes[pid].kernel_id = 0;
+		end_process(pid + 1);
+	}
+}
+
+static void in_any_history_no_counter_falls_and_none_is_lost(void **state)
+{
+	struct history history = {.seed = (uint64_t)time(NULL) | 1, .now_ms = NOW};
+	struct scene *scene = *state;
+	struct shown last = {0};
+
+	printf("seed %llu\n", (unsigned long long)history.seed);
+	for (int i = 0; i < 3000; i++) {
+		struct shown now;
+
+		live_a_little(scene, &history);
+		if (next_random(&history.seed) % 4)
+			continue;
+		collect_well(scene, history.now_ms);
+		now = shown(scene);
+		assert_true(now.all <= history.counted);
+		assert_true(now.all >= last.all);
+		assert_true(now.web >= last.web);
+		assert_true(now.db >= last.db);
+		assert_true(now.unknown >= last.unknown);
+		last = now;
+	}
+	/* in the end all has a name, or has been without for long */
+	for (uint32_t pid = 0; pid < 16; pid++)
+		if (history.processes[pid].kernel_id)
+			end_process(pid + 1);
+	collect_well(scene, history.now_ms);
+	for (int i = 0; i < 2; i++) {
+		collect_well(scene, history.now_ms + 10000);
+		assert_int_equal(shown(scene).all, history.counted);
+	}
+	assert_int_equal(scene->targets.alias_count, 0);
+	assert_true(kernel_rows() <= 2);
+}
+
+/* --- the document -------------------------------------------------------------- */
+
+static void the_document_names_exactly_these_metrics(void **state)
+{
+	static struct names documented, exposed;
+	struct tally_series_key key = server_key(1);
+	struct scene *scene = *state;
+	struct snapshot snapshot;
+
+	count(&key, 1);
+	key.role = TALLY_ROLE_CLIENT;
+	count(&key, 1);
+	snapshot_init(&snapshot, 0);
+	assert_int_equal(series_collect(scene->series, &scene->probes, &scene->targets,
+					NOW, &snapshot),
+			 0);
+	assert_int_equal(snapshot_finish(&snapshot), 0);
+	names_of_snapshot(&exposed, &snapshot);
+	names_read(&documented, "Requests");
+	names_check_same(&documented, &exposed);
+	snapshot_free(&snapshot);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_scene, close_scene)
+	const struct CMUnitTest tests[] = {
+	    TEST(a_row_is_shown_in_every_family_of_its_end),
+	    TEST(a_client_has_its_own_families),
+	    TEST(nothing_seen_is_nothing_shown),
+	    TEST(rows_with_the_same_labels_are_added),
+	    TEST(the_two_ends_are_apart_with_the_same_labels),
+	    TEST(an_address_is_looked_up_once),
+	    TEST(an_address_that_is_not_there_is_no_label),
+	    TEST(routes_without_a_text_are_other),
+	    TEST(a_route_is_found_under_the_alias_it_was_put_under),
+	    TEST(the_rows_of_what_found_no_room_are_shown_when_used),
+	    TEST(an_alias_counts_for_its_service),
+	    TEST(a_settled_alias_leaves_the_kernel_and_stays_in_the_count),
+	    TEST(a_retired_row_keeps_its_texts),
+	    TEST(what_is_counted_while_a_row_is_taken_is_kept),
+	    TEST(an_id_that_a_process_has_is_not_settled),
+	    TEST(without_room_for_retired_rows_they_stay_in_the_kernel),
+	    TEST(a_row_that_cannot_be_taken_is_shown_where_it_is),
+	    TEST(a_row_whose_address_cannot_be_read_is_not_retired),
+	    TEST(an_alias_without_rows_is_dropped_when_settled),
+	    TEST(an_alias_is_kept_while_a_connection_has_it),
+	    TEST(what_is_not_selected_is_not_shown_and_deleted_when_settled),
+	    TEST(a_row_waits_for_its_name),
+	    TEST(the_wait_begins_with_the_first_row),
+	    TEST(without_a_name_for_5_s_it_is_unknown_and_stays_it),
+	    TEST(a_process_that_died_without_a_name_leaves_the_kernel),
+	    TEST(an_expired_service_goes_with_everything),
+	    TEST(a_service_whose_rows_cannot_be_deleted_is_not_dropped),
+	    TEST(connections_are_added_up_by_service_and_end),
+	    TEST(without_the_iterator_there_are_no_gauges),
+	    TEST(each_named_service_has_a_target_info),
+	    TEST(a_map_that_cannot_be_read_is_an_error),
+	    TEST(without_memory_the_error_is_the_snapshots),
+	    TEST(in_any_history_no_counter_falls_and_none_is_lost),
+	    TEST(the_document_names_exactly_these_metrics),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
