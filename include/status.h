@@ -7,9 +7,18 @@
 #include "buf.h"
 #include "snapshot.h"
 
+/* Remembers the counts of the last page, of STATUS_ROWS_MAX rows at most. */
+struct status;
+
+#define STATUS_ROWS_MAX 512 /* rows of the table of services; more are only counted */
+
+int status_create(struct status **ret_status);
+void status_free(struct status **status);
+
 /* uptime_s: since the agent attached. subject: what is observed, one line. */
-void status_write(struct buf *out, const struct snapshot *snapshot,
-		  const char *subject, double uptime_s);
+void status_write(struct status *status, struct buf *out,
+		  const struct snapshot *snapshot, const char *subject,
+		  double uptime_s);
 /* Quantile q of native buckets in seconds: the upper bound of the bucket it
  * falls in (error <= 2^(1/8) - 1, 9.1 %; halved by its geometric middle: 4.5 %).
  * NAN when empty. */

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ledger.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "cleanup.h"
+
+#define NS_PER_S 1e9
+#define US_PER_S 1e6
+#define LOOKS 8       /* at the sockets, before more of them are believed lost */
+#define STAT_LEN 1024 /* /proc/self/stat: 52 numbers and a name of 15 bytes */
+
+struct ledger {
+	uint64_t unseen_closes; /* known so far */
+	double start_time_s;    /* of this process; 0: unknown */
+};
+
+struct reason {
+	const char *name;
+	const char *explanation;
+};
+
+static const struct reason reasons[TALLY_MISSED_COUNT] = {
+    [TALLY_MISSED_JOINED_MIDWAY] =
+	{"joined_midway", "responses to requests from before bpftally was there"},
+    [TALLY_MISSED_LOST_SYNC] = {"lost_sync",
+				"requests in which bytes moved that could not be seen"},
+    [TALLY_MISSED_NO_REQUEST] = {"no_request",
+				 "responses that answer no request that was seen"},
+    [TALLY_MISSED_MALFORMED] = {"malformed", "requests that broke the rules of HTTP/1"},
+    [TALLY_MISSED_IO_URING] = {"io_uring",
+			       "requests that moved through io_uring, unseen"},
+    [TALLY_MISSED_COMPAT] = {"compat", "requests of 32-bit programs"},
+    [TALLY_MISSED_NO_WINDOW] = {"no_window",
+				"requests whose start was in no user memory"},
+    [TALLY_MISSED_READ_FAULT] = {"read_fault",
+				 "requests whose bytes could not be read from memory"},
+    [TALLY_MISSED_PIPELINE_FULL] =
+	{"pipeline_full", "requests sent ahead on a connection with too many already"},
+    [TALLY_MISSED_WORK_LIMIT] = {"work_limit",
+				 "requests in a call that moved too many messages"},
+    [TALLY_MISSED_CONCURRENT_IO] =
+	{"concurrent_io", "requests while two threads used one direction of a socket"},
+    [TALLY_MISSED_CONNECTION_FULL] =
+	{"connection_full", "transfers on connections without memory in the kernel"},
+    [TALLY_MISSED_PROCESS_FULL] =
+	{"process_full", "processes without a place in the table: service other"},
+    [TALLY_MISSED_EVENT_FULL] = {"event_full", "processes that were named late"},
+    [TALLY_MISSED_SERIES_FULL] = {"series_full",
+				  "requests counted as service other: too many series"},
+    [TALLY_MISSED_ROUTE_FULL] = {"route_full",
+				 "requests counted as route other: too many routes"},
+    [TALLY_MISSED_TALLY_FAILED] =
+	{"tally_failed", "requests for which there was not even the row of other"},
+    [TALLY_MISSED_TLS] = {"tls", "connections that are encrypted"},
+    [TALLY_MISSED_HTTP2] = {"http2", "connections that speak HTTP/2"},
+    [TALLY_MISSED_UNSEEN_CLOSE] =
+	{"unseen_close", "requests under way when their Unix socket was closed"},
+};
+
+const char *ledger_reason(enum tally_missed reason)
+{
+	return reason < TALLY_MISSED_COUNT ? reasons[reason].name : NULL;
+}
+
+const char *ledger_explain(enum tally_missed reason)
+{
+	return reason < TALLY_MISSED_COUNT ? reasons[reason].explanation : NULL;
+}
+
+/* --- families: after those of series.h ---------------------------------------- */
+
+enum {
+	ORDER_MISSED = 100,
+	ORDER_BUILD,
+	ORDER_PROBES,
+	ORDER_PROCESS = 200,
+};
+
+static const struct family missed = {
+    .name = "bpftally_missed",
+    .help = "What could not be counted, or not under its own labels, by reason.",
+    .unit = "",
+    .type = METRIC_COUNTER,
+    .order = ORDER_MISSED,
+};
+
+static const struct family build = {
+    .name = "bpftally_build",
+    .help = "Version of bpftally, what compiled it, and for which machine.",
+    .unit = "",
+    .type = METRIC_INFO,
+    .order = ORDER_BUILD,
+};
+
+static const struct family probe_seconds = {
+    .name = "bpftally_probe_seconds",
+    .help = "Time spent in a kernel program; zero unless sysctl "
+	    "kernel.bpf_stats_enabled is 1.",
+    .unit = "seconds",
+    .type = METRIC_COUNTER,
+    .order = ORDER_PROBES,
+};
+
+static const struct family probe_runs = {
+    .name = "bpftally_probe_runs",
+    .help = "Runs of a kernel program; zero unless sysctl kernel.bpf_stats_enabled "
+	    "is 1.",
+    .unit = "",
+    .type = METRIC_COUNTER,
+    .order = ORDER_PROBES + 1,
+};
+
+static const struct family probe_skipped = {
+    .name = "bpftally_probe_skipped",
+    .help = "Runs of a kernel program that the kernel refused because the program "
+	    "was already running on that processor.",
+    .unit = "",
+    .type = METRIC_COUNTER,
+    .order = ORDER_PROBES + 2,
+};
+
+static const struct family probe_verified_instructions = {
+    .name = "bpftally_probe_verified_instructions",
+    .help = "Instructions that the kernel's verifier walked to accept a program.",
+    .unit = "",
+    .type = METRIC_GAUGE,
+    .order = ORDER_PROBES + 3,
+};
+
+static const struct family map_bytes = {
+    .name = "bpftally_map_bytes",
+    .help = "Kernel memory of bpftally's BPF maps.",
+    .unit = "bytes",
+    .type = METRIC_GAUGE,
+    .order = ORDER_PROBES + 4,
+};
+
+/* Names and texts of the Prometheus client libraries. */
+static const struct family process_cpu_seconds = {
+    .name = "process_cpu_seconds",
+    .help = "Total user and system CPU time spent in seconds.",
+    .unit = "seconds",
+    .type = METRIC_COUNTER,
+    .order = ORDER_PROCESS,
+};
+
+static const struct family process_resident_memory = {
+    .name = "process_resident_memory_bytes",
+    .help = "Resident memory size in bytes.",
+    .unit = "bytes",
+    .type = METRIC_GAUGE,
+    .order = ORDER_PROCESS + 1,
+};
+
+static const struct family process_virtual_memory = {
+    .name = "process_virtual_memory_bytes",
+    .help = "Virtual memory size in bytes.",
+    .unit = "bytes",
+    .type = METRIC_GAUGE,
+    .order = ORDER_PROCESS + 2,
+};
+
+static const struct family process_open_fds = {
+    .name = "process_open_fds",
+    .help = "Number of open file descriptors.",
+    .unit = "",
+    .type = METRIC_GAUGE,
+    .order = ORDER_PROCESS + 3,
+};
+
+static const struct family process_max_fds = {
+    .name = "process_max_fds",
+    .help = "Maximum number of open file descriptors.",
+    .unit = "",
+    .type = METRIC_GAUGE,
+    .order = ORDER_PROCESS + 4,
+};
+
+static const struct family process_start_time = {
+    .name = "process_start_time_seconds",
+    .help = "Start time of the process since unix epoch in seconds.",
+    .unit = "seconds",
+    .type = METRIC_GAUGE,
+    .order = ORDER_PROCESS + 5,
+};
+
+static const struct family process_threads = {
+    .name = "process_threads",
+    .help = "Number of OS threads in the process.",
+    .unit = "",
+    .type = METRIC_GAUGE,
+    .order = ORDER_PROCESS + 6,
+};
+
+static void add_value(struct snapshot *snapshot, const struct family *family,
+		      double value)
+{
+	snapshot_value(snapshot, family, (struct label_set){0}, value);
+}
+
+static void add_labelled(struct snapshot *snapshot, const struct family *family,
+			 struct label label, double value)
+{
+	snapshot_value(snapshot, family, snapshot_labels(snapshot, &label, 1), value);
+}
+
+/* --- what was missed ----------------------------------------------------------- */
+
+static uint64_t read_counter(const __u64 *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+}
+
+static void add_in_flight(void *context, const struct tally_connection *connection)
+{
+	uint64_t *in_flight = context;
+
+	if (connection->protocol & TALLY_CONNECTION_UNIX)
+		*in_flight += connection->in_flight;
+}
+
+/* Requests on Unix sockets that neither ended nor are in flight. Read in this
+ * order, one that begins or ends meanwhile makes the difference smaller. */
+static int measure_vanished(const struct probes *probes, uint64_t *ret_vanished)
+{
+	const struct tally_counters *counters = probes_counters(probes);
+	uint64_t begun = read_counter(&counters->unix_balance.begun);
+	uint64_t accounted = 0;
+	int err = probes_each_connection(probes, add_in_flight, &accounted);
+
+	if (err)
+		return err;
+	accounted += read_counter(&counters->unix_balance.ended);
+	*ret_vanished = begun > accounted ? begun - accounted : 0;
+	return 0;
+}
+
+/* A request that is just being queued or tallied is in neither number for an
+ * instant, and a counter cannot take back what it said. One that vanished stays
+ * away: so more than was known is believed when repeated looks all find it. */
+static int find_unseen_closes(struct ledger *ledger, const struct probes *probes)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int look = 0; look < LOOKS && least > ledger->unseen_closes; look++) {
+		uint64_t vanished;
+		int err = measure_vanished(probes, &vanished);
+
+		if (err)
+			return err;
+		if (vanished < least)
+			least = vanished;
+	}
+	if (least > ledger->unseen_closes)
+		ledger->unseen_closes = least;
+	return 0;
+}
+
+static void collect_missed(const struct ledger *ledger, const struct probes *probes,
+			   struct snapshot *snapshot)
+{
+	const struct tally_counters *counters = probes_counters(probes);
+
+	for (unsigned int reason = 0; reason < TALLY_MISSED_COUNT; reason++) {
+		uint64_t count = read_counter(&counters->missed[reason]);
+
+		if (reason == TALLY_MISSED_UNSEEN_CLOSE)
+			count += ledger->unseen_closes;
+		add_labelled(snapshot, &missed,
+			     (struct label){"reason", reasons[reason].name},
+			     (double)count);
+	}
+}
+
+/* --- the programs -------------------------------------------------------------- */
+
+static void see_program(void *context, const struct probes_program *program)
+{
+	struct snapshot *snapshot = context;
+	size_t bytes = strlen(program->name) + 1;
+	char *name = snapshot_alloc(snapshot, bytes);
+	struct label label = {"program", name};
+
+	if (!name)
+		return;
+	memcpy(name, program->name, bytes);
+	add_labelled(snapshot, &probe_seconds, label,
+		     (double)program->run_ns / NS_PER_S);
+	add_labelled(snapshot, &probe_runs, label, (double)program->runs);
+	add_labelled(snapshot, &probe_skipped, label, (double)program->missed);
+	add_labelled(snapshot, &probe_verified_instructions, label,
+		     (double)program->verified_instructions);
+}
+
+#ifdef __clang__
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+#if defined(__x86_64__)
+#define ARCH "x86_64"
+#elif defined(__aarch64__)
+#define ARCH "aarch64"
+#else
+#define ARCH "other"
+#endif
+
+static void collect_build(struct snapshot *snapshot)
+{
+	struct label labels[] = {
+	    {"arch", ARCH},
+	    {"compiler", COMPILER},
+	    {"version", BPFTALLY_VERSION},
+	};
+
+	snapshot_value(snapshot, &build, snapshot_labels(snapshot, labels, 3), 1);
+}
+
+/* --- this process -------------------------------------------------------------- */
+
+struct self {
+	uint64_t threads;
+	uint64_t start_ticks; /* since boot */
+	uint64_t virtual_bytes;
+	uint64_t resident_pages;
+};
+
+static int read_file(const char *path, char *text, size_t bytes)
+{
+	AUTO_FCLOSE FILE *file = fopen(path, "re");
+	size_t len;
+
+	if (!file)
+		return -errno;
+	len = fread(text, 1, bytes - 1, file);
+	text[len] = 0;
+	return ferror(file) ? -EIO : 0;
+}
+
+/* proc(5): the name in parentheses may hold blanks and parentheses itself, so
+ * fields are counted from its last one; the first after it is number 3. */
+static int read_self(struct self *ret_self)
+{
+	char text[STAT_LEN];
+	const char *rest;
+	struct self self;
+	int err = read_file("/proc/self/stat", text, sizeof(text));
+
+	if (err)
+		return err;
+	rest = strrchr(text, ')');
+	if (!rest ||
+	    sscanf(rest + 1,
+		   " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+		   "%*s %*s %*s %" SCNu64 " %*s %" SCNu64 " %" SCNu64 " %" SCNu64,
+		   &self.threads, &self.start_ticks, &self.virtual_bytes,
+		   &self.resident_pages) != 4)
+		return -EPROTO;
+	*ret_self = self;
+	return 0;
+}
+
+static double clock_s(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / NS_PER_S;
+}
+
+/* Once, so that later steps of the wall clock do not move it. */
+static double find_start_time_s(void)
+{
+	struct self self;
+
+	if (read_self(&self))
+		return 0;
+	return clock_s(CLOCK_REALTIME) - clock_s(CLOCK_BOOTTIME) +
+	       (double)self.start_ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void close_directory(DIR **directory)
+{
+	if (*directory)
+		closedir(*directory);
+}
+
+static void collect_open_fds(struct snapshot *snapshot)
+{
+	CLEANUP(close_directory) DIR *directory = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	size_t count = 0;
+
+	if (!directory)
+		return;
+	while ((entry = readdir(directory)))
+		count += entry->d_name[0] != '.';
+	/* Less the one that this directory is read through. */
+	add_value(snapshot, &process_open_fds, (double)(count ? count - 1 : 0));
+}
+
+static double seconds(struct timeval time)
+{
+	return (double)time.tv_sec + (double)time.tv_usec / US_PER_S;
+}
+
+static void collect_usage(struct snapshot *snapshot)
+{
+	struct rusage usage;
+	struct rlimit limit;
+
+	if (!getrusage(RUSAGE_SELF, &usage))
+		add_value(snapshot, &process_cpu_seconds,
+			  seconds(usage.ru_utime) + seconds(usage.ru_stime));
+	if (!getrlimit(RLIMIT_NOFILE, &limit))
+		add_value(snapshot, &process_max_fds, (double)limit.rlim_cur);
+}
+
+/* What /proc does not say, under a hardened service manager, is left out: as
+ * the client libraries do. */
+static void collect_process(const struct ledger *ledger, struct snapshot *snapshot)
+{
+	struct self self;
+
+	collect_usage(snapshot);
+	collect_open_fds(snapshot);
+	if (ledger->start_time_s > 0)
+		add_value(snapshot, &process_start_time, ledger->start_time_s);
+	if (read_self(&self))
+		return;
+	add_value(snapshot, &process_threads, (double)self.threads);
+	add_value(snapshot, &process_virtual_memory, (double)self.virtual_bytes);
+	add_value(snapshot, &process_resident_memory,
+		  (double)self.resident_pages * (double)sysconf(_SC_PAGESIZE));
+}
+
+/* --- the module ---------------------------------------------------------------- */
+
+int ledger_create(struct ledger **ret_ledger)
+{
+	struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+	if (!ledger)
+		return -ENOMEM;
+	ledger->start_time_s = find_start_time_s();
+	*ret_ledger = ledger;
+	return 0;
+}
+
+void ledger_free(struct ledger **ledger)
+{
+	free(*ledger);
+	*ledger = NULL;
+}
+
+int ledger_collect(struct ledger *ledger, const struct probes *probes,
+		   struct snapshot *snapshot)
+{
+	int err = find_unseen_closes(ledger, probes);
+
+	collect_missed(ledger, probes, snapshot);
+	collect_build(snapshot);
+	probes_each_program(probes, see_program, snapshot);
+	add_value(snapshot, &map_bytes, (double)probes_map_bytes(probes));
+	collect_process(ledger, snapshot);
+	return err ? err : snapshot->error;
+}
