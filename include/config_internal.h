@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config_internal.h - how a mapping of the file fills a struct, shared by the
+ * config*.c files only. A section is a table of fields; a field names its key
+ * and the reader of its value. The YAML library stays behind config_yaml.c: a node
+ * here is opaque. Tables nest to a fixed depth and every list is bounded, so an
+ * alias to its own parent, or a tree of aliases, is read no further than that.
+ */
+#pragma once
+
+#include "config.h"
+
+#define CONFIG_SERVICE_LEN_MAX 255
+#define CONFIG_REMOTE_WRITES_MAX 16
+#define CONFIG_PID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
+#define CONFIG_SERIES_MAX 1000000
+#define CONFIG_INTERVAL_MIN_MS 100
+#define CONFIG_INTERVAL_MAX_MS 86400000ull    /* a day */
+#define CONFIG_GRACE_MAX_MS (7 * 86400000ull) /* a week */
+
+struct config_reader; /* the file being read, and where errors go */
+struct config_node;   /* a value in it */
+struct config_field;
+
+/* Fills target from node; 0, or -EINVAL with the error written. */
+typedef int config_read(struct config_reader *reader, const struct config_node *node,
+			const struct config_field *field, void *target);
+
+struct config_field {
+	const char *key;
+	config_read *read;
+	size_t offset; /* of the target in what the section fills */
+	uint64_t min;  /* of numbers, and of durations in ms */
+	uint64_t max;
+	const struct config_section *section; /* config_read_section */
+	const char *hint;    /* config_read_unsupported: what to do instead */
+	unsigned int choice; /* fields with the same one, if any, exclude each other */
+	bool required;
+};
+
+#define CONFIG_NO_TARGET .offset = 0
+
+struct config_section {
+	const char *name;
+	const struct config_field *fields;
+	size_t count; /* at most 64 */
+	int (*check)(struct config_reader *reader, const struct config_node *node,
+		     void *target); /* judges the whole; may be NULL */
+};
+
+/* --- config_yaml.c --- */
+int config_read_file(const char *path, const struct config_section *section,
+		     void *target, char ret_error[CONFIG_ERROR_LEN]);
+int config_fail(struct config_reader *reader, const struct config_node *node,
+		const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* "'key' must be ..., not '...'": quotes the value as the file spells it, never
+ * what a variable held. Not for secrets. */
+int config_fail_value(struct config_reader *reader, const struct config_node *node,
+		      const char *key, const char *must);
+bool config_is_null(const struct config_node *node);
+bool config_is_list(const struct config_node *node);
+size_t config_item_count(const struct config_node *list);
+const struct config_node *config_item(struct config_reader *reader,
+				      const struct config_node *list, size_t index);
+/* A scalar with its variables replaced: UTF-8, not empty. The caller frees. */
+int config_scalar(struct config_reader *reader, const struct config_node *node,
+		  const char *key, char **ret_text);
+int config_read_mapping(struct config_reader *reader, const struct config_node *node,
+			const struct config_section *section, void *target);
+/* A mapping of free keys, appended in order. `problem` says what is wrong with
+ * a pair, NULL for nothing, and quotes no value. */
+typedef const char *config_pair_problem(const char *name, const char *value);
+int config_read_pairs(struct config_reader *reader, const struct config_node *node,
+		      const char *key, config_pair_problem *problem,
+		      struct config_labels *labels);
+/* Prometheus takes a path as relative to the file that names it. */
+char *config_resolve_path(const struct config_reader *reader, const char *path);
+
+/* --- config_field.c: one value each --- */
+config_read config_read_text, config_read_path;   /* char * */
+config_read config_read_flag, config_read_number; /* bool; uint32_t */
+config_read config_read_duration;                 /* uint64_t, ms */
+config_read config_read_section;
+/* Judged, then dropped. */
+config_read config_read_unused_flag, config_read_unused_number;
+config_read config_read_unused_duration;
+/* Known but refused: always; unless it is false; 0s; an empty list. */
+config_read config_read_unsupported, config_read_only_false, config_read_only_zero;
+config_read config_read_only_empty;
+/* false when out of memory; the list has no bound of its own. */
+bool config_add_label(struct config_labels *labels, const char *name,
+		      const char *value);
+void config_free_labels(struct config_labels *labels);
+void config_free_secret(char **secret); /* wiped first */
+
+/* --- config_remote_write.c --- */
+config_read config_read_remote_writes; /* struct config */
+/* Appends one with Prometheus' defaults; NULL when out of memory. */
+struct config_remote_write *config_add_remote_write(struct config *config);
+/* Gives every endpoint without a name one that no other has. */
+bool config_name_remote_writes(struct config *config);
+void config_free_remote_writes(struct config *config);

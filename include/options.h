@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line, judged but not yet combined with the file (config.c does).
+ * Strings point into argv. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+
+#define OPTIONS_NOT_GIVEN UINT64_MAX
+
+struct options {
+	enum config_action action;
+	const char *config_file; /* like every string here, NULL: not given */
+	const char *listen;
+	uint32_t pids[CONFIG_LIST_MAX];
+	size_t pid_count;
+	const char *exes[CONFIG_LIST_MAX];
+	size_t exe_count;
+	uint16_t ports[TALLY_PORTS_MAX];
+	size_t port_count;
+	const char *service;
+	const char *remote_write_url;
+	const char *tenant;
+	const char *token_file;
+	uint64_t max_series; /* like every number here, OPTIONS_NOT_GIVEN */
+	uint64_t max_routes;
+	uint64_t scrape_interval_ms;
+	uint64_t grace_ms;
+	bool verbose;
+};
+
+/* 0, or -EINVAL with one line in ret_error. Not for two threads: getopt(3). */
+int options_parse(int argc, char **argv, struct options *ret_options,
+		  char ret_error[CONFIG_ERROR_LEN]);

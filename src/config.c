@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "address.h"
+#include "cleanup.h"
+#include "config_internal.h"
+#include "config_value.h"
+#include "options.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define DEFAULT_LISTEN ":9965"
+
+/* --- keys of the whole file ------------------------------------------------- */
+
+typedef int add_item(struct config_reader *reader, const struct config_node *node,
+		     const struct config_field *field, struct config *config);
+
+/* One value, or a list of at most `max`. An empty list selects nothing, which
+ * is not what leaving the key out means: refused rather than guessed. */
+static int read_items(struct config_reader *reader, const struct config_node *node,
+		      const struct config_field *field, size_t max, add_item *add,
+		      struct config *config)
+{
+	size_t count;
+	int err = 0;
+
+	if (!config_is_list(node))
+		return add(reader, node, field, config);
+	count = config_item_count(node);
+	if (!count)
+		return config_fail(reader, node, "'%s' is an empty list", field->key);
+	if (count > max)
+		return config_fail(reader, node,
+				   "'%s' has %zu entries, at most %zu fit", field->key,
+				   count, max);
+	for (size_t i = 0; !err && i < count; i++)
+		err = add(reader, config_item(reader, node, i), field, config);
+	return err;
+}
+
+static int add_pid(struct config_reader *reader, const struct config_node *node,
+		   const struct config_field *field, struct config *config)
+{
+	uint32_t pid;
+	int err = config_read_number(reader, node, field, &pid);
+
+	if (!err)
+		config->pids[config->pid_count++] = pid;
+	return err;
+}
+
+static int add_port(struct config_reader *reader, const struct config_node *node,
+		    const struct config_field *field, struct config *config)
+{
+	uint32_t port;
+	int err = config_read_number(reader, node, field, &port);
+
+	if (!err)
+		config->ports[config->port_count++] = (uint16_t)port;
+	return err;
+}
+
+/* Takes the string over; false when out of memory. */
+static bool add_string(struct config_strings *strings, char **string)
+{
+	char **items;
+
+	items = reallocarray(strings->items, strings->count + 1, sizeof(*items));
+	if (!items)
+		return false;
+	items[strings->count++] = TAKE(*string);
+	strings->items = items;
+	return true;
+}
+
+static int add_exe(struct config_reader *reader, const struct config_node *node,
+		   const struct config_field *field, struct config *config)
+{
+	AUTO_FREE char *glob = NULL;
+	int err = config_scalar(reader, node, field->key, &glob);
+
+	if (!err && !add_string(&config->exes, &glob))
+		err = config_fail(reader, node, "out of memory");
+	return err;
+}
+
+static int read_pids(struct config_reader *reader, const struct config_node *node,
+		     const struct config_field *field, void *config)
+{
+	return read_items(reader, node, field, CONFIG_LIST_MAX, add_pid, config);
+}
+
+static int read_ports(struct config_reader *reader, const struct config_node *node,
+		      const struct config_field *field, void *config)
+{
+	return read_items(reader, node, field, TALLY_PORTS_MAX, add_port, config);
+}
+
+static int read_exes(struct config_reader *reader, const struct config_node *node,
+		     const struct config_field *field, void *config)
+{
+	return read_items(reader, node, field, CONFIG_LIST_MAX, add_exe, config);
+}
+
+static bool is_address(const char *text)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	return !address_parse(text, &address, &len);
+}
+
+static int read_listen(struct config_reader *reader, const struct config_node *node,
+		       const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	if (!is_address(text))
+		return config_fail_value(reader, node, field->key,
+					 "ADDR:PORT or :PORT");
+	free(*(char **)target); /* the default */
+	*(char **)target = TAKE(text);
+	return 0;
+}
+
+static int read_service(struct config_reader *reader, const struct config_node *node,
+			const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	if (strlen(text) > CONFIG_SERVICE_LEN_MAX)
+		return config_fail(reader, node, "'%s' is longer than %d bytes",
+				   field->key, CONFIG_SERVICE_LEN_MAX);
+	*(char **)target = TAKE(text);
+	return 0;
+}
+
+static const char *label_problem(const char *name, const char *value)
+{
+	(void)value;
+	if (value_is_label_name(name))
+		return NULL;
+	return "is not a label name ([a-zA-Z_][a-zA-Z0-9_]*, not beginning with '__')";
+}
+
+static int read_external_labels(struct config_reader *reader,
+				const struct config_node *node,
+				const struct config_field *field, void *target)
+{
+	return config_read_pairs(reader, node, field->key, label_problem, target);
+}
+
+#define FIELD(member) .offset = offsetof(struct config, member)
+
+static const struct config_field limits_fields[] = {
+    {"series", config_read_number, FIELD(max_series), 1, CONFIG_SERIES_MAX},
+    {"routes_per_service", config_read_number, FIELD(max_routes), 1, TALLY_ROUTE_ROWS},
+};
+static const struct config_section limits_section = {"limits", limits_fields,
+						     LENGTH(limits_fields), NULL};
+
+static const struct config_field global_fields[] = {
+    {"external_labels", read_external_labels, FIELD(external_labels)},
+    {"scrape_interval", config_read_duration, FIELD(scrape_interval_ms),
+     CONFIG_INTERVAL_MIN_MS, CONFIG_INTERVAL_MAX_MS},
+};
+static const struct config_section global_section = {"global", global_fields,
+						     LENGTH(global_fields), NULL};
+
+static const struct config_field file_fields[] = {
+    {"listen", read_listen, FIELD(listen)},
+    {"pid", read_pids, .min = 1, .max = CONFIG_PID_MAX},
+    {"exe", read_exes, CONFIG_NO_TARGET},
+    {"port", read_ports, .min = 1, .max = UINT16_MAX},
+    {"service", read_service, FIELD(service)},
+    {"grace_period", config_read_duration, FIELD(grace_ms), 0, CONFIG_GRACE_MAX_MS},
+    {"limits", config_read_section, .section = &limits_section},
+    {"global", config_read_section, .section = &global_section},
+    {"remote_write", config_read_remote_writes, CONFIG_NO_TARGET},
+};
+static const struct config_section file_section = {"the file", file_fields,
+						   LENGTH(file_fields), NULL};
+
+/* --- together --------------------------------------------------------------- */
+
+__attribute__((format(printf, 2, 3))) static int fail(char *error, const char *format,
+						      ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error, CONFIG_ERROR_LEN, format, arguments);
+	va_end(arguments);
+	return -EINVAL;
+}
+
+static bool set_defaults(struct config *config)
+{
+	*config = (struct config){
+	    .listen = strdup(DEFAULT_LISTEN),
+	    .max_series = TALLY_SERIES_MAX,
+	    .max_routes = TALLY_ROUTES_MAX,
+	    .grace_ms = 300000,
+	    .scrape_interval_ms = 15000,
+	};
+	return config->listen;
+}
+
+static bool replace_string(char **string, const char *by)
+{
+	char *copy;
+
+	if (!by)
+		return true;
+	copy = strdup(by);
+	if (!copy)
+		return false;
+	free(*string);
+	*string = copy;
+	return true;
+}
+
+static void free_strings(struct config_strings *strings)
+{
+	for (size_t i = 0; i < strings->count; i++)
+		free(strings->items[i]);
+	free(strings->items);
+	*strings = (struct config_strings){0};
+}
+
+static bool apply_selection(const struct options *options, struct config *config)
+{
+	if (options->pid_count) {
+		memcpy(config->pids, options->pids, sizeof(config->pids));
+		config->pid_count = options->pid_count;
+	}
+	if (options->port_count) {
+		memcpy(config->ports, options->ports, sizeof(config->ports));
+		config->port_count = options->port_count;
+	}
+	if (options->exe_count)
+		free_strings(&config->exes);
+	for (size_t i = 0; i < options->exe_count; i++) {
+		AUTO_FREE char *glob = strdup(options->exes[i]);
+
+		if (!glob || !add_string(&config->exes, &glob))
+			return false;
+	}
+	return replace_string(&config->service, options->service);
+}
+
+static void apply_numbers(const struct options *options, struct config *config)
+{
+	if (options->max_series != OPTIONS_NOT_GIVEN)
+		config->max_series = (uint32_t)options->max_series;
+	if (options->max_routes != OPTIONS_NOT_GIVEN)
+		config->max_routes = (uint32_t)options->max_routes;
+	if (options->scrape_interval_ms != OPTIONS_NOT_GIVEN)
+		config->scrape_interval_ms = options->scrape_interval_ms;
+	if (options->grace_ms != OPTIONS_NOT_GIVEN)
+		config->grace_ms = options->grace_ms;
+	config->verbose = options->verbose;
+}
+
+static bool apply_remote_write(const struct options *options, struct config *config)
+{
+	struct config_remote_write *endpoint;
+
+	if (!options->remote_write_url)
+		return true;
+	config_free_remote_writes(config);
+	endpoint = config_add_remote_write(config);
+	if (!endpoint)
+		return false;
+	if (!replace_string(&endpoint->url, options->remote_write_url))
+		return false;
+	if (options->tenant &&
+	    !config_add_label(&endpoint->headers, "X-Scope-OrgID", options->tenant))
+		return false;
+	if (!options->token_file)
+		return true;
+	return replace_string(&endpoint->authorization.type, "Bearer") &&
+	       replace_string(&endpoint->authorization.credentials_file,
+			      options->token_file);
+}
+
+/* What is wrong with it, NULL for nothing. It is read again for every request,
+ * so a pipe would serve once. */
+static const char *token_file_problem(const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS))
+		return strerror(errno);
+	return S_ISREG(status.st_mode) ? NULL : "not a regular file";
+}
+
+static int apply_options(const struct options *options, struct config *config,
+			 char *error)
+{
+	const char *problem = NULL;
+	char quoted[VALUE_QUOTE_LEN];
+
+	if (options->listen && !is_address(options->listen)) {
+		value_quote(options->listen, quoted);
+		return fail(error, "--listen must be ADDR:PORT or :PORT, not '%s'",
+			    quoted);
+	}
+	if (options->token_file)
+		problem = token_file_problem(options->token_file);
+	if (problem)
+		return fail(error, "--token-file '%s' cannot be read: %s",
+			    options->token_file, problem);
+	apply_numbers(options, config);
+	if (!replace_string(&config->listen, options->listen) ||
+	    !apply_selection(options, config) || !apply_remote_write(options, config))
+		return fail(error, "out of memory");
+	return 0;
+}
+
+int config_load(int argc, char **argv, struct config *ret_config,
+		enum config_action *ret_action, char ret_error[CONFIG_ERROR_LEN])
+{
+	struct options options;
+	int err;
+
+	*ret_config = (struct config){0};
+	err = options_parse(argc, argv, &options, ret_error);
+	if (err)
+		return err;
+	if (options.action == CONFIG_HELP || options.action == CONFIG_VERSION) {
+		*ret_action = options.action;
+		return 0;
+	}
+	if (!set_defaults(ret_config))
+		return fail(ret_error, "out of memory");
+	if (options.config_file)
+		err = config_read_file(options.config_file, &file_section, ret_config,
+				       ret_error);
+	if (!err)
+		err = apply_options(&options, ret_config, ret_error);
+	if (err)
+		return err;
+	if (!config_name_remote_writes(ret_config))
+		return fail(ret_error, "out of memory");
+	*ret_action = options.action;
+	return 0;
+}
+
+void config_free(struct config *config)
+{
+	free(config->listen);
+	free_strings(&config->exes);
+	free(config->service);
+	config_free_labels(&config->external_labels);
+	config_free_remote_writes(config);
+	*config = (struct config){0};
+}

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The `remote_write` list in Prometheus' own spelling. Every key that
+ * Prometheus 3 knows is known here: read, or judged and without meaning for us,
+ * or refused by name. None is skipped: a block that is taken does what it says.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cleanup.h"
+#include "config_internal.h"
+#include "config_value.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define HOUR_MS 3600000
+#define WAITING_MAX 10000000ull /* samples of one endpoint */
+
+/* Prometheus' `capacity` is per shard, so what it holds is capacity * max_shards.
+ * We have one queue per endpoint and give it the whole. */
+struct queue_block {
+	struct config_queue queue; /* capacity: of one shard */
+	uint32_t max_shards;
+};
+
+enum { CHOICE_NONE, CHOICE_AUTHENTICATION, CHOICE_SECRET };
+
+static const char *const reserved_headers[] = {
+    "host",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "user-agent",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "www-authenticate",
+    "accept-encoding",
+    "x-prometheus-remote-write-version",
+    "x-prometheus-remote-read-version",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+    /* Not Prometheus' to refuse, but ours to send: see push.c. */
+    "retry-attempt",
+    "transfer-encoding",
+};
+
+static const struct config_queue default_queue = {
+    .capacity = 500000,
+    .max_samples_per_send = 2000,
+    .batch_send_deadline_ms = 5000,
+    .min_backoff_ms = 30,
+    .max_backoff_ms = 5000,
+};
+#define DEFAULT_SHARD_CAPACITY 10000
+#define DEFAULT_MAX_SHARDS 50
+
+static const char *header_problem(const char *name, const char *value)
+{
+	if (!value_is_header_name(name))
+		return "is not a header name";
+	if (!strcasecmp(name, "authorization"))
+		return "is not set here; use authorization or basic_auth";
+	for (size_t i = 0; i < LENGTH(reserved_headers); i++) {
+		if (!strcasecmp(name, reserved_headers[i]))
+			return "is reserved: bpftally sets it itself";
+	}
+	if (!value_is_header_value(value))
+		return "has a control character, or a blank at an end, in its value";
+	return NULL;
+}
+
+static int read_headers(struct config_reader *reader, const struct config_node *node,
+			const struct config_field *field, void *target)
+{
+	struct config_labels *headers = target;
+	int err = config_read_pairs(reader, node, field->key, header_problem, headers);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < headers->count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (!strcasecmp(headers->items[i].name, headers->items[j].name))
+				return config_fail(reader, node,
+						   "header '%s' is given twice",
+						   headers->items[j].name);
+		}
+	}
+	return 0;
+}
+
+/* What goes into a header as it is: no line end may smuggle in another. */
+static int read_credentials(struct config_reader *reader,
+			    const struct config_node *node,
+			    const struct config_field *field, void *target)
+{
+	char *text;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	if (!value_is_header_value(text)) {
+		config_free_secret(&text);
+		return config_fail(reader, node,
+				   "'%s' has a control character, or a blank at an end",
+				   field->key);
+	}
+	*(char **)target = text;
+	return 0;
+}
+
+static int read_authorization_type(struct config_reader *reader,
+				   const struct config_node *node,
+				   const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	if (!strcasecmp(text, "basic"))
+		return config_fail(reader, node,
+				   "'type' cannot be Basic; use basic_auth");
+	if (!value_is_header_name(text))
+		return config_fail(reader, node,
+				   "'type' must be one word, like Bearer");
+	*(char **)target = TAKE(text);
+	return 0;
+}
+
+static int read_username(struct config_reader *reader, const struct config_node *node,
+			 const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	if (strchr(text, ':')) /* RFC 7617 section 2 */
+		return config_fail(reader, node, "'username' must not hold ':'");
+	*(char **)target = TAKE(text);
+	return 0;
+}
+
+static int read_url(struct config_reader *reader, const struct config_node *node,
+		    const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	const char *problem;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	problem = value_url_problem(text);
+	if (problem)
+		return config_fail(reader, node, "'url' %s", problem);
+	*(char **)target = TAKE(text);
+	return 0;
+}
+
+static int read_message(struct config_reader *reader, const struct config_node *node,
+			const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	(void)target;
+	if (err)
+		return err;
+	if (!strcmp(text, "io.prometheus.write.v2.Request"))
+		return config_fail(reader, node,
+				   "'%s: %s' is not supported; use "
+				   "prometheus.WriteRequest",
+				   field->key, text);
+	if (strcmp(text, "prometheus.WriteRequest"))
+		return config_fail_value(reader, node, field->key,
+					 "prometheus.WriteRequest");
+	return 0;
+}
+
+static int check_authorization(struct config_reader *reader,
+			       const struct config_node *node, void *target)
+{
+	const struct config_authorization *authorization = target;
+
+	if (authorization->credentials || authorization->credentials_file)
+		return 0;
+	return config_fail(reader, node,
+			   "'authorization' needs 'credentials' or 'credentials_file'");
+}
+
+static int check_tls(struct config_reader *reader, const struct config_node *node,
+		     void *target)
+{
+	const struct config_tls *tls = target;
+
+	if (!tls->cert_file == !tls->key_file)
+		return 0;
+	return config_fail(reader, node, "'tls_config' has '%s' without '%s'",
+			   tls->cert_file ? "cert_file" : "key_file",
+			   tls->cert_file ? "key_file" : "cert_file");
+}
+
+#define FIELD(type, member) .offset = offsetof(struct type, member)
+
+static const struct config_field authorization_fields[] = {
+    {"type", read_authorization_type, FIELD(config_authorization, type)},
+    {"credentials", read_credentials, FIELD(config_authorization, credentials),
+     .choice = CHOICE_SECRET},
+    {"credentials_file", config_read_path,
+     FIELD(config_authorization, credentials_file), .choice = CHOICE_SECRET},
+};
+static const struct config_section authorization_section = {
+    "authorization", authorization_fields, LENGTH(authorization_fields),
+    check_authorization};
+
+static const struct config_field basic_auth_fields[] = {
+    {"username", read_username, FIELD(config_basic_auth, username), .required = true},
+    {"username_file", config_read_unsupported, .hint = "use username"},
+    {"password", config_read_text, FIELD(config_basic_auth, password),
+     .choice = CHOICE_SECRET},
+    {"password_file", config_read_path, FIELD(config_basic_auth, password_file),
+     .choice = CHOICE_SECRET},
+};
+static const struct config_section basic_auth_section = {
+    "basic_auth", basic_auth_fields, LENGTH(basic_auth_fields), NULL};
+
+static const struct config_field tls_fields[] = {
+    {"ca", config_read_unsupported, .hint = "use ca_file"},
+    {"cert", config_read_unsupported, .hint = "use cert_file"},
+    {"key", config_read_unsupported, .hint = "use key_file"},
+    {"ca_file", config_read_path, FIELD(config_tls, ca_file)},
+    {"cert_file", config_read_path, FIELD(config_tls, cert_file)},
+    {"key_file", config_read_path, FIELD(config_tls, key_file)},
+    {"server_name", config_read_text, FIELD(config_tls, server_name)},
+    {"insecure_skip_verify", config_read_flag, FIELD(config_tls, insecure_skip_verify)},
+    {"min_version", config_read_unsupported, CONFIG_NO_TARGET},
+    {"max_version", config_read_unsupported, CONFIG_NO_TARGET},
+};
+static const struct config_section tls_section = {"tls_config", tls_fields,
+						  LENGTH(tls_fields), check_tls};
+
+static const struct config_field queue_fields[] = {
+    {"capacity", config_read_number, FIELD(queue_block, queue.capacity), 1,
+     WAITING_MAX},
+    {"max_shards", config_read_number, FIELD(queue_block, max_shards), 1, 10000},
+    {"min_shards", config_read_unused_number, .min = 1, .max = 10000},
+    {"max_samples_per_send", config_read_number,
+     FIELD(queue_block, queue.max_samples_per_send), 1, 50000},
+    {"batch_send_deadline", config_read_duration,
+     FIELD(queue_block, queue.batch_send_deadline_ms), 1, HOUR_MS},
+    {"min_backoff", config_read_duration, FIELD(queue_block, queue.min_backoff_ms), 1,
+     HOUR_MS},
+    {"max_backoff", config_read_duration, FIELD(queue_block, queue.max_backoff_ms), 1,
+     HOUR_MS},
+    {"retry_on_http_429", config_read_flag,
+     FIELD(queue_block, queue.retry_on_http_429)},
+    {"sample_age_limit", config_read_only_zero, .max = 365 * 24ull * HOUR_MS},
+};
+
+static int check_queue(struct config_reader *reader, const struct config_node *node,
+		       void *target)
+{
+	struct queue_block *block = target;
+	struct config_queue *queue = &block->queue;
+	uint64_t capacity = (uint64_t)queue->capacity * block->max_shards;
+
+	if (capacity > WAITING_MAX)
+		return config_fail(reader, node,
+				   "'capacity' times 'max_shards' is %llu samples, "
+				   "at most %llu can wait",
+				   (unsigned long long)capacity, WAITING_MAX);
+	queue->capacity = (uint32_t)capacity;
+	if (!queue->max_samples_per_send)
+		queue->max_samples_per_send =
+		    capacity < default_queue.max_samples_per_send
+			? queue->capacity
+			: default_queue.max_samples_per_send;
+	if (queue->max_samples_per_send > queue->capacity)
+		return config_fail(reader, node,
+				   "'max_samples_per_send' is above 'capacity' times "
+				   "'max_shards' (%u)",
+				   queue->capacity);
+	if (queue->min_backoff_ms > queue->max_backoff_ms)
+		return config_fail(
+		    reader, node,
+		    "'min_backoff' (%llums) is above 'max_backoff' (%llums)",
+		    (unsigned long long)queue->min_backoff_ms,
+		    (unsigned long long)queue->max_backoff_ms);
+	return 0;
+}
+
+static const struct config_section queue_section = {"queue_config", queue_fields,
+						    LENGTH(queue_fields), check_queue};
+
+static int read_queue(struct config_reader *reader, const struct config_node *node,
+		      const struct config_field *field, void *target)
+{
+	struct queue_block block = {.queue = default_queue,
+				    .max_shards = DEFAULT_MAX_SHARDS};
+	int err;
+
+	(void)field;
+	block.queue.capacity = DEFAULT_SHARD_CAPACITY;
+	block.queue.max_samples_per_send = 0; /* not given */
+	err = config_read_mapping(reader, node, &queue_section, &block);
+	if (!err)
+		*(struct config_queue *)target = block.queue;
+	return err;
+}
+
+static const struct config_field metadata_fields[] = {
+    {"send", config_read_unused_flag, CONFIG_NO_TARGET},
+    {"send_interval", config_read_unused_duration, .max = 24 * HOUR_MS},
+    {"max_samples_per_send", config_read_unused_number, .max = UINT32_MAX},
+};
+static const struct config_section metadata_section = {
+    "metadata_config", metadata_fields, LENGTH(metadata_fields), NULL};
+
+static const struct config_field endpoint_fields[] = {
+    {"url", read_url, FIELD(config_remote_write, url), .required = true},
+    {"name", config_read_text, FIELD(config_remote_write, name)},
+    {"remote_timeout", config_read_duration,
+     FIELD(config_remote_write, remote_timeout_ms), 1, HOUR_MS},
+    {"headers", read_headers, FIELD(config_remote_write, headers)},
+    {"authorization", config_read_section, FIELD(config_remote_write, authorization),
+     .section = &authorization_section, .choice = CHOICE_AUTHENTICATION},
+    {"basic_auth", config_read_section, FIELD(config_remote_write, basic_auth),
+     .section = &basic_auth_section, .choice = CHOICE_AUTHENTICATION},
+    /* Older than `authorization`, still parsed by Prometheus. */
+    {"bearer_token", read_credentials,
+     FIELD(config_remote_write, authorization.credentials),
+     .choice = CHOICE_AUTHENTICATION},
+    {"bearer_token_file", config_read_path,
+     FIELD(config_remote_write, authorization.credentials_file),
+     .choice = CHOICE_AUTHENTICATION},
+    {"tls_config", config_read_section, FIELD(config_remote_write, tls),
+     .section = &tls_section},
+    {"queue_config", read_queue, FIELD(config_remote_write, queue)},
+    {"protobuf_message", read_message, CONFIG_NO_TARGET},
+    {"metadata_config", config_read_section, .section = &metadata_section},
+    {"follow_redirects", config_read_unused_flag, CONFIG_NO_TARGET},
+    {"enable_http2", config_read_only_false, CONFIG_NO_TARGET},
+    {"send_exemplars", config_read_only_false, CONFIG_NO_TARGET},
+    {"send_native_histograms", config_read_only_false, CONFIG_NO_TARGET},
+    {"round_robin_dns", config_read_only_false, CONFIG_NO_TARGET},
+    {"proxy_from_environment", config_read_only_false, CONFIG_NO_TARGET},
+    {"write_relabel_configs", config_read_only_empty, CONFIG_NO_TARGET},
+    {"proxy_url", config_read_unsupported, CONFIG_NO_TARGET},
+    {"no_proxy", config_read_unsupported, CONFIG_NO_TARGET},
+    {"proxy_connect_header", config_read_unsupported, CONFIG_NO_TARGET},
+    {"http_headers", config_read_unsupported, .hint = "use headers"},
+    {"oauth2", config_read_unsupported, .hint = "use authorization or basic_auth"},
+    {"sigv4", config_read_unsupported, .hint = "use authorization or basic_auth"},
+    {"azuread", config_read_unsupported, .hint = "use authorization or basic_auth"},
+    {"google_iam", config_read_unsupported, .hint = "use authorization or basic_auth"},
+    {"failed_request_logging", config_read_unsupported, CONFIG_NO_TARGET},
+};
+
+static bool set_default_type(struct config_authorization *authorization)
+{
+	if (authorization->type ||
+	    (!authorization->credentials && !authorization->credentials_file))
+		return true;
+	authorization->type = strdup("Bearer");
+	return authorization->type;
+}
+
+static int check_endpoint(struct config_reader *reader, const struct config_node *node,
+			  void *target)
+{
+	struct config_remote_write *endpoint = target;
+
+	if (!set_default_type(&endpoint->authorization))
+		return config_fail(reader, node, "out of memory");
+	return 0;
+}
+
+static const struct config_section endpoint_section = {
+    "a remote_write entry", endpoint_fields, LENGTH(endpoint_fields), check_endpoint};
+
+static bool is_name_taken(const struct config *config, const char *name,
+			  const struct config_remote_write *by_other_than)
+{
+	for (size_t i = 0; i < config->remote_write_count; i++) {
+		const struct config_remote_write *other = &config->remote_writes[i];
+
+		if (other != by_other_than && other->name && !strcmp(other->name, name))
+			return true;
+	}
+	return false;
+}
+
+static int read_endpoint(struct config_reader *reader, const struct config_node *node,
+			 struct config *config)
+{
+	struct config_remote_write *endpoint = config_add_remote_write(config);
+	int err;
+
+	if (!endpoint)
+		return config_fail(reader, node, "out of memory");
+	err = config_read_mapping(reader, node, &endpoint_section, endpoint);
+	if (err)
+		return err;
+	if (endpoint->name && is_name_taken(config, endpoint->name, endpoint))
+		return config_fail(reader, node,
+				   "two remote_write entries have the same 'name'");
+	return 0;
+}
+
+int config_read_remote_writes(struct config_reader *reader,
+			      const struct config_node *node,
+			      const struct config_field *field, void *config)
+{
+	size_t count;
+
+	if (config_is_null(node))
+		return 0;
+	if (!config_is_list(node))
+		return config_fail_value(reader, node, field->key, "a list");
+	count = config_item_count(node);
+	if (count > CONFIG_REMOTE_WRITES_MAX)
+		return config_fail(reader, node, "'%s' has %zu entries, at most %d fit",
+				   field->key, count, CONFIG_REMOTE_WRITES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		int err = read_endpoint(reader, config_item(reader, node, i), config);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+struct config_remote_write *config_add_remote_write(struct config *config)
+{
+	struct config_remote_write *all;
+
+	all = reallocarray(config->remote_writes, config->remote_write_count + 1,
+			   sizeof(*all));
+	if (!all)
+		return NULL;
+	config->remote_writes = all;
+	all += config->remote_write_count++;
+	*all = (struct config_remote_write){
+	    .remote_timeout_ms = 30000,
+	    .queue = default_queue,
+	};
+	return all;
+}
+
+/* "URL", or "URL#2" and so on: one receiver with several tenants is usual. */
+static char *free_name(const struct config *config, const char *url)
+{
+	AUTO_FREE char *base = value_url_name(url);
+
+	if (!base || !is_name_taken(config, base, NULL))
+		return TAKE(base);
+	for (unsigned int number = 2;; number++) {
+		char *name;
+
+		if (asprintf(&name, "%s#%u", base, number) < 0)
+			return NULL;
+		if (!is_name_taken(config, name, NULL))
+			return name;
+		free(name);
+	}
+}
+
+bool config_name_remote_writes(struct config *config)
+{
+	for (size_t i = 0; i < config->remote_write_count; i++) {
+		struct config_remote_write *endpoint = &config->remote_writes[i];
+
+		if (!endpoint->name)
+			endpoint->name = free_name(config, endpoint->url);
+		if (!endpoint->name)
+			return false;
+	}
+	return true;
+}
+
+void config_free_remote_writes(struct config *config)
+{
+	for (size_t i = 0; i < config->remote_write_count; i++) {
+		struct config_remote_write *endpoint = &config->remote_writes[i];
+
+		free(endpoint->name);
+		config_free_secret(&endpoint->url); /* its query may hold a key */
+		free(endpoint->authorization.type);
+		config_free_secret(&endpoint->authorization.credentials);
+		free(endpoint->authorization.credentials_file);
+		free(endpoint->basic_auth.username);
+		config_free_secret(&endpoint->basic_auth.password);
+		free(endpoint->basic_auth.password_file);
+		config_free_labels(&endpoint->headers);
+		free(endpoint->tls.ca_file);
+		free(endpoint->tls.cert_file);
+		free(endpoint->tls.key_file);
+		free(endpoint->tls.server_name);
+	}
+	free(config->remote_writes);
+	config->remote_writes = NULL;
+	config->remote_write_count = 0;
+}

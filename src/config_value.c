@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config_value.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define WORD_LEN_MAX 64
+
+static const struct {
+	const char *name;
+	uint64_t ms;
+} duration_units[] = {
+    {"y", 365 * 86400000ull},
+    {"w", 7 * 86400000ull},
+    {"d", 86400000},
+    {"h", 3600000},
+    {"m", 60000},
+    {"s", 1000},
+    {"ms", 1},
+};
+#define SECONDS 5
+#define DURATION_UNITS (sizeof(duration_units) / sizeof(duration_units[0]))
+
+static bool is_digit(char byte)
+{
+	return byte >= '0' && byte <= '9';
+}
+
+static bool is_letter(char byte)
+{
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+}
+
+/* Takes the digits at *text; false when there is none or they overflow. */
+static bool take_digits(const char **text, uint64_t *ret_number)
+{
+	const char *at = *text;
+	uint64_t number = 0;
+
+	if (!is_digit(*at))
+		return false;
+	for (; is_digit(*at); at++) {
+		if (__builtin_mul_overflow(number, 10, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number))
+			return false;
+	}
+	*text = at;
+	*ret_number = number;
+	return true;
+}
+
+bool value_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number)
+{
+	uint64_t number;
+
+	if (!take_digits(&text, &number) || *text || number < min || number > max)
+		return false;
+	*ret_number = number;
+	return true;
+}
+
+/* The unit at *text, looked for from index `from` on: units only shrink. */
+static size_t take_unit(const char **text, size_t from)
+{
+	size_t len = 0;
+
+	while (is_letter((*text)[len]))
+		len++;
+	for (size_t i = from; i < DURATION_UNITS; i++) {
+		if (strlen(duration_units[i].name) == len &&
+		    !strncmp(*text, duration_units[i].name, len)) {
+			*text += len;
+			return i;
+		}
+	}
+	return DURATION_UNITS;
+}
+
+bool value_duration_ms(const char *text, uint64_t *ret_ms)
+{
+	uint64_t total = 0, number, part;
+	size_t next = 0;
+
+	if (!*text)
+		return false;
+	if (!strcmp(text, "0"))
+		text++;
+	while (*text) {
+		size_t unit;
+
+		if (!take_digits(&text, &number))
+			return false;
+		unit = take_unit(&text, next);
+		if (unit == DURATION_UNITS ||
+		    __builtin_mul_overflow(number, duration_units[unit].ms, &part) ||
+		    __builtin_add_overflow(total, part, &total))
+			return false;
+		next = unit + 1;
+	}
+	*ret_ms = total;
+	return true;
+}
+
+void value_duration_text(uint64_t ms, char ret_text[VALUE_DURATION_LEN])
+{
+	size_t unit = 0;
+
+	while (ms % duration_units[unit].ms)
+		unit++;
+	if (!ms)
+		unit = SECONDS;
+	snprintf(ret_text, VALUE_DURATION_LEN, "%llu%s",
+		 (unsigned long long)(ms / duration_units[unit].ms),
+		 duration_units[unit].name);
+}
+
+/* go-yaml takes "yes" and "YES" for a flag, not "yEs". */
+static bool is_word(const char *text, const char *word)
+{
+	const char *rest = text + 1;
+
+	if (strcasecmp(text, word))
+		return false;
+	if (!strcmp(rest, word + 1))
+		return true;
+	while (isupper((unsigned char)*text))
+		text++;
+	return !*text;
+}
+
+bool value_flag(const char *text, bool *ret_flag)
+{
+	static const char *const yes[] = {"true", "yes", "on"};
+	static const char *const no[] = {"false", "no", "off"};
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		if (is_word(text, yes[i]) || is_word(text, no[i])) {
+			*ret_flag = is_word(text, yes[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Length of the UTF-8 sequence at text, 0 when it is none; the bounds of the
+ * second byte exclude overlong forms, surrogates and what is above U+10FFFF
+ * (RFC 3629 section 4). Reads no further than the NUL. */
+static size_t utf8_len(const unsigned char *text)
+{
+	unsigned char first = text[0], low = 0x80, high = 0xbf;
+	size_t len = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+
+	if (first < 0x80)
+		return 1;
+	if (first < 0xc2 || first > 0xf4)
+		return 0;
+	if (first == 0xe0)
+		low = 0xa0;
+	else if (first == 0xf0)
+		low = 0x90;
+	else if (first == 0xed)
+		high = 0x9f;
+	else if (first == 0xf4)
+		high = 0x8f;
+	if (text[1] < low || text[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
+}
+
+bool value_is_utf8(const char *text)
+{
+	while (*text) {
+		size_t len = utf8_len((const unsigned char *)text);
+
+		if (!len)
+			return false;
+		text += len;
+	}
+	return true;
+}
+
+bool value_is_label_name(const char *text)
+{
+	if (!*text || is_digit(*text) || !strncmp(text, "__", 2))
+		return false;
+	for (; *text; text++) {
+		if (!is_letter(*text) && !is_digit(*text) && *text != '_')
+			return false;
+	}
+	return true;
+}
+
+bool value_is_header_name(const char *text)
+{
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		if (!is_letter(*text) && !is_digit(*text) &&
+		    !strchr("!#$%&'*+-.^_`|~", *text))
+			return false;
+	}
+	return true;
+}
+
+static bool is_blank(char byte)
+{
+	return byte == ' ' || byte == '\t';
+}
+
+bool value_is_header_value(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (!len || is_blank(text[0]) || is_blank(text[len - 1]))
+		return false;
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)*text;
+
+		if ((byte < 0x20 && byte != '\t') || byte == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+/* What follows the scheme, NULL when that is another. */
+static const char *after_scheme(const char *url)
+{
+	if (!strncasecmp(url, "http://", 7))
+		return url + 7;
+	if (!strncasecmp(url, "https://", 8))
+		return url + 8;
+	return NULL;
+}
+
+/* Length of the host at the start of an authority: a name or address, or an
+ * IPv6 address in brackets; 0 when there is none. */
+static size_t host_len(const char *authority)
+{
+	static const char name[] = "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+	size_t len;
+
+	if (*authority != '[')
+		return strspn(authority, name);
+	len = strspn(authority + 1, "0123456789abcdefABCDEF:.");
+	return len && authority[1 + len] == ']' ? len + 2 : 0;
+}
+
+/* What is wrong with the host[:port] of `len` bytes. */
+static const char *authority_problem(const char *authority, size_t len)
+{
+	size_t host = host_len(authority);
+	char port[sizeof("65535")] = "";
+	uint64_t number;
+
+	if (memchr(authority, '@', len))
+		return "must not hold user or password; use basic_auth";
+	if (!host || (host < len && authority[host] != ':'))
+		return "has no valid host";
+	if (host == len)
+		return NULL;
+	len -= host + 1;
+	if (!len || len >= sizeof(port))
+		return "has a port that is not 1 to 65535";
+	memcpy(port, authority + host + 1, len);
+	if (!value_number(port, 1, 65535, &number))
+		return "has a port that is not 1 to 65535";
+	return NULL;
+}
+
+const char *value_url_problem(const char *url)
+{
+	const char *host = after_scheme(url);
+
+	if (!host)
+		return "must begin with http:// or https://";
+	for (const char *at = url; *at; at++) {
+		if (*at <= ' ' || *at > '~')
+			return "holds a blank, a control character or non-ASCII; "
+			       "percent-encode it";
+	}
+	if (strchr(host, '#'))
+		return "has a fragment ('#'), which is never sent";
+	return authority_problem(host, strcspn(host, "/?#"));
+}
+
+char *value_url_name(const char *url)
+{
+	return strndup(url, strcspn(url, "?#"));
+}
+
+/* The name in "${env:NAME}" at text; its length, 0 when there is none. */
+static size_t env_name(const char *text, char ret_name[VALUE_ENV_NAME_LEN])
+{
+	const char *name = text + strlen("${env:");
+	size_t len = 0;
+
+	while (is_letter(name[len]) || name[len] == '_' || (len && is_digit(name[len])))
+		len++;
+	if (name[len] != '}' || len >= VALUE_ENV_NAME_LEN)
+		return 0;
+	memcpy(ret_name, name, len);
+	ret_name[len] = '\0';
+	return len;
+}
+
+enum value_expansion value_expand(const char *text, struct buf *out,
+				  char ret_name[VALUE_ENV_NAME_LEN])
+{
+	const char *next;
+
+	while ((next = strstr(text, "${env:"))) {
+		size_t len = env_name(next, ret_name);
+		const char *value;
+
+		if (!len)
+			return VALUE_ENV_MALFORMED;
+		value = getenv(ret_name);
+		if (!value)
+			return VALUE_ENV_UNSET;
+		if (!value_is_utf8(value))
+			return VALUE_ENV_NOT_UTF8;
+		buf_append(out, text, (size_t)(next - text));
+		buf_string(out, value);
+		text = next + strlen("${env:") + len + strlen("}");
+	}
+	buf_string(out, text);
+	return VALUE_EXPANDED;
+}
+
+void value_quote(const char *text, char ret_text[VALUE_QUOTE_LEN])
+{
+	const size_t room = VALUE_QUOTE_LEN - sizeof("...");
+	size_t used = 0;
+
+	while (*text) {
+		size_t len = utf8_len((const unsigned char *)text);
+
+		if (used + (len ? len : 1) > room) {
+			memcpy(ret_text + used, "...", 3);
+			used += 3;
+			break;
+		}
+		if (len == 1 && ((unsigned char)*text < 0x20 || *text == 0x7f))
+			len = 0;
+		/* C1 controls (U+0080..9F): terminals obey them. */
+		if (len == 2 && (unsigned char)text[0] == 0xc2 &&
+		    (unsigned char)text[1] < 0xa0)
+			len = 0;
+		if (len) {
+			memcpy(ret_text + used, text, len);
+			used += len;
+			text += len;
+			continue;
+		}
+		ret_text[used++] = '?';
+		text++;
+	}
+	ret_text[used] = '\0';
+}
+
+static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)
+{
+	unsigned int least = a < b ? a : b;
+
+	return least < c ? least : c;
+}
+
+/* Levenshtein, one row kept. */
+static unsigned int edit_distance(const char *a, const char *b)
+{
+	unsigned int row[WORD_LEN_MAX + 1];
+	size_t len = strlen(b);
+
+	for (unsigned int i = 0; i <= len; i++)
+		row[i] = i;
+	for (unsigned int i = 1; a[i - 1]; i++) {
+		unsigned int diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= len; j++) {
+			unsigned int above = row[j];
+			unsigned int change = a[i - 1] == b[j - 1] ? 0 : 1;
+
+			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + change);
+			diagonal = above;
+		}
+	}
+	return row[len];
+}
+
+bool value_is_nearer(const char *word, const char *known, unsigned int *distance)
+{
+	size_t len = strlen(word);
+	unsigned int found;
+
+	if (len > WORD_LEN_MAX || strlen(known) > WORD_LEN_MAX)
+		return false;
+	if (len >= 3 && !strncmp(word, known, len))
+		found = 1;
+	else
+		found = edit_distance(word, known);
+	if (found > len / 3 + 1 || found >= len || found >= *distance)
+		return false;
+	*distance = found;
+	return true;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "config_case.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define EXAMPLES "docs/examples/" /* tests run in the root of the repository */
+
+static void nothing_given_is_the_documented_defaults(void **state)
+{
+	char *argv[] = {"bpftally", NULL};
+	struct loaded loaded;
+	const struct config *config = &loaded.config;
+
+	(void)state;
+	load_arguments(argv, &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_int_equal(loaded.action, CONFIG_RUN);
+	assert_string_equal(config->listen, ":9965");
+	assert_int_equal(config->pid_count + config->exes.count + config->port_count,
+			 0);
+	assert_null(config->service);
+	assert_int_equal(config->max_series, 8192);
+	assert_int_equal(config->max_routes, 256);
+	assert_int_equal(config->grace_ms, 300000);
+	assert_int_equal(config->scrape_interval_ms, 15000);
+	assert_int_equal(config->external_labels.count, 0);
+	assert_int_equal(config->remote_write_count, 0);
+	assert_false(config->verbose);
+	config_free(&loaded.config);
+}
+
+static const char whole_file[] = "listen: 127.0.0.1:80\n"
+				 "pid: [1, 2]\n"
+				 "exe: [/a, /b]\n"
+				 "port: [80, 81]\n"
+				 "service: file\n"
+				 "grace_period: 0s\n"
+				 "limits: {series: 10, routes_per_service: 20}\n"
+				 "global:\n"
+				 "  scrape_interval: 1m\n"
+				 "  external_labels: {z: 1, a: two}\n"
+				 "remote_write:\n"
+				 "- url: http://a/\n"
+				 "- url: http://b/\n";
+
+static void every_key_of_the_file_arrives(void **state)
+{
+	struct loaded loaded;
+	const struct config *config = &loaded.config;
+
+	(void)state;
+	load_text(whole_file, &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_string_equal(config->listen, "127.0.0.1:80");
+	assert_int_equal(config->pid_count, 2);
+	assert_int_equal(config->pids[1], 2);
+	assert_int_equal(config->exes.count, 2);
+	assert_string_equal(config->exes.items[1], "/b");
+	assert_int_equal(config->port_count, 2);
+	assert_int_equal(config->ports[1], 81);
+	assert_string_equal(config->service, "file");
+	assert_int_equal(config->grace_ms, 0);
+	assert_int_equal(config->max_series, 10);
+	assert_int_equal(config->max_routes, 20);
+	assert_int_equal(config->scrape_interval_ms, 60000);
+	assert_int_equal(config->external_labels.count, 2);
+	assert_string_equal(config->external_labels.items[0].name, "z");
+	assert_string_equal(config->external_labels.items[1].value, "two");
+	assert_int_equal(config->remote_write_count, 2);
+	config_free(&loaded.config);
+}
+
+static void the_command_line_wins_and_its_lists_replace(void **state)
+{
+	char *more[] = {"--listen",
+			"[::1]:81",
+			"--pid=7",
+			"--exe=/c",
+			"--port=90",
+			"--service=line",
+			"--grace=1m",
+			"--max-series=30",
+			"--max-routes=40",
+			"--scrape-interval=1s",
+			"--remote-write=http://c/",
+			"--verbose",
+			NULL};
+	struct loaded loaded;
+	const struct config *config = &loaded.config;
+
+	(void)state;
+	load_bytes(whole_file, strlen(whole_file), more, &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_string_equal(config->listen, "[::1]:81");
+	assert_int_equal(config->pid_count, 1);
+	assert_int_equal(config->pids[0], 7);
+	assert_int_equal(config->exes.count, 1);
+	assert_string_equal(config->exes.items[0], "/c");
+	assert_int_equal(config->port_count, 1);
+	assert_int_equal(config->ports[0], 90);
+	assert_string_equal(config->service, "line");
+	assert_int_equal(config->grace_ms, 60000);
+	assert_int_equal(config->max_series, 30);
+	assert_int_equal(config->max_routes, 40);
+	assert_int_equal(config->scrape_interval_ms, 1000);
+	assert_int_equal(config->remote_write_count, 1);
+	assert_string_equal(config->remote_writes[0].url, "http://c/");
+	assert_string_equal(config->remote_writes[0].name, "http://c/");
+	assert_int_equal(config->external_labels.count, 2); /* no option for these */
+	assert_true(config->verbose);
+	config_free(&loaded.config);
+}
+
+static void an_empty_command_line_leaves_the_file_alone(void **state)
+{
+	char *more[] = {"--verbose", NULL};
+	struct loaded loaded;
+
+	(void)state;
+	load_bytes(whole_file, strlen(whole_file), more, &loaded);
+	assert_string_equal(loaded.config.listen, "127.0.0.1:80");
+	assert_int_equal(loaded.config.grace_ms, 0);
+	assert_int_equal(loaded.config.remote_write_count, 2);
+	config_free(&loaded.config);
+}
+
+static void single_values_stand_for_lists(void **state)
+{
+	struct loaded loaded;
+
+	(void)state;
+	load_text("pid: 4194304\nexe: /a\nport: 65535\n", &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_int_equal(loaded.config.pid_count, 1);
+	assert_int_equal(loaded.config.pids[0], 4194304);
+	assert_int_equal(loaded.config.exes.count, 1);
+	assert_int_equal(loaded.config.port_count, 1);
+	assert_int_equal(loaded.config.ports[0], 65535);
+	config_free(&loaded.config);
+}
+
+static void what_does_not_fit_names_line_and_key(void **state)
+{
+	static const struct {
+		const char *yaml, *error;
+	} cases[] = {
+	    {"listen: 9965\n", "1: 'listen' must be ADDR:PORT or :PORT, not '9965'"},
+	    {"listen: ':65536'\n",
+	     "1: 'listen' must be ADDR:PORT or :PORT, not ':65536'"},
+	    {"pid: 0\n", "1: 'pid' must be a whole number from 1 to 4194304, not '0'"},
+	    {"pid: [1,\n  x]\n",
+	     "2: 'pid' must be a whole number from 1 to 4194304, not "
+	     "'x'"},
+	    {"pid: -1\n",
+	     "1: 'pid' must be a whole number from 1 to 4194304, not '-1'"},
+	    {"pid: []\n", "1: 'pid' is an empty list"},
+	    {"exe: []\n", "1: 'exe' is an empty list"},
+	    {"exe: ['']\n", "1: 'exe' has no value"},
+	    {"exe: {a: b}\n", "1: 'exe' must be a single value, not a mapping"},
+	    {"port: 65536\n",
+	     "1: 'port' must be a whole number from 1 to 65535, not '65536'"},
+	    {"port: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]\n",
+	     "1: 'port' has 17 entries, at most 16 fit"},
+	    {"grace_period: 8d\n", "1: 'grace_period' must be a duration from 0s to 1w "
+				   "(like 1m30s), not '8d'"},
+	    {"limits:\n  series: 0\n",
+	     "2: 'series' must be a whole number from 1 to 1000000, not '0'"},
+	    {"limits:\n  routes_per_service: 16385\n",
+	     "2: 'routes_per_service' must be a whole number from 1 to 16384, not "
+	     "'16385'"},
+	    {"global:\n  scrape_interval: 15\n",
+	     "2: 'scrape_interval' must be a duration from 100ms to 1d (like 1m30s), "
+	     "not "
+	     "'15'"},
+	    {"global:\n  external_labels:\n    a-b: c\n",
+	     "3: 'a-b' in external_labels is not a label name ([a-zA-Z_][a-zA-Z0-9_]*, "
+	     "not beginning with '__')"},
+	    {"global:\n  external_labels:\n    __name__: c\n",
+	     "3: '__name__' in external_labels is not a label name "
+	     "([a-zA-Z_][a-zA-Z0-9_]*, not beginning with '__')"},
+	    {"global:\n  external_labels:\n    a:\n", "3: 'a' has no value"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		assert_refused(cases[i].yaml, cases[i].error);
+}
+
+static void lists_of_the_file_end_at_their_bound(void **state)
+{
+	static const struct {
+		const char *head, *item, *tail, *error;
+	} cases[] = {
+	    {"pid: [", "1,", "]\n", "1: 'pid' has 65 entries, at most 64 fit"},
+	    {"exe: [", "a,", "]\n", "1: 'exe' has 65 entries, at most 64 fit"},
+	    {"global: {external_labels: {", "l%zu: a,", "}}\n",
+	     "1: external_labels has more than 64 entries"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		for (size_t count = 64; count <= 65; count++) {
+			char yaml[1024];
+			size_t len = (size_t)sprintf(yaml, "%s", cases[i].head);
+
+			for (size_t j = 0; j < count; j++)
+				len += (size_t)sprintf(yaml + len, cases[i].item, j);
+			strcpy(yaml + len, cases[i].tail);
+			if (count == 64)
+				assert_accepted(yaml);
+			else
+				assert_refused(yaml, cases[i].error);
+		}
+	}
+}
+
+static void a_service_name_of_the_file_ends_at_its_bound(void **state)
+{
+	char yaml[300] = "service: ";
+
+	(void)state;
+	memset(yaml + 9, 'a', 255);
+	assert_accepted(yaml);
+	yaml[9 + 255] = 'a';
+	assert_refused(yaml, "1: 'service' is longer than 255 bytes");
+}
+
+static void one_line_pushes_to_a_tenant(void **state)
+{
+	char path[] = "/tmp/bpftally-token-XXXXXX", token[64];
+	char *argv[] = {"bpftally", "--remote-write", "https://a/api/v1/push",
+			"--tenant", "team-1",         token,
+			NULL};
+	const struct config_remote_write *endpoint;
+	struct loaded loaded;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(token, sizeof(token), "--token-file=%s", path);
+	load_arguments(argv, &loaded);
+	unlink(path);
+	assert_string_equal(loaded.error, "");
+	assert_int_equal(loaded.config.remote_write_count, 1);
+	endpoint = loaded.config.remote_writes;
+	assert_string_equal(endpoint->url, "https://a/api/v1/push");
+	assert_int_equal(endpoint->headers.count, 1);
+	assert_string_equal(endpoint->headers.items[0].name, "X-Scope-OrgID");
+	assert_string_equal(endpoint->headers.items[0].value, "team-1");
+	assert_string_equal(endpoint->authorization.type, "Bearer");
+	assert_string_equal(endpoint->authorization.credentials_file, path);
+	assert_null(endpoint->authorization.credentials);
+	assert_int_equal(endpoint->remote_timeout_ms, 30000);
+	assert_int_equal(endpoint->queue.capacity, 500000);
+	config_free(&loaded.config);
+}
+
+static void a_token_file_must_be_readable_at_the_start(void **state)
+{
+	char *missing[] = {"bpftally", "--remote-write=http://a", "--token-file",
+			   "/nonexistent/token", NULL};
+	char *folder[] = {"bpftally", "--remote-write=http://a", "--token-file", "/",
+			  NULL};
+	char path[] = "/tmp/bpftally-token-XXXXXX", want[128];
+	char *forbidden[] = {"bpftally", "--remote-write=http://a", "--token-file",
+			     path, NULL};
+	struct loaded loaded;
+	int fd = mkstemp(path);
+
+	(void)state;
+	load_arguments(missing, &loaded);
+	assert_int_equal(loaded.err, -EINVAL);
+	assert_string_equal(loaded.error, "--token-file '/nonexistent/token' cannot be "
+					  "read: No such file or directory");
+	config_free(&loaded.config);
+	load_arguments(folder, &loaded);
+	assert_string_equal(loaded.error,
+			    "--token-file '/' cannot be read: not a regular file");
+	config_free(&loaded.config);
+
+	/* Root may read anything: judge as somebody else. */
+	assert_true(fd >= 0 && !fchmod(fd, 0));
+	close(fd);
+	if (!geteuid())
+		assert_int_equal(seteuid(65534), 0);
+	load_arguments(forbidden, &loaded);
+	if (!getuid())
+		assert_int_equal(seteuid(0), 0);
+	unlink(path);
+	snprintf(want, sizeof(want),
+		 "--token-file '%s' cannot be read: Permission denied", path);
+	assert_string_equal(loaded.error, want);
+	config_free(&loaded.config);
+}
+
+static void a_listen_address_must_be_one(void **state)
+{
+	char *argv[] = {"bpftally", "--listen", "localhost", NULL};
+	struct loaded loaded;
+
+	(void)state;
+	load_arguments(argv, &loaded);
+	assert_int_equal(loaded.err, -EINVAL);
+	assert_string_equal(loaded.error,
+			    "--listen must be ADDR:PORT or :PORT, not 'localhost'");
+	config_free(&loaded.config);
+}
+
+static void checking_reads_the_file_and_help_does_not(void **state)
+{
+	char *check[] = {"bpftally", "--check-config", EXAMPLES "bpftally.yaml", NULL};
+	char *wrong[] = {"bpftally", "--check-config", "/nonexistent/a", NULL};
+	char *help[] = {"bpftally", "--config", "/nonexistent/a", "--help", NULL};
+	struct loaded loaded;
+
+	(void)state;
+	load_arguments(check, &loaded);
+	assert_int_equal(loaded.err, 0);
+	assert_int_equal(loaded.action, CONFIG_CHECK);
+	config_free(&loaded.config);
+	load_arguments(wrong, &loaded);
+	assert_int_equal(loaded.err, -EINVAL);
+	config_free(&loaded.config);
+	load_arguments(help, &loaded);
+	assert_int_equal(loaded.err, 0);
+	assert_int_equal(loaded.action, CONFIG_HELP);
+	config_free(&loaded.config);
+}
+
+static void loading_again_starts_afresh(void **state)
+{
+	char *argv[] = {"bpftally", "--pid=1", "--service=a", NULL};
+	struct loaded loaded;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		load_arguments(argv, &loaded);
+		assert_string_equal(loaded.error, "");
+		assert_int_equal(loaded.config.pid_count, 1);
+		config_free(&loaded.config);
+		config_free(&loaded.config); /* frees nothing twice */
+	}
+}
+
+static void the_whole_example_loads(void **state)
+{
+	char *argv[] = {"bpftally", "--config", EXAMPLES "bpftally.yaml", NULL};
+	const struct config_remote_write *endpoints;
+	struct loaded loaded;
+
+	(void)state;
+	load_arguments(argv, &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_int_equal(loaded.config.exes.count, 2);
+	assert_int_equal(loaded.config.max_series, TALLY_SERIES_MAX);
+	assert_int_equal(loaded.config.remote_write_count, 2);
+	endpoints = loaded.config.remote_writes;
+	assert_string_equal(endpoints[0].name, "hosted");
+	assert_string_equal(endpoints[0].tls.key_file, "/etc/bpftally/client.key");
+	assert_string_equal(endpoints[1].name, "http://127.0.0.1:9090/api/v1/write");
+	assert_string_equal(endpoints[1].basic_auth.password_file, EXAMPLES "password");
+	config_free(&loaded.config);
+}
+
+static void the_hosted_receiver_example_loads(void **state)
+{
+	char *argv[] = {"bpftally", "--config", EXAMPLES "hosted-receiver.yaml", NULL};
+	const struct config_remote_write *endpoint;
+	struct loaded loaded;
+
+	(void)state;
+	load_arguments(argv, &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_int_equal(loaded.config.external_labels.count, 2);
+	assert_int_equal(loaded.config.remote_write_count, 1);
+	endpoint = loaded.config.remote_writes;
+	assert_string_equal(endpoint->url, "https://metrics.example.com/api/v1/push");
+	assert_string_equal(endpoint->authorization.type, "Bearer");
+	assert_string_equal(endpoint->authorization.credentials_file,
+			    "/etc/bpftally/token");
+	assert_string_equal(endpoint->headers.items[0].name, "X-Scope-OrgID");
+	assert_string_equal(endpoint->headers.items[0].value, "my-tenant");
+	config_free(&loaded.config);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(nothing_given_is_the_documented_defaults),
+	    cmocka_unit_test(every_key_of_the_file_arrives),
+	    cmocka_unit_test(the_command_line_wins_and_its_lists_replace),
+	    cmocka_unit_test(an_empty_command_line_leaves_the_file_alone),
+	    cmocka_unit_test(single_values_stand_for_lists),
+	    cmocka_unit_test(what_does_not_fit_names_line_and_key),
+	    cmocka_unit_test(lists_of_the_file_end_at_their_bound),
+	    cmocka_unit_test(a_service_name_of_the_file_ends_at_its_bound),
+	    cmocka_unit_test(one_line_pushes_to_a_tenant),
+	    cmocka_unit_test(a_token_file_must_be_readable_at_the_start),
+	    cmocka_unit_test(a_listen_address_must_be_one),
+	    cmocka_unit_test(checking_reads_the_file_and_help_does_not),
+	    cmocka_unit_test(loading_again_starts_afresh),
+	    cmocka_unit_test(the_whole_example_loads),
+	    cmocka_unit_test(the_hosted_receiver_example_loads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
