@@ -7,7 +7,10 @@
  * Retries: network errors, timeouts, 5xx always; 429 if retry_on_http_429;
  * Retry-After (seconds or HTTP-date) replaces one backoff; never another 4xx.
  * Backoff doubles from min to max with upward jitter and never shrinks while
- * failing. Secrets are read per request and wiped; they appear in no message.
+ * failing. A 3xx is a refusal: a token is not carried elsewhere. Secrets are read
+ * per request and wiped; they appear in no message, not even in the part of a
+ * refusal that is logged. An endpoint's trouble is logged once, then once a
+ * minute, and its end once.
  */
 #pragma once
 
@@ -17,8 +20,9 @@
 
 struct push;
 
-int push_create(struct loop *loop, const struct config *config,
-		struct push **ret_push);
+/* loop and config outlive it. Errors: -ENOMEM, -EINVAL (an option that this
+ * libcurl refuses), -errno. */
+int push_create(struct loop *loop, const struct config *config, struct push **ret_push);
 /* Encodes the snapshot and queues it for every endpoint. */
 int push_collect(struct push *push, const struct snapshot *snapshot);
 /* Appends bpftally_remote_write_* about itself. */
