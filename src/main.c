@@ -42,6 +42,7 @@ struct agent {
 	struct probes *probes;
 	struct series *series;
 	struct ledger *ledger;
+	struct status *status;
 	struct push *push;
 	struct loop_timer *push_timer;
 	struct loop_timer *greeting_timer;
@@ -60,29 +61,46 @@ static int64_t clock_ms(clockid_t clock)
 
 /* --- one collection ----------------------------------------------------------- */
 
+/* The process may be gone by now: then there is nothing to write. */
+static void update_process(struct agent *agent, uint32_t pid,
+			   const struct tally_process *process)
+{
+	int err = probes_update_process(agent->probes, pid, process);
+
+	if (err && err != -ENOENT)
+		log_warning("cannot select process %u: %s", pid, strerror(-err));
+}
+
 static void name_process(void *context, const struct tally_process_event *event)
 {
 	struct agent *agent = context;
 	struct tally_process process;
 	int err = targets_name(agent->targets, event, clock_ms(CLOCK_BOOTTIME), &process);
 
-	if (!err)
-		err = probes_set_process(agent->probes, event->pid, &process);
 	if (err)
-		log_warning("cannot select process %u: %s", event->pid, strerror(-err));
+		log_warning("cannot name process %u: %s", event->pid, strerror(-err));
+	else
+		update_process(agent, event->pid, &process);
 }
 
-/* The event of a new process may have found no room: look for the unnamed. */
+/* Two kinds of entries still carry a provisional id: of processes whose event
+ * found no room, and of children forked before their parent had its name. */
 static void name_leftover(void *context, uint32_t pid, const struct tally_process *process)
 {
 	struct agent *agent = context;
+	const struct service *service = targets_service(agent->targets, process->service);
 	struct tally_process_event event = { .pid = pid, .service = process->service };
+	struct tally_process entry = { .flags = process->flags };
 
-	if (!(process->service & TALLY_SERVICE_PROVISIONAL) ||
-	    targets_service(agent->targets, process->service) ||
-	    targets_ignored(agent->targets, process->service))
+	if (!(process->service & TALLY_SERVICE_PROVISIONAL))
 		return;
-	name_process(agent, &event);
+	if (service)
+		entry.service = service->id;
+	else if (targets_ignored(agent->targets, process->service))
+		entry.flags |= TALLY_PROCESS_IGNORED;
+	else
+		return name_process(agent, &event);
+	update_process(agent, pid, &entry);
 }
 
 static int collect(struct agent *agent, struct snapshot *snapshot)
@@ -119,7 +137,7 @@ static int page_status(void *context, struct buf *ret_html)
 	int err = collect(agent, &snapshot);
 
 	if (!err)
-		status_write(ret_html, &snapshot, agent->subject,
+		status_write(agent->status, ret_html, &snapshot, agent->subject,
 			     (double)(clock_ms(CLOCK_BOOTTIME) - agent->started_ms) / 1000);
 	snapshot_free(&snapshot);
 	return err;
@@ -334,6 +352,8 @@ static int build(struct agent *agent)
 		err = series_create(agent->config.max_series, &agent->series);
 	if (!err)
 		err = ledger_create(&agent->ledger);
+	if (!err)
+		err = status_create(&agent->status);
 	if (err) {
 		log_error("cannot start: %s", strerror(-err));
 		return err;
@@ -363,6 +383,7 @@ static void tear_down(struct agent *agent)
 		loop_unwatch(agent->loop, probes_events_fd(agent->probes));
 	httpd_stop(&agent->httpd);
 	probes_close(&agent->probes);
+	status_free(&agent->status);
 	ledger_free(&agent->ledger);
 	series_free(&agent->series);
 	targets_free(&agent->targets);
