@@ -36,6 +36,7 @@ int drain_take_series(int map_fd, const struct tally_series_key *key,
 /* Deletes a row / a route; -ENOENT is success. */
 int drain_delete_series(int map_fd, const struct tally_series_key *key);
 int drain_delete_route(int map_fd, const struct tally_route_key *key);
+int drain_delete_route_count(int map_fd, uint32_t service);
 /* Puts a route under another service, unless that one has it; the number of
  * routes does not grow. */
 int drain_move_route(int map_fd, const struct tally_route_key *key,

@@ -20,6 +20,7 @@ enum probes_map {
 	PROBES_ROUTES,	  /* tally_route_key -> tally_route */
 	PROBES_ADDRESSES, /* __u64 hash -> tally_address */
 	PROBES_PROCESSES, /* __u32 pid -> tally_process */
+	PROBES_ROUTE_COUNTS, /* __u32 service -> __u32 distinct routes */
 };
 
 /* 0, or -errno with one line in ret_error that says what, why and what to do;

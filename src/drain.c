@@ -191,6 +191,11 @@ int drain_delete_route(int map_fd, const struct tally_route_key *key)
 	return delete_key(map_fd, key);
 }
 
+int drain_delete_route_count(int map_fd, uint32_t service)
+{
+	return delete_key(map_fd, &service);
+}
+
 /* Deleted first: in a full map there is room for the new one only then. */
 int drain_move_route(int map_fd, const struct tally_route_key *key,
 		     const struct tally_route *route, uint32_t service)

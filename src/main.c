@@ -4,6 +4,7 @@
  * happens at an event is named here and done elsewhere.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -367,6 +368,7 @@ static int build(struct agent *agent)
 		err = start_push(agent);
 	if (err)
 		return err;
+	malloc_trim(0); /* loading took the kernel's type information apart */
 	err = privileges_drop();
 	if (err)
 		log_warning("cannot give up privileges: %s; going on with them",

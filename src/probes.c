@@ -66,12 +66,12 @@ static int make_overflow_rows(struct bpftally *skeleton)
 
 	if (!zero)
 		return -ENOMEM;
-	for (__u8 role = TALLY_ROLE_SERVER; role <= TALLY_ROLE_CLIENT; role++) {
+	for (int role = TALLY_ROLE_SERVER; role <= TALLY_ROLE_CLIENT; role++) {
 		struct tally_series_key key = {
 			.service = TALLY_SERVICE_OTHER,
 			.route = TALLY_ROUTE_OTHER,
 			.protocol = TALLY_PROTOCOL_HTTP1,
-			.role = role,
+			.role = (__u8)role,
 		};
 		int err = bpf_map__update_elem(skeleton->maps.series, &key, sizeof(key),
 					       zero, sizeof(*zero), BPF_NOEXIST);
@@ -204,6 +204,8 @@ int probes_map_fd(const struct probes *probes, enum probes_map map)
 		return bpf_map__fd(skeleton->maps.addresses);
 	case PROBES_PROCESSES:
 		return bpf_map__fd(skeleton->maps.processes);
+	case PROBES_ROUTE_COUNTS:
+		return bpf_map__fd(skeleton->maps.route_counts);
 	}
 	return -EINVAL;
 }

@@ -605,6 +605,16 @@ static void clean_routes(struct collection *collection)
 	}
 }
 
+/* The count of an id whose routes are gone; its routes went before. */
+static void clean_route_counts(struct collection *collection)
+{
+	int map_fd = probes_map_fd(collection->probes, PROBES_ROUTE_COUNTS);
+
+	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
+		if (is_finished(owner))
+			note(collection, drain_delete_route_count(map_fd, owner->id));
+}
+
 /* A connection that was idle since before its process was named still has the
  * old id, and is found under its service by the alias. */
 static void drop_aliases(struct collection *collection)
@@ -990,6 +1000,7 @@ int series_collect(struct series *series, const struct probes *probes,
 	emit_groups(&collection);
 	if (!err) {
 		emit_gauges(&collection);
+		clean_route_counts(&collection);
 		drop_aliases(&collection);
 	}
 	emit_targets(&collection);

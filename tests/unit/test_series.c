@@ -181,6 +181,7 @@ static int open_scene(void **state)
 	fake_map_make(PROBES_ADDRESSES, sizeof(__u64), sizeof(struct tally_address), 8);
 	fake_map_make(PROBES_PROCESSES, sizeof(__u32), sizeof(struct tally_process),
 		      ROWS);
+	fake_map_make(PROBES_ROUTE_COUNTS, sizeof(__u32), sizeof(__u32), ROWS);
 	scene->text = (struct buf)BUF_INIT((size_t)16 << 20);
 	scene->targets.services[0] =
 	    (struct service){.id = 1, .name = "web", .name_space = "eu"};
@@ -255,6 +256,21 @@ static bool has_route(uint64_t hash, uint32_t service)
 	struct tally_route route;
 
 	return !bpf_map_lookup_elem(FAKE_FD + PROBES_ROUTES, &key, &route);
+}
+
+static void put_route_count(uint32_t service)
+{
+	__u32 count = 1;
+
+	assert_int_equal(
+	    bpf_map_update_elem(FAKE_FD + PROBES_ROUTE_COUNTS, &service, &count, 0), 0);
+}
+
+static bool has_route_count(uint32_t service)
+{
+	__u32 count;
+
+	return !bpf_map_lookup_elem(FAKE_FD + PROBES_ROUTE_COUNTS, &service, &count);
 }
 
 static void put_address(uint64_t hash, const struct tally_address *address)
@@ -512,12 +528,17 @@ static void a_route_is_found_under_the_alias_it_was_put_under(void **state)
 
 	name_alias(scene, PROVISIONAL(1), 1, NOW);
 	put_route(77, PROVISIONAL(1), "/a");
+	put_route_count(PROVISIONAL(1));
+	put_route_count(1);
 	key.route = 77;
 	count(&key, 1);
 	collect_well(scene, NOW);
 	check_line(scene, line);
 	assert_true(has_route(77, PROVISIONAL(1)));
+	assert_true(has_route_count(PROVISIONAL(1)));
 	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	assert_false(has_route_count(PROVISIONAL(1)));
+	assert_true(has_route_count(1));
 	assert_int_equal(scene->targets.alias_count, 0);
 	assert_false(has_route(77, PROVISIONAL(1)));
 	assert_true(has_route(77, 1));
@@ -830,6 +851,8 @@ static void an_expired_service_goes_with_everything(void **state)
 	count_plain(1, 4);
 	count_plain(2, 8);
 	put_route(77, 1, "/a");
+	put_route_count(1);
+	put_route_count(2);
 	put_route(78, PROVISIONAL(2), "/b");
 	put_route(79, 2, "/c");
 	collect_well(scene, NOW);
@@ -843,6 +866,8 @@ static void an_expired_service_goes_with_everything(void **state)
 	assert_int_equal(scene->targets.alias_count, 0);
 	assert_int_equal(kernel_rows(), 1);
 	assert_false(has_route(77, 1));
+	assert_false(has_route_count(1));
+	assert_true(has_route_count(2));
 	assert_false(has_route(78, PROVISIONAL(2)));
 	assert_true(has_route(79, 2));
 	scene->targets.services[0] =
