@@ -47,13 +47,13 @@ struct {
 } pipelines SEC(".maps");
 
 #define EMPTY_LINES_MAX 8 /* characters of them */
-#define STEPS 64  /* parser steps and segments in one verified function ... */
-#define ROUNDS 64 /* ... and how often it is entered for one call */
+#define STEPS 64          /* parser steps and segments in one verified function ... */
+#define ROUNDS 64         /* ... and how often it is entered for one call */
 
 /* What is left of the segment being fed. */
 struct chunk {
-	__u64 base;	/* user address of the next byte not in the window */
-	__u64 len;	/* bytes from there on */
+	__u64 base; /* user address of the next byte not in the window */
+	__u64 len;  /* bytes from there on */
 	__u64 now_ns;
 	__u64 began_ns; /* of the call: the send's start, or now */
 	__u64 queue_ns; /* how long the bytes had waited, for reads */
@@ -72,24 +72,27 @@ struct call {
 
 enum feed_result {
 	FEED_AGAIN,
-	FEED_DONE,	     /* the segment, or the call, is used up */
+	FEED_DONE,           /* the segment, or the call, is used up */
 	FEED_WANTS_PIPELINE, /* make one, then feed on */
-	FEED_SKIP,	     /* nothing in the rest of this call is for us */
+	FEED_SKIP,           /* nothing in the rest of this call is for us */
 };
 
-static __always_inline bool carries_requests(const struct conversation *c, __u32 direction)
+static __always_inline bool carries_requests(const struct conversation *c,
+					     __u32 direction)
 {
 	return (c->role == TALLY_ROLE_SERVER) == (direction == DIRECTION_READ);
 }
 
-static __always_inline struct direction *direction_of(struct conversation *c, __u32 direction)
+static __always_inline struct direction *direction_of(struct conversation *c,
+						      __u32 direction)
 {
 	return &c->directions[direction & 1];
 }
 
 static __always_inline struct direction *requests_of(struct conversation *c)
 {
-	return &c->directions[c->role == TALLY_ROLE_SERVER ? DIRECTION_READ : DIRECTION_WRITE];
+	return &c->directions[c->role == TALLY_ROLE_SERVER ? DIRECTION_READ
+							   : DIRECTION_WRITE];
 }
 
 /* --- whose connection is it -------------------------------------------------- */
@@ -147,7 +150,8 @@ static __always_inline __u32 service_of(struct conversation *c)
 }
 
 /* Looks the process up; true when it is observed. */
-__noinline int conversation_claim(struct conversation *c, __u32 pid, __u32 now_generation)
+__noinline int conversation_claim(struct conversation *c, __u32 pid,
+				  __u32 now_generation)
 {
 	struct tally_process *entry;
 	bool ignored;
@@ -193,7 +197,8 @@ static __always_inline void balance_ended(const struct conversation *c, __u64 co
 }
 
 /* The slot for the next request, or NULL: wants a pipeline, or overflowed. */
-static __always_inline struct inflight *queue_slot(struct conversation *c, struct pipeline *pipe)
+static __always_inline struct inflight *queue_slot(struct conversation *c,
+						   struct pipeline *pipe)
 {
 	if (c->overflow)
 		return NULL;
@@ -205,19 +210,23 @@ static __always_inline struct inflight *queue_slot(struct conversation *c, struc
 }
 
 /* The newest request, or NULL. */
-static __always_inline struct inflight *queue_newest(struct conversation *c, struct pipeline *pipe)
+static __always_inline struct inflight *queue_newest(struct conversation *c,
+						     struct pipeline *pipe)
 {
 	if (c->overflow)
 		return NULL;
 	if (queued(&c->pipeline_ends))
-		return pipe ? &pipe->slots[(c->pipeline_ends.tail - 1) & (PIPELINE_SLOTS - 1)] : NULL;
+		return pipe ? &pipe->slots[(c->pipeline_ends.tail - 1) &
+					   (PIPELINE_SLOTS - 1)]
+			    : NULL;
 	if (queued(&c->ring_ends))
 		return &c->ring[(c->ring_ends.tail - 1) & (RING_SLOTS - 1)];
 	return NULL;
 }
 
 /* The oldest request, or NULL when there is none or its slot was not kept. */
-static __always_inline struct inflight *queue_oldest(struct conversation *c, struct pipeline *pipe)
+static __always_inline struct inflight *queue_oldest(struct conversation *c,
+						     struct pipeline *pipe)
 {
 	if (queued(&c->ring_ends))
 		return &c->ring[c->ring_ends.head & (RING_SLOTS - 1)];
@@ -232,7 +241,8 @@ static __always_inline bool queue_take(struct conversation *c, struct pipeline *
 				       struct inflight *ret)
 {
 	struct inflight *oldest = queue_oldest(c, pipe);
-	struct queue_ends *ends = queued(&c->ring_ends) ? &c->ring_ends : &c->pipeline_ends;
+	struct queue_ends *ends =
+	    queued(&c->ring_ends) ? &c->ring_ends : &c->pipeline_ends;
 	__u32 head = ends->head;
 
 	if (!oldest)
@@ -249,7 +259,8 @@ static __always_inline __u64 since(__u64 now_ns, __u64 then_ns)
 }
 
 /* One request is over: hand it to the tally. error: it got no full response. */
-__noinline int conversation_tally(struct conversation *c, const struct inflight *request,
+__noinline int conversation_tally(struct conversation *c,
+				  const struct inflight *request,
 				  const struct answer *answer, __u32 error)
 {
 	struct sample sample = {};
@@ -267,8 +278,8 @@ __noinline int conversation_tally(struct conversation *c, const struct inflight 
 	sample.key.error = (__u8)error;
 	sample.duration_ns = since(answer->end_ns, request->start_ns);
 	sample.queue_ns = request->queue_ns;
-	sample.request_bytes = request->whole ? request->body_bytes :
-						requests_of(c)->body_bytes;
+	sample.request_bytes =
+	    request->whole ? request->body_bytes : requests_of(c)->body_bytes;
 	sample.route_service = c->route_service;
 	sample.answered = answer->first_ns != 0;
 	sample.first_byte_ns = since(answer->first_ns, request->start_ns);
@@ -279,7 +290,8 @@ __noinline int conversation_tally(struct conversation *c, const struct inflight 
 }
 
 /* The response is complete (or failed): its request leaves the queue. */
-__noinline int conversation_answered(struct conversation *c, struct pipeline *pipe, __u32 error)
+__noinline int conversation_answered(struct conversation *c, struct pipeline *pipe,
+				     __u32 error)
 {
 	struct inflight request;
 
@@ -302,7 +314,8 @@ static __always_inline void early_settle(struct conversation *c, struct pipeline
 {
 	if (!waiting(c) || c->answer.early != EARLY_DONE)
 		return;
-	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_NONE) == EARLY_DONE)
+	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_NONE) ==
+	    EARLY_DONE)
 		conversation_answered(c, pipe, TALLY_ERROR_NONE);
 }
 
@@ -426,7 +439,8 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 
 /* The message under way broke the rules. A request may still be answered (400),
  * and is then counted with that status: the ledger waits for it. */
-static __always_inline void conversation_malformed(struct conversation *c, __u32 direction)
+static __always_inline void conversation_malformed(struct conversation *c,
+						   __u32 direction)
 {
 	struct direction *d = direction_of(c, direction);
 
@@ -489,7 +503,8 @@ static __always_inline void window_return(struct window *w, struct chunk *chunk)
 	w->len = w->pos = 0;
 }
 
-__noinline int request_line(struct conversation *c, struct chunk *chunk, struct window *w)
+__noinline int request_line(struct conversation *c, struct chunk *chunk,
+			    struct window *w)
 {
 	struct direction *d;
 	__u32 len, service;
@@ -551,10 +566,12 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 	else if (!c->request_seen)
 		missed(TALLY_MISSED_JOINED_MIDWAY, 1);
 	else
-		missed(c->orphan_reason ? c->orphan_reason : TALLY_MISSED_NO_REQUEST, 1);
+		missed(c->orphan_reason ? c->orphan_reason : TALLY_MISSED_NO_REQUEST,
+		       1);
 }
 
-__noinline int status_line(struct conversation *c, struct chunk *chunk, struct pipeline *pipe)
+__noinline int status_line(struct conversation *c, struct chunk *chunk,
+			   struct pipeline *pipe)
 {
 	struct direction *d;
 
@@ -685,7 +702,8 @@ static __always_inline void skip_empty_lines(struct window *w)
 }
 
 /* The first bytes of a call while out of step. FEED_AGAIN: in step now. */
-__noinline int conversation_detect(struct conversation *c, struct chunk *chunk, struct window *w)
+__noinline int conversation_detect(struct conversation *c, struct chunk *chunk,
+				   struct window *w)
 {
 	struct direction *d;
 	bool known, requests;
@@ -712,9 +730,9 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk, 
 			return not_recognised(c, d, chunk->direction);
 		if (!known) {
 			c->state = CONVERSATION_CANDIDATE;
-			commit_role(c, chunk->direction == DIRECTION_READ ?
-					       TALLY_ROLE_SERVER :
-					       TALLY_ROLE_CLIENT);
+			commit_role(c, chunk->direction == DIRECTION_READ
+					   ? TALLY_ROLE_SERVER
+					   : TALLY_ROLE_CLIENT);
 		}
 		break;
 	case DETECT_RESPONSE:
@@ -722,17 +740,17 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk, 
 			return not_recognised(c, d, chunk->direction);
 		if (!known) {
 			c->state = CONVERSATION_HTTP1;
-			commit_role(c, chunk->direction == DIRECTION_READ ?
-					       TALLY_ROLE_CLIENT :
-					       TALLY_ROLE_SERVER);
+			commit_role(c, chunk->direction == DIRECTION_READ
+					   ? TALLY_ROLE_CLIENT
+					   : TALLY_ROLE_SERVER);
 		}
 		break;
 	case DETECT_TLS:
-		return known ? not_recognised(c, d, chunk->direction) :
-			       give_up(c, TALLY_MISSED_TLS);
+		return known ? not_recognised(c, d, chunk->direction)
+			     : give_up(c, TALLY_MISSED_TLS);
 	case DETECT_HTTP2:
-		return known ? not_recognised(c, d, chunk->direction) :
-			       give_up(c, TALLY_MISSED_HTTP2);
+		return known ? not_recognised(c, d, chunk->direction)
+			     : give_up(c, TALLY_MISSED_HTTP2);
 	default:
 		return not_recognised(c, d, chunk->direction);
 	}
@@ -748,7 +766,8 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk, 
 /* --- feeding ------------------------------------------------------------------ */
 
 /* Fills the window: what was carried over, then bytes of the segment. */
-static __always_inline bool window_load(struct direction *d, struct chunk *chunk, struct window *w)
+static __always_inline bool window_load(struct direction *d, struct chunk *chunk,
+					struct window *w)
 {
 	__u64 len = chunk->len;
 	long err;
@@ -761,7 +780,8 @@ static __always_inline bool window_load(struct direction *d, struct chunk *chunk
 			((__u64 *)w->bytes)[i] = ((__u64 *)d->carry)[i];
 		if (len > CARRY_BYTES)
 			len = CARRY_BYTES;
-		err = bpf_probe_read_user(w->bytes + carry, (__u32)len, (void *)chunk->base);
+		err = bpf_probe_read_user(w->bytes + carry, (__u32)len,
+					  (void *)chunk->base);
 		w->len = carry + (__u32)len;
 	} else {
 		if (len > WINDOW_BYTES)
@@ -776,7 +796,8 @@ static __always_inline bool window_load(struct direction *d, struct chunk *chunk
 }
 
 /* The line at pos is not complete: read on, or keep it for the next call. */
-static __always_inline int line_unfinished(struct direction *d, struct chunk *chunk, struct window *w)
+static __always_inline int line_unfinished(struct direction *d, struct chunk *chunk,
+					   struct window *w)
 {
 	__u32 rest = w->len - w->pos;
 
@@ -918,7 +939,8 @@ __noinline int feed_on(struct conversation *c, struct call *call, struct window 
 }
 
 /* Up to STEPS steps over what the call moved; what was read ahead is put back. */
-__noinline int feed_steps(struct conversation *c, struct call *call, struct pipeline *pipe)
+__noinline int feed_steps(struct conversation *c, struct call *call,
+			  struct pipeline *pipe)
 {
 	struct window w = {};
 	int result = FEED_AGAIN;
@@ -948,14 +970,16 @@ static __always_inline void end_until_close(struct conversation *c, struct direc
 }
 
 /* Everything in flight ends here, without (or with half) a response. */
-__noinline int conversation_broken(struct conversation *c, struct pipeline *pipe, __u64 now_ns)
+__noinline int conversation_broken(struct conversation *c, struct pipeline *pipe,
+				   __u64 now_ns)
 {
 	struct direction *requests, *responses;
 
 	if (!c || !c->role)
 		return 0;
 	requests = requests_of(c);
-	responses = requests == &c->directions[0] ? &c->directions[1] : &c->directions[0];
+	responses =
+	    requests == &c->directions[0] ? &c->directions[1] : &c->directions[0];
 	c->answer.end_ns = now_ns;
 	if (responses->begun_ns && !responses->orphan) {
 		c->answer.body_bytes = responses->body_bytes;

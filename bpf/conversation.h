@@ -52,17 +52,17 @@ struct pipeline {
 };
 
 struct direction {
-	__u32 seq;  /* TCP: sequence number of the next byte to account for */
-	__u32 busy; /* a thread is in here */
+	__u32 seq;       /* TCP: sequence number of the next byte to account for */
+	__u32 busy;      /* a thread is in here */
 	__u8 positioned; /* seq is valid */
 	__u8 carry_len;
-	__u8 answered;	 /* request under way: its response came first */
-	__u8 malformed;	 /* message under way broke the rules */
+	__u8 answered;   /* request under way: its response came first */
+	__u8 malformed;  /* message under way broke the rules */
 	__u8 wants_push; /* head complete, waits for room in the pipeline */
-	__u8 orphan;	 /* response under way answers no request of ours */
+	__u8 orphan;     /* response under way answers no request of ours */
 	__u8 reserved[2];
-	__u64 begun_ns;	 /* first byte of the message under way; 0: none is */
-	__u64 last_ns;	 /* last byte so far */
+	__u64 begun_ns; /* first byte of the message under way; 0: none is */
+	__u64 last_ns;  /* last byte so far */
 	__u64 body_bytes;
 	struct http1 http1;
 	__u8 carry[CARRY_BYTES]; /* start of a line whose end has not come */
@@ -101,16 +101,16 @@ struct answer {
 };
 
 struct conversation {
-	__u32 pid;	  /* whose it was at the last event */
+	__u32 pid;        /* whose it was at the last event */
 	__u32 generation; /* of the process table when that was looked up */
-	__u32 service;	  /* 0: not named yet */
+	__u32 service;    /* 0: not named yet */
 	__u8 state;
 	__u8 role;
 	__u8 turns;
 	__u8 last_direction;
 	__u8 identified;
 	__u8 is_unix;
-	__u8 flagged;	  /* this connection is in the ledger already */
+	__u8 flagged; /* this connection is in the ledger already */
 	__u8 request_seen;
 	__u8 closing; /* it ended inside a call whose bytes are not counted yet */
 	__u8 reserved[3];
@@ -118,10 +118,10 @@ struct conversation {
 	__u16 remote_port;
 	__u64 local_address;
 	__u64 remote_address;
-	__u64 address; /* of the server end: one of the two */
-	__u64 ready_ns; /* bytes wait unread since; 0: none do */
-	__u64 queue_ns; /* of the request under way */
-	__u64 route;	/* of the request under way */
+	__u64 address;   /* of the server end: one of the two */
+	__u64 ready_ns;  /* bytes wait unread since; 0: none do */
+	__u64 queue_ns;  /* of the request under way */
+	__u64 route;     /* of the request under way */
 	__u64 mmsg_base; /* recvmmsg: array of the call in progress, next entry */
 	__u32 mmsg_index;
 	__u32 mmsg_last;

@@ -30,7 +30,13 @@
 #define PF_IO_WORKER 0x10
 #define PF_KTHREAD 0x200000
 
-enum tcp_state { TCP_ESTABLISHED = 1, TCP_FIN_WAIT1 = 4, TCP_CLOSE = 7, TCP_LAST_ACK = 9, TCP_LISTEN = 10 };
+enum tcp_state {
+	TCP_ESTABLISHED = 1,
+	TCP_FIN_WAIT1 = 4,
+	TCP_CLOSE = 7,
+	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10
+};
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -95,7 +95,8 @@ static __always_inline __u64 address_intern(struct tally_address *a)
 }
 
 /* IPv4 in IPv6 is IPv4, so that both ends of a connection name it alike. */
-static __always_inline void address_of_v6(struct tally_address *a, const struct in6_addr *ip)
+static __always_inline void address_of_v6(struct tally_address *a,
+					  const struct in6_addr *ip)
 {
 	__u32 words[4];
 
@@ -114,7 +115,8 @@ static __always_inline void address_of_v6(struct tally_address *a, const struct 
 
 /* An accepted socket shares the listener's name, a connected one has it as its
  * peer's; a socketpair has none. */
-static __always_inline void address_of_unix(struct tally_address *a, const struct sock *sk)
+static __always_inline void address_of_unix(struct tally_address *a,
+					    const struct sock *sk)
 {
 	struct unix_address *name = BPF_CORE_READ((struct unix_sock *)sk, addr);
 	int len;
@@ -145,15 +147,15 @@ __noinline static __u64 address_of(struct sock *sk, bool remote)
 			return 0;
 		break;
 	case AF_INET6:
-		address_of_v6(&a, remote ? &sk->__sk_common.skc_v6_daddr :
-					   &sk->__sk_common.skc_v6_rcv_saddr);
+		address_of_v6(&a, remote ? &sk->__sk_common.skc_v6_daddr
+					 : &sk->__sk_common.skc_v6_rcv_saddr);
 		break;
 	default:
 		a.family = AF_INET;
 		a.len = 4;
 		__builtin_memcpy(a.bytes,
-				 remote ? &sk->__sk_common.skc_daddr :
-					  &sk->__sk_common.skc_rcv_saddr,
+				 remote ? &sk->__sk_common.skc_daddr
+					: &sk->__sk_common.skc_rcv_saddr,
 				 4);
 	}
 	return address_intern(&a);
@@ -190,15 +192,15 @@ static __always_inline bool observed(struct conversation *c, struct sock *sk)
 /* --- stream position ------------------------------------------------------------ */
 
 struct step {
-	__u32 gap;   /* bytes before these that nobody saw */
-	bool moved;  /* false: a peek */
+	__u32 gap;      /* bytes before these that nobody saw */
+	bool moved;     /* false: a peek */
 	bool encrypted; /* kernel TLS: what moves is not what is read */
 };
 
 static __always_inline struct step step_to(struct direction *d, struct sock *sk,
 					   bool write, __u32 ret)
 {
-	struct step step = { .moved = true };
+	struct step step = {.moved = true};
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	__u32 seq, advanced;
 
@@ -219,7 +221,8 @@ static __always_inline struct step step_to(struct direction *d, struct sock *sk,
 
 /* --- feeding a call ------------------------------------------------------------- */
 
-static __always_inline struct pipeline *pipeline_of(struct conversation *c, struct sock *sk)
+static __always_inline struct pipeline *pipeline_of(struct conversation *c,
+						    struct sock *sk)
 {
 	if (!queued(&c->pipeline_ends))
 		return NULL;
@@ -227,7 +230,8 @@ static __always_inline struct pipeline *pipeline_of(struct conversation *c, stru
 }
 
 /* Everything the call moved. */
-static __always_inline void feed_call(struct conversation *c, struct sock *sk, struct call *call)
+static __always_inline void feed_call(struct conversation *c, struct sock *sk,
+				      struct call *call)
 {
 	struct pipeline *pipe = pipeline_of(c, sk);
 
@@ -328,7 +332,8 @@ static __always_inline bool has_unread(struct sock *sk)
 }
 
 /* How long what was read now had been there; what is left waits on. */
-static __always_inline __u64 queue_wait(struct conversation *c, struct sock *sk, __u64 now_ns)
+static __always_inline __u64 queue_wait(struct conversation *c, struct sock *sk,
+					__u64 now_ns)
 {
 	__u64 wait = since(now_ns, c->ready_ns);
 
@@ -364,7 +369,8 @@ static __always_inline void end_of_file(struct conversation *c, struct sock *sk)
 
 	if (!(sk->sk_shutdown & RCV_SHUTDOWN)) /* a read of no bytes */
 		return;
-	step_to(direction_of(c, DIRECTION_READ), sk, false, 0); /* a FIN counts as one */
+	step_to(direction_of(c, DIRECTION_READ), sk, false,
+		0); /* a FIN counts as one */
 	if (c->is_unix)
 		unix_peer_ended(sk);
 	if (c->role != TALLY_ROLE_CLIENT || c->state == CONVERSATION_OPAQUE)
@@ -462,7 +468,8 @@ int BPF_PROG(sk_data_ready, struct sock *sk)
 	u = bpf_skc_to_unix_sock(sk);
 	if (!u)
 		return 0;
-	peer = u->peer; /* who is sending right now: its send began at the latest here */
+	peer =
+	    u->peer; /* who is sending right now: its send began at the latest here */
 	if (!peer)
 		return 0;
 	c = find_or_make(peer);
@@ -497,7 +504,8 @@ int BPF_PROG(tcp_sendmsg_locked, struct sock *sk, struct msghdr *msg)
 static __always_inline void sending_take(struct conversation *c, struct call *call)
 {
 	call->chunk.began_ns = call->chunk.now_ns;
-	if (!c->sending.began_ns || c->sending.thread != (__u32)bpf_get_current_pid_tgid())
+	if (!c->sending.began_ns ||
+	    c->sending.thread != (__u32)bpf_get_current_pid_tgid())
 		return;
 	call->chunk.began_ns = c->sending.began_ns;
 	if (c->sending.known)
@@ -536,7 +544,8 @@ int BPF_PROG(sock_send_length, struct sock *sk, int ret, int flags)
 
 /* A reset often comes inside the very send or receive it answers, before the
  * hook that counts those bytes. */
-static __always_inline bool call_in_progress(const struct conversation *c, struct sock *sk)
+static __always_inline bool call_in_progress(const struct conversation *c,
+					     struct sock *sk)
 {
 	const struct direction *d = &c->directions[DIRECTION_READ];
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
@@ -553,13 +562,15 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 	struct pipeline *pipe;
 	struct direction *responses;
 
-	if (newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK && newstate != TCP_CLOSE)
+	if (newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK &&
+	    newstate != TCP_CLOSE)
 		return 0;
 	c = find(sk);
 	if (!c || !c->role || c->state == CONVERSATION_OPAQUE)
 		return 0;
 	pipe = pipeline_of(c, sk);
-	responses = direction_of(c, c->role == TALLY_ROLE_SERVER ? DIRECTION_WRITE : DIRECTION_READ);
+	responses = direction_of(c, c->role == TALLY_ROLE_SERVER ? DIRECTION_WRITE
+								 : DIRECTION_READ);
 	if (!sk->sk_err && (c->role == TALLY_ROLE_SERVER || newstate == TCP_CLOSE))
 		end_until_close(c, responses, pipe, responses->last_ns);
 	if (newstate != TCP_CLOSE)
@@ -588,8 +599,10 @@ int each_connection(struct bpf_iter__bpf_sk_storage_map *ctx)
 		return 0;
 	record.service = c->service;
 	record.role = c->role;
-	record.protocol = TALLY_PROTOCOL_HTTP1 | (c->is_unix ? TALLY_CONNECTION_UNIX : 0);
-	record.in_flight = (__u16)(queued(&c->ring_ends) + queued(&c->pipeline_ends) + c->overflow);
+	record.protocol =
+	    TALLY_PROTOCOL_HTTP1 | (c->is_unix ? TALLY_CONNECTION_UNIX : 0);
+	record.in_flight =
+	    (__u16)(queued(&c->ring_ends) + queued(&c->pipeline_ends) + c->overflow);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;
 }

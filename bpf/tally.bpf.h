@@ -43,7 +43,7 @@ struct sample {
 	__u64 queue_ns;
 	__u64 request_bytes;
 	__u64 response_bytes;
-	__u32 answered; /* a response began: first_byte and its size count */
+	__u32 answered;      /* a response began: first_byte and its size count */
 	__u32 route_service; /* under which the route's text was put down */
 };
 
@@ -75,7 +75,8 @@ static __always_inline void count_in(__u64 *buckets, __u32 size, __u32 index)
 		add(&buckets[index], 1);
 }
 
-static __always_inline void series_add(struct tally_series *s, const struct sample *sample)
+static __always_inline void series_add(struct tally_series *s,
+				       const struct sample *sample)
 {
 	count_in(s->duration, DURATION_BUCKETS, duration_index(sample->duration_ns));
 	count_in(s->native, NATIVE_BUCKETS, native_index(sample->duration_ns));
@@ -88,7 +89,8 @@ static __always_inline void series_add(struct tally_series *s, const struct samp
 	}
 	if (!sample->answered)
 		return;
-	count_in(s->first_byte, DURATION_BUCKETS, duration_index(sample->first_byte_ns));
+	count_in(s->first_byte, DURATION_BUCKETS,
+		 duration_index(sample->first_byte_ns));
 	add(&s->first_byte_sum_ns, sample->first_byte_ns);
 	count_in(s->response_size, SIZE_BUCKETS, size_index(sample->response_bytes));
 	add(&s->response_bytes, sample->response_bytes);
@@ -96,7 +98,7 @@ static __always_inline void series_add(struct tally_series *s, const struct samp
 
 static __always_inline bool route_known(__u32 service, __u64 hash)
 {
-	struct tally_route_key key = { .hash = hash, .service = service };
+	struct tally_route_key key = {.hash = hash, .service = service};
 
 	return bpf_map_lookup_elem(&routes, &key) != NULL;
 }
@@ -144,12 +146,12 @@ static __always_inline void window_zero_from(struct window *w, __u32 len)
  * Overwrites the window; TALLY_ROUTE_OTHER when there is no room. */
 __noinline __u64 route_insert(struct window *w, __u32 len, __u32 service, __u64 hash)
 {
-	struct tally_route_key key = { .hash = hash, .service = service };
+	struct tally_route_key key = {.hash = hash, .service = service};
 	long err;
 
 	_Static_assert(__builtin_offsetof(struct window, bytes) -
-				       __builtin_offsetof(struct window, len) ==
-			       __builtin_offsetof(struct tally_route, text),
+			       __builtin_offsetof(struct window, len) ==
+			   __builtin_offsetof(struct tally_route, text),
 		       "the map's value is built in place: length, then text");
 	if (!w)
 		return TALLY_ROUTE_NONE;
@@ -173,7 +175,7 @@ __noinline __u64 route_insert(struct window *w, __u32 len, __u32 service, __u64 
  * route's text goes along to the name's service. */
 static __always_inline void route_adopt(__u32 service, __u64 hash, __u32 from)
 {
-	struct tally_route_key key = { .hash = hash, .service = from };
+	struct tally_route_key key = {.hash = hash, .service = from};
 	struct tally_route *text;
 
 	if (service == from || hash <= TALLY_ROUTE_OTHER)
@@ -186,20 +188,22 @@ static __always_inline void route_adopt(__u32 service, __u64 hash, __u32 from)
 		route_release(service);
 }
 
-static __always_inline struct tally_series *series_make(const struct tally_series_key *key)
+static __always_inline struct tally_series *
+series_make(const struct tally_series_key *key)
 {
 	bpf_map_update_elem(&series, key, &empty_series, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&series, key);
 }
 
 /* The map is full: the daemon made this row at start, so totals stay exact. */
-static __always_inline struct tally_series *series_overflow(const struct tally_series_key *key)
+static __always_inline struct tally_series *
+series_overflow(const struct tally_series_key *key)
 {
 	struct tally_series_key other = {
-		.service = TALLY_SERVICE_OTHER,
-		.route = TALLY_ROUTE_OTHER,
-		.protocol = key->protocol,
-		.role = key->role,
+	    .service = TALLY_SERVICE_OTHER,
+	    .route = TALLY_ROUTE_OTHER,
+	    .protocol = key->protocol,
+	    .role = key->role,
 	};
 
 	missed(TALLY_MISSED_SERIES_FULL, 1);

@@ -74,8 +74,8 @@ static __always_inline void source_from_mmsg(struct source *s, struct conversati
 	c->mmsg_last = moved;
 }
 
-static __always_inline void source_from_registers(struct source *s, struct conversation *c,
-						  __u32 moved)
+static __always_inline void source_from_registers(struct source *s,
+						  struct conversation *c, __u32 moved)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs;
@@ -162,7 +162,8 @@ static __always_inline void source_from_message(struct source *s, struct msghdr 
 }
 
 /* Segment i of an iovec array. */
-static __always_inline int source_segment(const struct source *s, __u32 i, __u64 ret_segment[2])
+static __always_inline int source_segment(const struct source *s, __u32 i,
+					  __u64 ret_segment[2])
 {
 	void *at = (void *)(s->base + (__u64)i * 16);
 

@@ -59,12 +59,12 @@ enum tally_error {
  * order is the order of the names in ledger.c. */
 enum tally_missed {
 	TALLY_MISSED_JOINED_MIDWAY,   /* response whose request predates us */
-	TALLY_MISSED_LOST_SYNC,	      /* bytes went by unseen inside a message */
+	TALLY_MISSED_LOST_SYNC,       /* bytes went by unseen inside a message */
 	TALLY_MISSED_NO_REQUEST,      /* response that answers nothing we saw */
-	TALLY_MISSED_MALFORMED,	      /* message that breaks RFC 9112 framing */
-	TALLY_MISSED_IO_URING,	      /* message start read through io_uring */
-	TALLY_MISSED_COMPAT,	      /* message start in a 32-bit caller */
-	TALLY_MISSED_NO_WINDOW,	      /* message start with no user buffer */
+	TALLY_MISSED_MALFORMED,       /* message that breaks RFC 9112 framing */
+	TALLY_MISSED_IO_URING,        /* message start read through io_uring */
+	TALLY_MISSED_COMPAT,          /* message start in a 32-bit caller */
+	TALLY_MISSED_NO_WINDOW,       /* message start with no user buffer */
 	TALLY_MISSED_READ_FAULT,      /* user buffer could not be read */
 	TALLY_MISSED_PIPELINE_FULL,   /* more requests in flight than we hold */
 	TALLY_MISSED_WORK_LIMIT,      /* more messages in one call than we walk */
@@ -75,17 +75,17 @@ enum tally_missed {
 	TALLY_MISSED_SERIES_FULL,     /* counted, but under `other` */
 	TALLY_MISSED_ROUTE_FULL,      /* counted, but with route `other` */
 	TALLY_MISSED_TALLY_FAILED,    /* map update refused: not counted */
-	TALLY_MISSED_TLS,	      /* connection is encrypted */
-	TALLY_MISSED_HTTP2,	      /* connection speaks HTTP/2 */
+	TALLY_MISSED_TLS,             /* connection is encrypted */
+	TALLY_MISSED_HTTP2,           /* connection speaks HTTP/2 */
 	TALLY_MISSED_UNSEEN_CLOSE,    /* Unix socket closed with one in flight */
 	TALLY_MISSED_COUNT,
 };
 
 struct tally_series_key {
 	__u32 service;
-	__u16 port;   /* of the server end, host order; 0 for Unix sockets */
-	__u16 status; /* 0: none was seen */
-	__u64 route;  /* hash; text in the routes map */
+	__u16 port;    /* of the server end, host order; 0 for Unix sockets */
+	__u16 status;  /* 0: none was seen */
+	__u64 route;   /* hash; text in the routes map */
 	__u64 address; /* hash of the server end's address; addresses map */
 	__u8 protocol;
 	__u8 role;
@@ -168,13 +168,13 @@ struct tally_unix_balance {
  * costs nothing. */
 #define TALLY_PORTS_MAX 16
 struct tally_config {
-	__u64 seed;	       /* of every hash over a stranger's bytes */
-	__u32 self_pid;	       /* never observe the agent */
+	__u64 seed;     /* of every hash over a stranger's bytes */
+	__u32 self_pid; /* never observe the agent */
 	__u32 routes_per_service;
-	__u32 series_max;      /* rows of the series map, overflow not counted */
-	__u32 port_count;      /* 0: every port */
+	__u32 series_max; /* rows of the series map, overflow not counted */
+	__u32 port_count; /* 0: every port */
 	__u16 ports[TALLY_PORTS_MAX];
-	__u8 ignore_unknown;   /* processes not in the map are not selected */
+	__u8 ignore_unknown; /* processes not in the map are not selected */
 	__u8 reserved[7];
 };
 
@@ -186,9 +186,9 @@ struct tally_counters {
 	__u64 series_used;
 };
 
-#define TALLY_SERIES_MAX 8192	/* default rows; 2.6 kB each when used */
-#define TALLY_ROUTES_MAX 256	/* default distinct routes a service */
-#define TALLY_ROUTE_ROWS 16384	/* routes of all services */
+#define TALLY_SERIES_MAX 8192  /* default rows; 2.6 kB each when used */
+#define TALLY_ROUTES_MAX 256   /* default distinct routes a service */
+#define TALLY_ROUTE_ROWS 16384 /* routes of all services */
 #define TALLY_ADDRESS_ROWS 4096
 #define TALLY_PROCESS_ROWS 16384
 #define TALLY_EVENT_BYTES (256 * 1024)

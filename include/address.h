@@ -15,5 +15,4 @@ int address_parse(const char *text, struct sockaddr_storage *ret_address,
 /* The server end of a connection as a label value: "127.0.0.1", "::1" (IPv4
  * mapped in IPv6 becomes IPv4), "/run/x.sock", "@abstract". Bytes that are not
  * printable ASCII become '?'. */
-void address_text(const struct tally_address *address,
-		  char ret_text[ADDRESS_TEXT_LEN]);
+void address_text(const struct tally_address *address, char ret_text[ADDRESS_TEXT_LEN]);

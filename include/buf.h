@@ -13,12 +13,15 @@ struct buf {
 	int error; /* 0, -ENOMEM, or -E2BIG at the ceiling */
 };
 
-#define BUF_INIT(ceiling_bytes) { .ceiling = (ceiling_bytes) }
+#define BUF_INIT(ceiling_bytes)                                                        \
+	{                                                                              \
+		.ceiling = (ceiling_bytes)                                             \
+	}
 
 void buf_append(struct buf *buf, const void *data, size_t len);
 void buf_string(struct buf *buf, const char *string);
 void buf_printf(struct buf *buf, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 /* Forget the content and the error, keep the memory. */
 void buf_clear(struct buf *buf);
 void buf_free(struct buf *buf);

@@ -29,9 +29,9 @@ static inline void cleanup_fclose(FILE **file)
 #define AUTO_FREE CLEANUP(cleanup_free)
 #define AUTO_CLOSE CLEANUP(cleanup_close)
 #define AUTO_FCLOSE CLEANUP(cleanup_fclose)
-#define TAKE(pointer)                        \
-	({                                   \
-		__auto_type taken = pointer; \
-		(pointer) = NULL;            \
-		taken;                       \
+#define TAKE(pointer)                                                                  \
+	({                                                                             \
+		__auto_type taken = pointer;                                           \
+		(pointer) = NULL;                                                      \
+		taken;                                                                 \
 	})

@@ -34,8 +34,8 @@ struct config_strings {
 };
 
 struct config_authorization {
-	char *type;		/* "Bearer" unless given; NULL: no authorization */
-	char *credentials;	/* secret */
+	char *type;             /* "Bearer" unless given; NULL: no authorization */
+	char *credentials;      /* secret */
 	char *credentials_file; /* re-read for every request */
 };
 
@@ -54,7 +54,7 @@ struct config_tls {
 };
 
 struct config_queue {
-	uint32_t capacity;	       /* samples waiting per endpoint */
+	uint32_t capacity; /* samples waiting per endpoint */
 	uint32_t max_samples_per_send;
 	uint64_t batch_send_deadline_ms;
 	uint64_t min_backoff_ms;
@@ -82,9 +82,9 @@ struct config {
 	uint16_t ports[TALLY_PORTS_MAX];
 	size_t port_count;
 	char *service;
-	uint32_t max_series; /* rows */
-	uint32_t max_routes; /* per service */
-	uint64_t grace_ms;   /* how long an ended service stays visible */
+	uint32_t max_series;         /* rows */
+	uint32_t max_routes;         /* per service */
+	uint64_t grace_ms;           /* how long an ended service stays visible */
 	uint64_t scrape_interval_ms; /* of collections for remote_write */
 	struct config_labels external_labels;
 	struct config_remote_write *remote_writes;
@@ -94,10 +94,10 @@ struct config {
 
 enum config_action {
 	CONFIG_RUN,
-	CONFIG_CHECK,	/* --check-config: judged, say so, exit */
+	CONFIG_CHECK, /* --check-config: judged, say so, exit */
 	CONFIG_HELP,
 	CONFIG_VERSION,
-	CONFIG_DOCTOR,	/* bpftally doctor */
+	CONFIG_DOCTOR, /* bpftally doctor */
 };
 
 /* Parses argv (and the file that --config names). 0, or -EINVAL with

@@ -15,8 +15,8 @@ void loop_free(struct loop **loop);
 /* Calls back with the epoll events; the descriptor stays the caller's. Watching
  * a watched fd changes its events and callback. Errors: -errno of epoll_ctl. */
 typedef void (*loop_callback)(void *context, uint32_t events);
-int loop_watch(struct loop *loop, int fd, uint32_t events,
-	       loop_callback callback, void *context);
+int loop_watch(struct loop *loop, int fd, uint32_t events, loop_callback callback,
+	       void *context);
 void loop_unwatch(struct loop *loop, int fd);
 
 /* Timers on CLOCK_MONOTONIC, disarmed at birth. Arming replaces what was armed;

@@ -16,10 +16,10 @@
 struct probes;
 
 enum probes_map {
-	PROBES_SERIES,	  /* tally_series_key -> tally_series */
-	PROBES_ROUTES,	  /* tally_route_key -> tally_route */
-	PROBES_ADDRESSES, /* __u64 hash -> tally_address */
-	PROBES_PROCESSES, /* __u32 pid -> tally_process */
+	PROBES_SERIES,       /* tally_series_key -> tally_series */
+	PROBES_ROUTES,       /* tally_route_key -> tally_route */
+	PROBES_ADDRESSES,    /* __u64 hash -> tally_address */
+	PROBES_PROCESSES,    /* __u32 pid -> tally_process */
 	PROBES_ROUTE_COUNTS, /* __u32 service -> __u32 distinct routes */
 };
 
@@ -55,9 +55,9 @@ int probes_each_connection(const struct probes *probes,
 
 struct probes_program {
 	const char *name;
-	uint64_t runs;	     /* 0 unless kernel.bpf_stats_enabled */
+	uint64_t runs; /* 0 unless kernel.bpf_stats_enabled */
 	uint64_t run_ns;
-	uint64_t missed;     /* recursion_misses: events it never saw */
+	uint64_t missed; /* recursion_misses: events it never saw */
 	uint32_t verified_instructions;
 };
 void probes_each_program(const struct probes *probes,

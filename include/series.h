@@ -30,5 +30,4 @@ void series_free(struct series **series);
  * expires on the way. now_ms: CLOCK_BOOTTIME milliseconds, passed in. -errno of
  * the first map that could not be read; what could be is in the snapshot. */
 int series_collect(struct series *series, const struct probes *probes,
-		   struct targets *targets, int64_t now_ms,
-		   struct snapshot *snapshot);
+		   struct targets *targets, int64_t now_ms, struct snapshot *snapshot);

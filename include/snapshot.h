@@ -58,7 +58,7 @@ struct snapshot {
 	struct metric *metrics;
 	size_t count;
 	size_t capacity;
-	int error; /* first failure sticks: -ENOMEM, -E2BIG */
+	int error;       /* first failure sticks: -ENOMEM, -E2BIG */
 	int64_t time_ms; /* wall clock of the collection */
 	struct arena_block *arena;
 };
@@ -72,8 +72,8 @@ void snapshot_free(struct snapshot *snapshot);
  * the sticky error when there is none. */
 void *snapshot_alloc(struct snapshot *snapshot, size_t bytes);
 /* Copies the labels (not the strings), sorts them by name, drops empty ones. */
-struct label_set snapshot_labels(struct snapshot *snapshot,
-				 const struct label *labels, size_t count);
+struct label_set snapshot_labels(struct snapshot *snapshot, const struct label *labels,
+				 size_t count);
 void snapshot_value(struct snapshot *snapshot, const struct family *family,
 		    struct label_set labels, double value);
 void snapshot_histogram(struct snapshot *snapshot, const struct family *family,

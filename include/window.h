@@ -16,8 +16,8 @@
 #define WINDOW_BYTES 256
 
 struct window {
-	__u32 pos; /* first byte not consumed, <= len */
-	__u32 len; /* valid bytes, <= WINDOW_BYTES */
+	__u32 pos;                    /* first byte not consumed, <= len */
+	__u32 len;                    /* valid bytes, <= WINDOW_BYTES */
 	__u8 bytes[WINDOW_BYTES + 8]; /* tail: so that a word may end past len */
 };
 

@@ -76,7 +76,8 @@ static void name_process(void *context, const struct tally_process_event *event)
 {
 	struct agent *agent = context;
 	struct tally_process process;
-	int err = targets_name(agent->targets, event, clock_ms(CLOCK_BOOTTIME), &process);
+	int err =
+	    targets_name(agent->targets, event, clock_ms(CLOCK_BOOTTIME), &process);
 
 	if (err)
 		log_warning("cannot name process %u: %s", event->pid, strerror(-err));
@@ -86,12 +87,14 @@ static void name_process(void *context, const struct tally_process_event *event)
 
 /* Two kinds of entries still carry a provisional id: of processes whose event
  * found no room, and of children forked before their parent had its name. */
-static void name_leftover(void *context, uint32_t pid, const struct tally_process *process)
+static void name_leftover(void *context, uint32_t pid,
+			  const struct tally_process *process)
 {
 	struct agent *agent = context;
-	const struct service *service = targets_service(agent->targets, process->service);
-	struct tally_process_event event = { .pid = pid, .service = process->service };
-	struct tally_process entry = { .flags = process->flags };
+	const struct service *service =
+	    targets_service(agent->targets, process->service);
+	struct tally_process_event event = {.pid = pid, .service = process->service};
+	struct tally_process entry = {.flags = process->flags};
 
 	if (!(process->service & TALLY_SERVICE_PROVISIONAL))
 		return;
@@ -110,7 +113,8 @@ static int collect(struct agent *agent, struct snapshot *snapshot)
 
 	snapshot_init(snapshot, clock_ms(CLOCK_REALTIME));
 	probes_poll(agent->probes, name_process, agent);
-	drain_processes(probes_map_fd(agent->probes, PROBES_PROCESSES), name_leftover, agent);
+	drain_processes(probes_map_fd(agent->probes, PROBES_PROCESSES), name_leftover,
+			agent);
 	err = series_collect(agent->series, agent->probes, agent->targets,
 			     clock_ms(CLOCK_BOOTTIME), snapshot);
 	if (!err)
@@ -139,7 +143,8 @@ static int page_status(void *context, struct buf *ret_html)
 
 	if (!err)
 		status_write(agent->status, ret_html, &snapshot, agent->subject,
-			     (double)(clock_ms(CLOCK_BOOTTIME) - agent->started_ms) / 1000);
+			     (double)(clock_ms(CLOCK_BOOTTIME) - agent->started_ms) /
+				 1000);
 	snapshot_free(&snapshot);
 	return err;
 }
@@ -190,7 +195,8 @@ static void on_greeting(void *context)
 
 	probes_poll(agent->probes, name_process, agent);
 	if (!targets_service_count(agent->targets))
-		log_info("nothing speaks HTTP here yet; tools/demo shows what it looks like");
+		log_info("nothing speaks HTTP here yet; tools/demo shows what it looks "
+			 "like");
 }
 
 /* --- building ----------------------------------------------------------------- */
@@ -213,22 +219,24 @@ static int watch_signals(struct agent *agent)
 static int start_httpd(struct agent *agent)
 {
 	const struct httpd_pages pages = {
-		.metrics = page_metrics,
-		.status = page_status,
-		.ready = page_ready,
-		.context = agent,
+	    .metrics = page_metrics,
+	    .status = page_status,
+	    .ready = page_ready,
+	    .context = agent,
 	};
 	int err = httpd_start(agent->loop, agent->config.listen, &pages, &agent->httpd);
 
 	if (err)
-		log_error("cannot listen on \"%s\" (--listen): %s%s", agent->config.listen,
-			  strerror(-err),
-			  err == -EADDRINUSE ? "; another program has it, choose another port" :
-					       "");
+		log_error("cannot listen on \"%s\" (--listen): %s%s",
+			  agent->config.listen, strerror(-err),
+			  err == -EADDRINUSE
+			      ? "; another program has it, choose another port"
+			      : "");
 	return err;
 }
 
-static void select_process(void *context, uint32_t pid, const struct tally_process *process)
+static void select_process(void *context, uint32_t pid,
+			   const struct tally_process *process)
 {
 	struct agent *agent = context;
 	int err = probes_set_process(agent->probes, pid, process);
@@ -241,11 +249,11 @@ static int start_probes(struct agent *agent)
 {
 	char error[PROBES_ERROR_LEN];
 	struct tally_config config = {
-		.self_pid = (uint32_t)getpid(),
-		.routes_per_service = agent->config.max_routes,
-		.series_max = agent->config.max_series,
-		.port_count = (uint32_t)agent->config.port_count,
-		.ignore_unknown = targets_ignore_unknown(agent->targets),
+	    .self_pid = (uint32_t)getpid(),
+	    .routes_per_service = agent->config.max_routes,
+	    .series_max = agent->config.max_series,
+	    .port_count = (uint32_t)agent->config.port_count,
+	    .ignore_unknown = targets_ignore_unknown(agent->targets),
 	};
 	int err;
 
@@ -257,8 +265,8 @@ static int start_probes(struct agent *agent)
 		log_error("%s", error);
 		return err;
 	}
-	return loop_watch(agent->loop, probes_events_fd(agent->probes), EPOLLIN, on_process,
-			  agent);
+	return loop_watch(agent->loop, probes_events_fd(agent->probes), EPOLLIN,
+			  on_process, agent);
 }
 
 /* What --pid and --exe select among the processes there are. */
@@ -273,7 +281,8 @@ static int select_processes(struct agent *agent)
 		return err;
 	}
 	if (!err && agent->config.exes.count && !count)
-		log_info("no running process matches --exe yet: waiting for one to start");
+		log_info(
+		    "no running process matches --exe yet: waiting for one to start");
 	return err;
 }
 
@@ -287,10 +296,11 @@ static int start_push(struct agent *agent)
 		return 0;
 	err = push_create(agent->loop, &agent->config, &agent->push);
 	if (!err)
-		err = loop_timer_create(agent->loop, on_push, agent, &agent->push_timer);
+		err =
+		    loop_timer_create(agent->loop, on_push, agent, &agent->push_timer);
 	if (!err)
-		err = loop_timer_arm(agent->push_timer, interval - (uint64_t)now % interval,
-				     interval);
+		err = loop_timer_arm(agent->push_timer,
+				     interval - (uint64_t)now % interval, interval);
 	if (err)
 		log_error("cannot start remote_write: %s", strerror(-err));
 	return err;
@@ -312,13 +322,16 @@ static void describe_subject(struct agent *agent)
 	for (size_t i = 0; i < config->pid_count; i++)
 		fprintf(text, "%s %u", i ? " or" : " pid", config->pids[i]);
 	for (size_t i = 0; i < config->exes.count; i++)
-		fprintf(text, "%s \"%s\"", i ? " or" : config->pid_count ? ", exe" : " exe",
+		fprintf(text, "%s \"%s\"",
+			i                   ? " or"
+			: config->pid_count ? ", exe"
+					    : " exe",
 			config->exes.items[i]);
 	for (size_t i = 0; i < config->port_count; i++)
 		fprintf(text, "%s %u",
-			i				       ? " or" :
-			config->pid_count + config->exes.count ? ", port" :
-								 " port",
+			i                                        ? " or"
+			: config->pid_count + config->exes.count ? ", port"
+								 : " port",
 			config->ports[i]);
 	if (config->service)
 		fprintf(text, ", as service \"%s\"", config->service);
@@ -334,7 +347,8 @@ static int greet(struct agent *agent)
 		 "http://localhost:%u/",
 		 agent->subject, httpd_port(agent->httpd), httpd_port(agent->httpd));
 	for (size_t i = 0; i < agent->config.remote_write_count; i++)
-		log_info("remote_write to %s every %.0f s", agent->config.remote_writes[i].name,
+		log_info("remote_write to %s every %.0f s",
+			 agent->config.remote_writes[i].name,
 			 (double)agent->config.scrape_interval_ms / 1000);
 	if (loop_timer_create(agent->loop, on_greeting, agent, &agent->greeting_timer))
 		return -ENOMEM;
@@ -410,7 +424,7 @@ static int run(struct agent *agent)
 
 int main(int argc, char **argv)
 {
-	struct agent agent = { .signal_fd = -1 };
+	struct agent agent = {.signal_fd = -1};
 	enum config_action action = CONFIG_RUN;
 	char error[CONFIG_ERROR_LEN];
 	int status = EXIT_SUCCESS;

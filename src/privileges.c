@@ -7,10 +7,10 @@
 
 /* Maps and iterator; /proc/PID of others; what they may read; their exe links. */
 static const int kept[] = {
-	CAP_BPF,
-	CAP_PERFMON,
-	CAP_SYS_PTRACE,
-	CAP_DAC_READ_SEARCH,
+    CAP_BPF,
+    CAP_PERFMON,
+    CAP_SYS_PTRACE,
+    CAP_DAC_READ_SEARCH,
 };
 
 int privileges_drop(void)

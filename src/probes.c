@@ -68,10 +68,10 @@ static int make_overflow_rows(struct bpftally *skeleton)
 		return -ENOMEM;
 	for (int role = TALLY_ROLE_SERVER; role <= TALLY_ROLE_CLIENT; role++) {
 		struct tally_series_key key = {
-			.service = TALLY_SERVICE_OTHER,
-			.route = TALLY_ROUTE_OTHER,
-			.protocol = TALLY_PROTOCOL_HTTP1,
-			.role = (__u8)role,
+		    .service = TALLY_SERVICE_OTHER,
+		    .route = TALLY_ROUTE_OTHER,
+		    .protocol = TALLY_PROTOCOL_HTTP1,
+		    .role = (__u8)role,
 		};
 		int err = bpf_map__update_elem(skeleton->maps.series, &key, sizeof(key),
 					       zero, sizeof(*zero), BPF_NOEXIST);
@@ -91,7 +91,7 @@ static int attach_iterator(struct probes *probes)
 	options.link_info = &info;
 	options.link_info_len = sizeof(info);
 	probes->connections =
-		bpf_program__attach_iter(probes->skeleton->progs.each_connection, &options);
+	    bpf_program__attach_iter(probes->skeleton->progs.each_connection, &options);
 	return probes->connections ? 0 : -errno;
 }
 
@@ -218,8 +218,8 @@ const struct tally_counters *probes_counters(const struct probes *probes)
 static int write_process(struct probes *probes, uint32_t pid,
 			 const struct tally_process *process, __u64 flags)
 {
-	int err = bpf_map__update_elem(probes->skeleton->maps.processes, &pid, sizeof(pid),
-				       process, sizeof(*process), flags);
+	int err = bpf_map__update_elem(probes->skeleton->maps.processes, &pid,
+				       sizeof(pid), process, sizeof(*process), flags);
 
 	__atomic_fetch_add(&probes->skeleton->bss->generation, 1, __ATOMIC_SEQ_CST);
 	return err;
@@ -273,15 +273,16 @@ int probes_each_connection(const struct probes *probes,
 }
 
 void probes_each_program(const struct probes *probes,
-			 void (*visit)(void *context, const struct probes_program *program),
+			 void (*visit)(void *context,
+				       const struct probes_program *program),
 			 void *context)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, probes->skeleton->obj) {
+	bpf_object__for_each_program (program, probes->skeleton->obj) {
 		struct bpf_prog_info info = {};
 		__u32 len = sizeof(info);
-		struct probes_program result = { .name = bpf_program__name(program) };
+		struct probes_program result = {.name = bpf_program__name(program)};
 
 		if (bpf_program__fd(program) < 0 ||
 		    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &len))
@@ -315,7 +316,7 @@ uint64_t probes_map_bytes(const struct probes *probes)
 	struct bpf_map *map;
 	uint64_t total = 0;
 
-	bpf_object__for_each_map(map, probes->skeleton->obj)
+	bpf_object__for_each_map (map, probes->skeleton->obj)
 		total += map_bytes(bpf_map__fd(map));
 	return total;
 }

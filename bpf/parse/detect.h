@@ -37,9 +37,9 @@ PURE_INLINE int detect_response(const struct window *w, struct http1 *p)
 	__u8 after;
 
 	if (available < 7)
-		return (word & LOW(available)) == (WORD_HTTP1 & LOW(available)) ?
-			       DETECT_MORE :
-			       DETECT_NONE;
+		return (word & LOW(available)) == (WORD_HTTP1 & LOW(available))
+			   ? DETECT_MORE
+			   : DETECT_NONE;
 	if ((word & LOW(7)) != WORD_HTTP1)
 		return DETECT_NONE;
 	if (available < 13)

@@ -23,7 +23,7 @@
 #define HTTP1_LINE_MAX 120
 #define HTTP1_METHOD_MAX 24
 #define HTTP1_LENGTH_DIGITS 18 /* < 2^63 */
-#define HTTP1_LENGTHS_MAX 4 /* in one list */
+#define HTTP1_LENGTHS_MAX 4    /* in one list */
 #define HTTP1_CHUNK_DIGITS 15
 
 enum http1_phase {
@@ -39,10 +39,10 @@ enum http1_phase {
 };
 
 enum http1_event {
-	HTTP1_MORE,	   /* nothing consumed: the line is not complete */
-	HTTP1_AGAIN,	   /* consumed, nothing to tell */
+	HTTP1_MORE,        /* nothing consumed: the line is not complete */
+	HTTP1_AGAIN,       /* consumed, nothing to tell */
 	HTTP1_START_LINE,  /* request line or status line */
-	HTTP1_HEAD,	   /* the empty line after the headers */
+	HTTP1_HEAD,        /* the empty line after the headers */
 	HTTP1_MESSAGE_END, /* after chunked trailers; else the caller counts */
 	HTTP1_INVALID,
 };
@@ -65,7 +65,7 @@ struct http1 {
 	__u8 responses; /* this direction carries responses */
 	__u8 framing;
 	__u8 skip_line; /* inside the rest of a cut line */
-	__u8 method;	/* enum tally_method, of a request */
+	__u8 method;    /* enum tally_method, of a request */
 	__u8 target_cut;
 	__u16 status;
 	__u64 length; /* Content-Length */
@@ -79,12 +79,12 @@ struct http1 {
 };
 
 /* Eight bytes as a number, for comparing names in one go. */
-#define WORD(a, b, c, d, e, f, g, h)                                            \
-	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 |   \
+#define WORD(a, b, c, d, e, f, g, h)                                                   \
+	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 |          \
 	 (__u64)(e) << 32 | (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 #define LOWER8 0x2020202020202020ull
 #define WORD_HTTP1 WORD('H', 'T', 'T', 'P', '/', '1', '.', 0)
-#define LOW(n) ((1ull << ((n) * 8)) - 1)
+#define LOW(n) ((1ull << ((n)*8)) - 1)
 
 PURE_INLINE bool is_digit(__u8 c)
 {
@@ -306,14 +306,14 @@ VERIFIED_ONCE int http1_coding(const struct window *w, struct http1 *p, __u32 fr
 	start = http1_skip_blanks(w, from);
 	end = http1_trim_blanks(w, start, p->line_end);
 	len = end > start ? end - start : 0;
-	p->framing &= (__u8)~(HTTP1_CHUNKED | HTTP1_CODED);
-	if (len == 8 &&
-	    (window_word(w, start) | LOWER8) == WORD('i', 'd', 'e', 'n', 't', 'i', 't', 'y'))
+	p->framing &= (__u8) ~(HTTP1_CHUNKED | HTTP1_CODED);
+	if (len == 8 && (window_word(w, start) | LOWER8) ==
+			    WORD('i', 'd', 'e', 'n', 't', 'i', 't', 'y'))
 		return HTTP1_AGAIN;
 	before = len > 7 ? window_byte(w, end - 8) : ',';
 	if (len >= 7 && (before == ',' || is_blank(before)) &&
 	    ((window_word(w, end - 7) | LOWER8) & LOW(7)) ==
-		    WORD('c', 'h', 'u', 'n', 'k', 'e', 'd', 0))
+		WORD('c', 'h', 'u', 'n', 'k', 'e', 'd', 0))
 		p->framing |= HTTP1_CHUNKED;
 	else
 		p->framing |= HTTP1_CODED;
@@ -386,8 +386,8 @@ PURE_INLINE int http1_judge(const struct window *w, struct http1 *p)
 		if (empty && !p->responses) /* RFC 9112 section 2.2 */
 			return HTTP1_AGAIN;
 		http1_begin(p);
-		return p->responses ? http1_status_line(w, p) :
-				      http1_request_line(w, p);
+		return p->responses ? http1_status_line(w, p)
+				    : http1_request_line(w, p);
 	case HTTP1_HEADERS:
 		return empty ? HTTP1_HEAD : http1_header(w, p);
 	case HTTP1_CHUNK_SIZE:

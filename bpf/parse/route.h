@@ -29,7 +29,7 @@ struct route {
 	__u32 letters; /* of the segment so far */
 	__u32 digits;
 	__u32 hex;
-	__u32 first;  /* its first byte */
+	__u32 first;   /* its first byte */
 	__u32 strange; /* it has a byte that is not printable ASCII */
 	__u32 cut;     /* the target was longer than what we may look at */
 	__u32 done;
@@ -145,7 +145,7 @@ VERIFIED_ONCE int route_byte(struct window *w, struct route *r)
  * goes on beyond end. start must be >= ROUTE_LEAD. */
 VERIFIED_ONCE __u32 route_normalise(struct window *w, __u32 start, __u32 end, __u32 cut)
 {
-	struct route r = { .in = start, .end = end, .cut = cut };
+	struct route r = {.in = start, .end = end, .cut = cut};
 
 	if (!w || start < ROUTE_LEAD)
 		return 0;

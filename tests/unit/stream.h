@@ -28,9 +28,9 @@ struct stream {
 	struct window *window;
 	uint8_t carry[STREAM_CARRY];
 	uint32_t carry_len;
-	uint64_t body; /* of the message under way */
+	uint64_t body;          /* of the message under way */
 	uint8_t request_method; /* that responses answer */
-	bool stopped;	/* invalid, or no longer HTTP */
+	bool stopped;           /* invalid, or no longer HTTP */
 	char log[STREAM_LOG];
 	size_t log_len;
 };
@@ -96,7 +96,7 @@ static inline void stream_message_end(struct stream *s)
 
 static inline void stream_head(struct stream *s)
 {
-	static const char *const bodies[] = { "none", "body", "interim", "tunnel" };
+	static const char *const bodies[] = {"none", "body", "interim", "tunnel"};
 	int body = http1_head(&s->http1, s->request_method);
 
 	stream_say(s, "head %s\n", bodies[body]);

@@ -16,48 +16,48 @@ static const struct {
 	size_t len;
 	int result;
 } openings[] = {
-	{ BYTES("GET / HTTP/1.1\r\n"), DETECT_REQUEST },
-	{ BYTES("GET / HTTP/1.1\n"), DETECT_REQUEST },
-	{ BYTES("PROPFIND /x HTTP/1.1\r\nHost: x\r\n\r\n"), DETECT_REQUEST },
-	{ BYTES("OPTIONS * HTTP/1.0\r\n"), DETECT_REQUEST },
-	{ BYTES("CONNECT host:443 HTTP/1.1\r\n"), DETECT_REQUEST },
-	{ BYTES("GET http://h/ HTTP/1.1\r\n"), DETECT_REQUEST },
-	{ BYTES("GET /" FIFTY FIFTY FIFTY), DETECT_REQUEST }, /* version not in sight */
-	{ BYTES("SELECT something FROM " FIFTY FIFTY FIFTY), DETECT_NONE },
-	{ BYTES("HTTP/1.1 200 OK\r\n"), DETECT_RESPONSE },
-	{ BYTES("HTTP/1.0 404\r\n"), DETECT_RESPONSE },
-	{ BYTES("HTTP/1.1 20x OK\r\n"), DETECT_NONE },
-	{ BYTES("HTTP/2.0 200 OK\r\n"), DETECT_NONE },
-	{ BYTES("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), DETECT_HTTP2 },
-	{ BYTES("\x16\x03\x01\x02\x00\x01"), DETECT_TLS },
-	{ BYTES("\x16\x03\x04"), DETECT_TLS },
-	{ BYTES("\x16\x03\x05"), DETECT_NONE },
-	{ BYTES("\x16\x04\x01"), DETECT_NONE },
-	{ BYTES("*1\r\n$4\r\nPING\r\n"), DETECT_NONE },
-	{ BYTES("PING\r\n"), DETECT_NONE },
-	{ BYTES("GET key\r\n"), DETECT_NONE },
-	{ BYTES("get key\r\n"), DETECT_NONE },
-	{ BYTES("EHLO mail.example.com\r\n"), DETECT_NONE },
-	{ BYTES("220 mail ESMTP\r\n"), DETECT_NONE },
-	{ BYTES("SSH-2.0-OpenSSH_9.2\r\n"), DETECT_NONE },
-	{ BYTES("USER anonymous\r\n"), DETECT_NONE },
-	{ BYTES("GET  HTTP/1.1\r\n"), DETECT_NONE },
-	{ BYTES("\x00\x00\x00\x08\x04\xd2\x16\x2f"), DETECT_NONE },
-	{ BYTES("REGISTER sip:x SIP/2.0\r\n"), DETECT_NONE },
-	{ BYTES("DESCRIBE rtsp://x RTSP/1.0\r\n"), DETECT_NONE },
-	{ BYTES(" GET / HTTP/1.1\r\n"), DETECT_NONE },
-	{ BYTES("\r\n"), DETECT_NONE },
-	{ BYTES("G"), DETECT_MORE },
-	{ BYTES("GET"), DETECT_MORE },
-	{ BYTES("GET "), DETECT_MORE },
-	{ BYTES("GET /"), DETECT_MORE },
-	{ BYTES("GET / HTTP/1.1"), DETECT_MORE },
-	{ BYTES("H"), DETECT_MORE },
-	{ BYTES("HTTP/1."), DETECT_MORE },
-	{ BYTES("HTTP/1.1 20"), DETECT_MORE },
-	{ BYTES("\x16"), DETECT_MORE },
-	{ BYTES("\x16\x03"), DETECT_MORE },
-	{ BYTES(""), DETECT_NONE },
+    {BYTES("GET / HTTP/1.1\r\n"), DETECT_REQUEST},
+    {BYTES("GET / HTTP/1.1\n"), DETECT_REQUEST},
+    {BYTES("PROPFIND /x HTTP/1.1\r\nHost: x\r\n\r\n"), DETECT_REQUEST},
+    {BYTES("OPTIONS * HTTP/1.0\r\n"), DETECT_REQUEST},
+    {BYTES("CONNECT host:443 HTTP/1.1\r\n"), DETECT_REQUEST},
+    {BYTES("GET http://h/ HTTP/1.1\r\n"), DETECT_REQUEST},
+    {BYTES("GET /" FIFTY FIFTY FIFTY), DETECT_REQUEST}, /* version not in sight */
+    {BYTES("SELECT something FROM " FIFTY FIFTY FIFTY), DETECT_NONE},
+    {BYTES("HTTP/1.1 200 OK\r\n"), DETECT_RESPONSE},
+    {BYTES("HTTP/1.0 404\r\n"), DETECT_RESPONSE},
+    {BYTES("HTTP/1.1 20x OK\r\n"), DETECT_NONE},
+    {BYTES("HTTP/2.0 200 OK\r\n"), DETECT_NONE},
+    {BYTES("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), DETECT_HTTP2},
+    {BYTES("\x16\x03\x01\x02\x00\x01"), DETECT_TLS},
+    {BYTES("\x16\x03\x04"), DETECT_TLS},
+    {BYTES("\x16\x03\x05"), DETECT_NONE},
+    {BYTES("\x16\x04\x01"), DETECT_NONE},
+    {BYTES("*1\r\n$4\r\nPING\r\n"), DETECT_NONE},
+    {BYTES("PING\r\n"), DETECT_NONE},
+    {BYTES("GET key\r\n"), DETECT_NONE},
+    {BYTES("get key\r\n"), DETECT_NONE},
+    {BYTES("EHLO mail.example.com\r\n"), DETECT_NONE},
+    {BYTES("220 mail ESMTP\r\n"), DETECT_NONE},
+    {BYTES("SSH-2.0-OpenSSH_9.2\r\n"), DETECT_NONE},
+    {BYTES("USER anonymous\r\n"), DETECT_NONE},
+    {BYTES("GET  HTTP/1.1\r\n"), DETECT_NONE},
+    {BYTES("\x00\x00\x00\x08\x04\xd2\x16\x2f"), DETECT_NONE},
+    {BYTES("REGISTER sip:x SIP/2.0\r\n"), DETECT_NONE},
+    {BYTES("DESCRIBE rtsp://x RTSP/1.0\r\n"), DETECT_NONE},
+    {BYTES(" GET / HTTP/1.1\r\n"), DETECT_NONE},
+    {BYTES("\r\n"), DETECT_NONE},
+    {BYTES("G"), DETECT_MORE},
+    {BYTES("GET"), DETECT_MORE},
+    {BYTES("GET "), DETECT_MORE},
+    {BYTES("GET /"), DETECT_MORE},
+    {BYTES("GET / HTTP/1.1"), DETECT_MORE},
+    {BYTES("H"), DETECT_MORE},
+    {BYTES("HTTP/1."), DETECT_MORE},
+    {BYTES("HTTP/1.1 20"), DETECT_MORE},
+    {BYTES("\x16"), DETECT_MORE},
+    {BYTES("\x16\x03"), DETECT_MORE},
+    {BYTES(""), DETECT_NONE},
 };
 
 static struct window *window;
@@ -91,9 +91,10 @@ static void a_prefix_never_decides_otherwise(void **state)
 		for (size_t len = 1; len < openings[i].len; len++) {
 			int result = look(openings[i].bytes, len);
 
-			if (openings[i].result != DETECT_NONE && result != DETECT_MORE &&
-			    result != openings[i].result)
-				fail_msg("opening %zu, first %zu bytes: %d", i, len, result);
+			if (openings[i].result != DETECT_NONE &&
+			    result != DETECT_MORE && result != openings[i].result)
+				fail_msg("opening %zu, first %zu bytes: %d", i, len,
+					 result);
 		}
 }
 
@@ -115,9 +116,9 @@ static int make_window(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(openings_are_told_apart),
-		cmocka_unit_test(a_prefix_never_decides_otherwise),
-		cmocka_unit_test(nothing_is_consumed),
+	    cmocka_unit_test(openings_are_told_apart),
+	    cmocka_unit_test(a_prefix_never_decides_otherwise),
+	    cmocka_unit_test(nothing_is_consumed),
 	};
 
 	return cmocka_run_group_tests(tests, make_window, NULL);

@@ -24,137 +24,139 @@ struct message {
 
 /* method numbers are enum tally_method: 0 other, 1 GET, 2 HEAD, 3 POST ... */
 static const struct message messages[] = {
-	{ "simple", 0, 0, "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-	  "method 1 route /\nhead none\nend 0\n" },
-	{ "http/1.0", 0, 0, "HEAD /a/b HTTP/1.0\r\n\r\n",
-	  "method 2 route /a/b\nhead none\nend 0\n" },
-	{ "every method", 0, 0,
-	  "PUT /a HTTP/1.1\r\n\r\nDELETE /a HTTP/1.1\r\n\r\nOPTIONS * HTTP/1.1\r\n\r\n"
-	  "TRACE /a HTTP/1.1\r\n\r\nPATCH /a HTTP/1.1\r\n\r\nPROPFIND /a HTTP/1.1\r\n\r\n"
-	  "GETS /a HTTP/1.1\r\n\r\nGE /a HTTP/1.1\r\n\r\nget /a HTTP/1.1\r\n\r\n",
-	  "method 4 route /a\nhead none\nend 0\nmethod 5 route /a\nhead none\nend 0\n"
-	  "method 7 route *\nhead none\nend 0\nmethod 8 route /a\nhead none\nend 0\n"
-	  "method 9 route /a\nhead none\nend 0\nmethod 0 route /a\nhead none\nend 0\n"
-	  "method 0 route /a\nhead none\nend 0\nmethod 0 route /a\nhead none\nend 0\n"
-	  "method 0 route /a\nhead none\nend 0\n" },
-	{ "pipelined", 0, 0, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
-	  "method 1 route /a\nhead none\nend 0\nmethod 1 route /b\nhead none\nend 0\n" },
-	{ "empty lines before a request", 0, 0, "\r\n\n\r\nGET / HTTP/1.1\r\n\r\n",
-	  "method 1 route /\nhead none\nend 0\n" },
-	{ "bare line feeds", 0, 0, "GET / HTTP/1.1\nHost: x\n\n",
-	  "method 1 route /\nhead none\nend 0\n" },
-	{ "body that looks like a request", 0, 0,
-	  "POST /p HTTP/1.1\r\nContent-Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n"
-	  "GET /q HTTP/1.1\r\n\r\n",
-	  "method 3 route /p\nhead body\nend 18\nmethod 1 route /q\nhead none\nend 0\n" },
-	{ "length: case, blanks, twice the same", 0, 0,
-	  "POST / HTTP/1.1\r\ncOnTeNt-LeNgTh:\t 3 \t\r\nContent-Length:3\r\n\r\nabc",
-	  "method 3 route /\nhead body\nend 3\n" },
-	{ "length zero", 0, 0, "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-	  "method 3 route /\nhead none\nend 0\n" },
-	{ "length: nearly its name", 0, 0,
-	  "GET / HTTP/1.1\r\nContent-Lengths: 5\r\nX-Content-Length: 5\r\n"
-	  "Content-Lengt: 5\r\nContent-Length : 5\r\n\r\n",
-	  "method 1 route /\nhead none\nend 0\n" },
-	{ "length twice, different", 0, 0,
-	  "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
-	  "method 3 route /\ninvalid\n" },
-	{ "length negative", 0, 0, "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-	  "method 3 route /\ninvalid\n" },
-	{ "length list of one value", 0, 0,
-	  "POST / HTTP/1.1\r\nContent-Length: 3, 3 ,3\r\n\r\nabc",
-	  "method 3 route /\nhead body\nend 3\n" },
-	{ "length list of two values", 0, 0,
-	  "POST / HTTP/1.1\r\nContent-Length: 3, 4\r\n\r\n",
-	  "method 3 route /\ninvalid\n" },
-	{ "length list without an end", 0, 0,
-	  "POST / HTTP/1.1\r\nContent-Length: 3,\r\n\r\n", "method 3 route /\ninvalid\n" },
-	{ "length and a word", 0, 0, "POST / HTTP/1.1\r\nContent-Length: 3 b\r\n\r\n",
-	  "method 3 route /\ninvalid\n" },
-	{ "length empty", 0, 0, "POST / HTTP/1.1\r\nContent-Length:\r\n\r\n",
-	  "method 3 route /\ninvalid\n" },
-	{ "length of 19 digits", 0, 0,
-	  "POST / HTTP/1.1\r\nContent-Length: 1234567890123456789\r\n\r\n",
-	  "method 3 route /\ninvalid\n" },
-	{ "chunked, extension, trailer", 0, 0,
-	  "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-	  "5;a=\"b\"\r\nhello\r\n1A \r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nT: 1\r\n\r\n"
-	  "GET / HTTP/1.1\r\n\r\n",
-	  "method 3 route /\nhead body\nend 31\nmethod 1 route /\nhead none\nend 0\n" },
-	{ "chunked wins over length", 0, 0,
-	  "POST / HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: Chunked\r\n\r\n"
-	  "0\r\n\r\n",
-	  "method 3 route /\nhead body\nend 0\n" },
-	{ "last coding is chunked", 0, 0,
-	  "POST / HTTP/1.1\r\nTransfer-Encoding: gzip , chunked \r\n\r\n0\r\n\r\n",
-	  "method 3 route /\nhead body\nend 0\n" },
-	{ "long chunk extension", 0, 0,
-	  "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=" HUNDRED HUNDRED HUNDRED
-	  "\r\nhello\r\n0\r\n\r\n",
-	  "method 3 route /\nhead body\nend 5\n" },
-	{ "chunk that is no number", 0, 0,
-	  "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-	  "method 3 route /\nhead body\ninvalid\n" },
-	{ "chunk with something behind it", 0, 0,
-	  "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
-	  "method 3 route /\nhead body\ninvalid\n" },
-	{ "chunk of 16 digits", 0, 0,
-	  "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1234567890123456\r\n",
-	  "method 3 route /\nhead body\ninvalid\n" },
-	{ "cut target", 0, 0,
-	  "GET /a/b/" HUNDRED "/c HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi",
-	  "method 1 route /a/b/**\nhead body\nend 2\n" },
-	{ "cut target, exactly at the limit", 0, 0,
-	  /* 120 bytes of line */
-	  "GET /abc?" HUNDRED "x HTTP/1.1\r\n\r\n",
-	  "method 1 route /abc\nhead none\nend 0\n" },
-	{ "long header lines", 0, 0,
-	  "GET / HTTP/1.1\r\nCookie: " HUNDRED HUNDRED HUNDRED "\r\nA: " HUNDRED HUNDRED
-	  "\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
-	  "method 1 route /\nhead none\nend 0\nmethod 1 route /b\nhead none\nend 0\n" },
-	{ "absolute form", 0, 0,
-	  "GET http://host:80/x/1?y HTTP/1.1\r\n\r\nGET https://h/z HTTP/1.1\r\n\r\n",
-	  "method 1 route /x/*\nhead none\nend 0\nmethod 1 route /z\nhead none\nend 0\n" },
-	{ "garbage", 0, 0, "hello world\r\n", "invalid\n" },
-	{ "no version", 0, 0, "GET /\r\n", "invalid\n" },
-	{ "HTTP/2 version", 0, 0, "GET / HTTP/2.0\r\n", "invalid\n" },
-	{ "method too long", 0, 0, "ABCDEFGHIJKLMNOPQRSTUVWXY / HTTP/1.1\r\n", "invalid\n" },
+    {"simple", 0, 0, "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+     "method 1 route /\nhead none\nend 0\n"},
+    {"http/1.0", 0, 0, "HEAD /a/b HTTP/1.0\r\n\r\n",
+     "method 2 route /a/b\nhead none\nend 0\n"},
+    {"every method", 0, 0,
+     "PUT /a HTTP/1.1\r\n\r\nDELETE /a HTTP/1.1\r\n\r\nOPTIONS * HTTP/1.1\r\n\r\n"
+     "TRACE /a HTTP/1.1\r\n\r\nPATCH /a HTTP/1.1\r\n\r\nPROPFIND /a HTTP/1.1\r\n\r\n"
+     "GETS /a HTTP/1.1\r\n\r\nGE /a HTTP/1.1\r\n\r\nget /a HTTP/1.1\r\n\r\n",
+     "method 4 route /a\nhead none\nend 0\nmethod 5 route /a\nhead none\nend 0\n"
+     "method 7 route *\nhead none\nend 0\nmethod 8 route /a\nhead none\nend 0\n"
+     "method 9 route /a\nhead none\nend 0\nmethod 0 route /a\nhead none\nend 0\n"
+     "method 0 route /a\nhead none\nend 0\nmethod 0 route /a\nhead none\nend 0\n"
+     "method 0 route /a\nhead none\nend 0\n"},
+    {"pipelined", 0, 0, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+     "method 1 route /a\nhead none\nend 0\nmethod 1 route /b\nhead none\nend 0\n"},
+    {"empty lines before a request", 0, 0, "\r\n\n\r\nGET / HTTP/1.1\r\n\r\n",
+     "method 1 route /\nhead none\nend 0\n"},
+    {"bare line feeds", 0, 0, "GET / HTTP/1.1\nHost: x\n\n",
+     "method 1 route /\nhead none\nend 0\n"},
+    {"body that looks like a request", 0, 0,
+     "POST /p HTTP/1.1\r\nContent-Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n"
+     "GET /q HTTP/1.1\r\n\r\n",
+     "method 3 route /p\nhead body\nend 18\nmethod 1 route /q\nhead none\nend 0\n"},
+    {"length: case, blanks, twice the same", 0, 0,
+     "POST / HTTP/1.1\r\ncOnTeNt-LeNgTh:\t 3 \t\r\nContent-Length:3\r\n\r\nabc",
+     "method 3 route /\nhead body\nend 3\n"},
+    {"length zero", 0, 0, "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+     "method 3 route /\nhead none\nend 0\n"},
+    {"length: nearly its name", 0, 0,
+     "GET / HTTP/1.1\r\nContent-Lengths: 5\r\nX-Content-Length: 5\r\n"
+     "Content-Lengt: 5\r\nContent-Length : 5\r\n\r\n",
+     "method 1 route /\nhead none\nend 0\n"},
+    {"length twice, different", 0, 0,
+     "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
+     "method 3 route /\ninvalid\n"},
+    {"length negative", 0, 0, "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+     "method 3 route /\ninvalid\n"},
+    {"length list of one value", 0, 0,
+     "POST / HTTP/1.1\r\nContent-Length: 3, 3 ,3\r\n\r\nabc",
+     "method 3 route /\nhead body\nend 3\n"},
+    {"length list of two values", 0, 0,
+     "POST / HTTP/1.1\r\nContent-Length: 3, 4\r\n\r\n", "method 3 route /\ninvalid\n"},
+    {"length list without an end", 0, 0,
+     "POST / HTTP/1.1\r\nContent-Length: 3,\r\n\r\n", "method 3 route /\ninvalid\n"},
+    {"length and a word", 0, 0, "POST / HTTP/1.1\r\nContent-Length: 3 b\r\n\r\n",
+     "method 3 route /\ninvalid\n"},
+    {"length empty", 0, 0, "POST / HTTP/1.1\r\nContent-Length:\r\n\r\n",
+     "method 3 route /\ninvalid\n"},
+    {"length of 19 digits", 0, 0,
+     "POST / HTTP/1.1\r\nContent-Length: 1234567890123456789\r\n\r\n",
+     "method 3 route /\ninvalid\n"},
+    {"chunked, extension, trailer", 0, 0,
+     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+     "5;a=\"b\"\r\nhello\r\n1A \r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nT: 1\r\n\r\n"
+     "GET / HTTP/1.1\r\n\r\n",
+     "method 3 route /\nhead body\nend 31\nmethod 1 route /\nhead none\nend 0\n"},
+    {"chunked wins over length", 0, 0,
+     "POST / HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: Chunked\r\n\r\n"
+     "0\r\n\r\n",
+     "method 3 route /\nhead body\nend 0\n"},
+    {"last coding is chunked", 0, 0,
+     "POST / HTTP/1.1\r\nTransfer-Encoding: gzip , chunked \r\n\r\n0\r\n\r\n",
+     "method 3 route /\nhead body\nend 0\n"},
+    {"long chunk extension", 0, 0,
+     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=" HUNDRED HUNDRED HUNDRED
+     "\r\nhello\r\n0\r\n\r\n",
+     "method 3 route /\nhead body\nend 5\n"},
+    {"chunk that is no number", 0, 0,
+     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+     "method 3 route /\nhead body\ninvalid\n"},
+    {"chunk with something behind it", 0, 0,
+     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
+     "method 3 route /\nhead body\ninvalid\n"},
+    {"chunk of 16 digits", 0, 0,
+     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1234567890123456\r\n",
+     "method 3 route /\nhead body\ninvalid\n"},
+    {"cut target", 0, 0,
+     "GET /a/b/" HUNDRED "/c HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi",
+     "method 1 route /a/b/**\nhead body\nend 2\n"},
+    {"cut target, exactly at the limit", 0, 0,
+     /* 120 bytes of line */
+     "GET /abc?" HUNDRED "x HTTP/1.1\r\n\r\n",
+     "method 1 route /abc\nhead none\nend 0\n"},
+    {"long header lines", 0, 0,
+     "GET / HTTP/1.1\r\nCookie: " HUNDRED HUNDRED HUNDRED "\r\nA: " HUNDRED HUNDRED
+     "\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+     "method 1 route /\nhead none\nend 0\nmethod 1 route /b\nhead none\nend 0\n"},
+    {"absolute form", 0, 0,
+     "GET http://host:80/x/1?y HTTP/1.1\r\n\r\nGET https://h/z HTTP/1.1\r\n\r\n",
+     "method 1 route /x/*\nhead none\nend 0\nmethod 1 route /z\nhead none\nend 0\n"},
+    {"garbage", 0, 0, "hello world\r\n", "invalid\n"},
+    {"no version", 0, 0, "GET /\r\n", "invalid\n"},
+    {"HTTP/2 version", 0, 0, "GET / HTTP/2.0\r\n", "invalid\n"},
+    {"method too long", 0, 0, "ABCDEFGHIJKLMNOPQRSTUVWXY / HTTP/1.1\r\n", "invalid\n"},
 
-	{ "response with length", 1, GET,
-	  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 404 Not Found\r\n"
-	  "Content-Length: 0\r\n\r\n",
-	  "status 200\nhead body\nend 5\nstatus 404\nhead none\nend 0\n" },
-	{ "no reason", 1, GET, "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
-	  "status 200\nhead none\nend 0\n" },
-	{ "until close", 1, GET, "HTTP/1.0 200 OK\r\n\r\nbody HTTP/1.1 200 OK\r\n\r\n",
-	  "status 200\nhead body\n" },
-	{ "no body to HEAD", 1, HEAD,
-	  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
-	  "status 200\nhead none\nend 0\nstatus 200\nhead none\nend 0\n" },
-	{ "204 and 304 have none", 1, GET,
-	  "HTTP/1.1 204 No\r\n\r\nHTTP/1.1 304 Not\r\nContent-Length: 5\r\n\r\n",
-	  "status 204\nhead none\nend 0\nstatus 304\nhead none\nend 0\n" },
-	{ "interim", 1, GET,
-	  "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n"
-	  "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
-	  "status 100\nhead interim\nstatus 103\nhead interim\n"
-	  "status 200\nhead body\nend 1\n" },
-	{ "upgrade", 1, GET, "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nHTTP/1.1 200 OK\r\n",
-	  "status 101\nhead tunnel\n" },
-	{ "tunnel", 1, CONNECT, "HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n",
-	  "status 200\nhead tunnel\n" },
-	{ "tunnel refused", 1, CONNECT, "HTTP/1.1 407 No\r\nContent-Length: 1\r\n\r\nx",
-	  "status 407\nhead body\nend 1\n" },
-	{ "response in another coding", 1, GET,
-	  "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nxxx", "status 200\nhead body\n" },
-	{ "identity is no coding", 1, GET,
-	  "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 1\r\n\r\nx",
-	  "status 200\nhead body\nend 1\n" },
-	{ "response that is none", 1, GET, "ICY 200 OK\r\n", "invalid\n" },
-	{ "status of two digits", 1, GET, "HTTP/1.1 20 OK\r\n", "invalid\n" },
-	{ "status of four digits", 1, GET, "HTTP/1.1 2000 OK\r\n", "invalid\n" },
-	{ "long reason", 1, GET, "HTTP/1.1 200 " HUNDRED HUNDRED "\r\nContent-Length: 1\r\n\r\nx",
-	  "status 200\nhead body\nend 1\n" },
+    {"response with length", 1, GET,
+     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 404 Not Found\r\n"
+     "Content-Length: 0\r\n\r\n",
+     "status 200\nhead body\nend 5\nstatus 404\nhead none\nend 0\n"},
+    {"no reason", 1, GET, "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
+     "status 200\nhead none\nend 0\n"},
+    {"until close", 1, GET, "HTTP/1.0 200 OK\r\n\r\nbody HTTP/1.1 200 OK\r\n\r\n",
+     "status 200\nhead body\n"},
+    {"no body to HEAD", 1, HEAD,
+     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+     "status 200\nhead none\nend 0\nstatus 200\nhead none\nend 0\n"},
+    {"204 and 304 have none", 1, GET,
+     "HTTP/1.1 204 No\r\n\r\nHTTP/1.1 304 Not\r\nContent-Length: 5\r\n\r\n",
+     "status 204\nhead none\nend 0\nstatus 304\nhead none\nend 0\n"},
+    {"interim", 1, GET,
+     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n"
+     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+     "status 100\nhead interim\nstatus 103\nhead interim\n"
+     "status 200\nhead body\nend 1\n"},
+    {"upgrade", 1, GET,
+     "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nHTTP/1.1 200 OK\r\n",
+     "status 101\nhead tunnel\n"},
+    {"tunnel", 1, CONNECT, "HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n",
+     "status 200\nhead tunnel\n"},
+    {"tunnel refused", 1, CONNECT, "HTTP/1.1 407 No\r\nContent-Length: 1\r\n\r\nx",
+     "status 407\nhead body\nend 1\n"},
+    {"response in another coding", 1, GET,
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nxxx",
+     "status 200\nhead body\n"},
+    {"identity is no coding", 1, GET,
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 1\r\n\r\nx",
+     "status 200\nhead body\nend 1\n"},
+    {"response that is none", 1, GET, "ICY 200 OK\r\n", "invalid\n"},
+    {"status of two digits", 1, GET, "HTTP/1.1 20 OK\r\n", "invalid\n"},
+    {"status of four digits", 1, GET, "HTTP/1.1 2000 OK\r\n", "invalid\n"},
+    {"long reason", 1, GET,
+     "HTTP/1.1 200 " HUNDRED HUNDRED "\r\nContent-Length: 1\r\n\r\nx",
+     "status 200\nhead body\nend 1\n"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -230,8 +232,8 @@ static void each_prefix_needs_more(void **state)
 			begin(&messages[i]);
 			stream_feed(&stream, messages[i].bytes, len);
 			if (strncmp(stream.log, messages[i].expected, stream.log_len))
-				fail_msg("%s, first %zu bytes: said\n%s", messages[i].name,
-					 len, stream.log);
+				fail_msg("%s, first %zu bytes: said\n%s",
+					 messages[i].name, len, stream.log);
 		}
 }
 
@@ -243,9 +245,10 @@ static void a_line_is_cut_by_its_length_alone(void **state)
 	for (int fill = HTTP1_LINE_MAX - 30; fill < HTTP1_LINE_MAX + 10; fill++)
 		for (int crlf = 0; crlf < 2; crlf++) {
 			char bytes[512], whole[STREAM_LOG];
-			const struct message m = { .name = "edge", .expected = whole };
-			int len = snprintf(bytes, sizeof(bytes), "GET /a/%0*d HTTP/1.1%s%s",
-					   fill, 0, crlf ? "\r\n" : "\n", "\r\n");
+			const struct message m = {.name = "edge", .expected = whole};
+			int len =
+			    snprintf(bytes, sizeof(bytes), "GET /a/%0*d HTTP/1.1%s%s",
+				     fill, 0, crlf ? "\r\n" : "\n", "\r\n");
 
 			begin(&m);
 			stream_feed(&stream, bytes, (size_t)len);
@@ -255,7 +258,8 @@ static void a_line_is_cut_by_its_length_alone(void **state)
 				begin(&m);
 				stream_feed(&stream, bytes, (size_t)cut);
 				stream_feed(&stream, bytes + cut, (size_t)(len - cut));
-				check(&m, crlf ? "CR LF, cut at" : "LF, cut at", (size_t)cut);
+				check(&m, crlf ? "CR LF, cut at" : "LF, cut at",
+				      (size_t)cut);
 			}
 		}
 }
@@ -265,17 +269,18 @@ static void framing_headers_that_do_not_fit_are_invalid(void **state)
 {
 	char bytes[512];
 	int len;
-	const struct message m = { .name = "x" };
+	const struct message m = {.name = "x"};
 
 	(void)state;
-	len = snprintf(bytes, sizeof(bytes), "POST / HTTP/1.1\r\nContent-Length:%*d\r\n\r\n",
-		       HTTP1_LINE_MAX, 5);
+	len = snprintf(bytes, sizeof(bytes),
+		       "POST / HTTP/1.1\r\nContent-Length:%*d\r\n\r\n", HTTP1_LINE_MAX,
+		       5);
 	begin(&m);
 	stream_feed(&stream, bytes, (size_t)len);
 	assert_string_equal(stream.log, "method 3 route /\ninvalid\n");
 	len = snprintf(bytes, sizeof(bytes),
-		       "POST / HTTP/1.1\r\nTransfer-Encoding:%*s\r\n\r\n", HTTP1_LINE_MAX,
-		       "chunked");
+		       "POST / HTTP/1.1\r\nTransfer-Encoding:%*s\r\n\r\n",
+		       HTTP1_LINE_MAX, "chunked");
 	begin(&m);
 	stream_feed(&stream, bytes, (size_t)len);
 	assert_string_equal(stream.log, "method 3 route /\ninvalid\n");
@@ -284,12 +289,12 @@ static void framing_headers_that_do_not_fit_are_invalid(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_message_whole),
-		cmocka_unit_test(each_message_cut_at_every_byte),
-		cmocka_unit_test(each_message_in_pieces_of_every_size),
-		cmocka_unit_test(each_prefix_needs_more),
-		cmocka_unit_test(a_line_is_cut_by_its_length_alone),
-		cmocka_unit_test(framing_headers_that_do_not_fit_are_invalid),
+	    cmocka_unit_test(each_message_whole),
+	    cmocka_unit_test(each_message_cut_at_every_byte),
+	    cmocka_unit_test(each_message_in_pieces_of_every_size),
+	    cmocka_unit_test(each_prefix_needs_more),
+	    cmocka_unit_test(a_line_is_cut_by_its_length_alone),
+	    cmocka_unit_test(framing_headers_that_do_not_fit_are_invalid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,8 +15,8 @@
 
 #include "privileges.h"
 
-#define KEPT                                                                  \
-	(1ull << CAP_BPF | 1ull << CAP_PERFMON | 1ull << CAP_SYS_PTRACE |     \
+#define KEPT                                                                           \
+	(1ull << CAP_BPF | 1ull << CAP_PERFMON | 1ull << CAP_SYS_PTRACE |              \
 	 1ull << CAP_DAC_READ_SEARCH)
 
 /* The value of a line of /proc/self/status, in hexadecimal. */
@@ -68,7 +68,7 @@ static void only_what_reading_needs_is_kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_what_reading_needs_is_kept),
+	    cmocka_unit_test(only_what_reading_needs_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 /* In a child that is nobody: 0 when refused as it should be. */
 static int open_as_nobody(void)
 {
-	const struct tally_config config = { .series_max = 16, .routes_per_service = 4 };
+	const struct tally_config config = {.series_max = 16, .routes_per_service = 4};
 	struct probes *probes = NULL;
 	char error[PROBES_ERROR_LEN] = "";
 
@@ -57,8 +57,8 @@ static void closing_nothing_is_fine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(without_privileges_it_refuses_in_one_line),
-		cmocka_unit_test(closing_nothing_is_fine),
+	    cmocka_unit_test(without_privileges_it_refuses_in_one_line),
+	    cmocka_unit_test(closing_nothing_is_fine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

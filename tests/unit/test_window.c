@@ -63,9 +63,9 @@ static void a_byte_past_len_is_zero(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(word_find_gives_the_lowest_match),
-		cmocka_unit_test(window_find_sees_no_byte_past_len),
-		cmocka_unit_test(a_byte_past_len_is_zero),
+	    cmocka_unit_test(word_find_gives_the_lowest_match),
+	    cmocka_unit_test(window_find_sees_no_byte_past_len),
+	    cmocka_unit_test(a_byte_past_len_is_zero),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
