@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon from start to end: it leaves nothing behind, sleeps while nobody
+asks, and its memory and series are bounded whatever a stranger sends."""
+
+import http.client
+import os
+import pathlib
+import signal
+import socket
+import threading
+import time
+
+from harness import (SCRATCH, TestCase, bpf_before, bpf_objects, bpf_objects_of, load,
+                     wait_until)
+from servers import PYTHON, Script, hello_nginx
+
+QUIET_S = 3
+GREETING_S = 2.5  # the start is over by then: it may say that it sees no HTTP
+PATHS = 100_000
+MAX_ROUTES = 256
+
+
+def letters(number):
+    """A different word for each number: no digit, and no hexadecimal one."""
+    word = ""
+    for _ in range(5):
+        number, rest = divmod(number, 20)
+        word += "ghijklmnopqrstuvwxyz"[rest]
+    return word
+
+
+def wake_ups(pid):
+    """Times that any thread was scheduled, willingly or not, since it started."""
+    total = 0
+    for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if "voluntary_ctxt_switches" in line:
+                total += int(line.split()[1])
+    return total
+
+
+def resident_kib(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+class End(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.nginx = hello_nginx()
+        self.start(self.nginx, self.nginx.port)
+        self.before = bpf_before()
+        self.daemon = self.bpftally()
+        self.programs = bpf_objects_of(self.daemon.pid)
+        self.assertGreater(len(self.programs), 0, "it holds its programs")
+
+    def assert_gone(self):
+        wait_until(lambda: not self.programs & bpf_objects("prog"),
+                   "the kernel to free the programs", 10)
+        self.assert_nothing_left(self.before)
+
+    def check_signal(self, number, during_load):
+        load(self.nginx.port, "/hello", 50)
+        worker = threading.Thread(target=load, args=(self.nginx.port, "/hello",
+                                                     20000, 8))
+        if during_load:
+            worker.start()
+            wait_until(lambda: self.daemon.metrics().total(
+                "http_server_request_duration_seconds_count",
+                server_port=self.nginx.port) > 500, "the load to have begun")
+        begun = time.monotonic()
+        os.kill(self.daemon.pid, number)
+        status = self.daemon.process.wait()
+        seconds = time.monotonic() - begun
+        if during_load:
+            worker.join()  # every one of its requests was answered, or it raises
+        if number == signal.SIGKILL:
+            self.assertEqual(status, -signal.SIGKILL)
+        else:
+            self.assertEqual(status, 0)
+            self.assertLess(seconds, 2)
+            self.assertNotIn("error", self.daemon.log())
+        self.assert_gone()
+        load(self.nginx.port, "/hello", 10)
+
+    def test_sigterm(self):
+        self.check_signal(signal.SIGTERM, False)
+
+    def test_sigterm_under_load(self):
+        self.check_signal(signal.SIGTERM, True)
+
+    def test_sigint(self):
+        self.check_signal(signal.SIGINT, False)
+
+    def test_sigkill_under_load_leaves_no_program(self):
+        self.check_signal(signal.SIGKILL, True)
+
+    def test_sigterm_while_scrapers_hold_on(self):
+        with socket.create_connection(("127.0.0.1", self.daemon.port)) as connection:
+            connection.sendall(b"GET /metrics HTTP/1.1\r\n")
+            status, seconds = self.daemon.terminate()
+        self.assertEqual(status, 0)
+        self.assertLess(seconds, 2)
+        self.assert_gone()
+
+    def test_starts_again_on_the_same_port_at_once(self):
+        self.daemon.terminate()
+        again = self.bpftally("--listen", f"127.0.0.1:{self.daemon.port}", listen=False,
+                              wait=False)
+        again.port = self.daemon.port
+        again.wait_ready()
+        load(self.nginx.port, "/hello", 6)
+        self.assert_requests(again, "server", {("GET", "200", "/hello"): 6},
+                             server_port=self.nginx.port)
+
+
+class Together(TestCase):
+    def test_two_daemons_are_each_right(self):
+        nginx = hello_nginx()
+        self.start(nginx, nginx.port)
+        first = self.bpftally("--port", nginx.port)
+        load(nginx.port, "/hello", 100, 4)
+        second = self.bpftally()
+        load(nginx.port, "/hello", 2000, 8)
+        for daemon, count in ((first, 2100), (second, 2000)):
+            for role in ("server", "client"):
+                self.assert_requests(daemon, role, {("GET", "200", "/hello"): count},
+                                     server_port=nginx.port)
+        self.assert_nothing_missed(first)
+        first.stop()
+        load(nginx.port, "/hello", 11)
+        self.assert_requests(second, "server", {("GET", "200", "/hello"): 2011},
+                             server_port=nginx.port)
+
+    def test_a_daemon_observes_the_other(self):
+        first = self.bpftally("--exe", "/no/such/program")
+        second = self.bpftally()
+        for _ in range(13):
+            self.assertEqual(first.get("/-/healthy").status, 200)
+        self.assert_requests(second, "server", {("GET", "200", "/-/healthy"): 13},
+                             service_name="bpftally", server_port=first.port)
+        self.assertEqual(second.metrics().requests(
+            "server", server_port=second.port), {}, "itself it never observes")
+
+
+class Idle(TestCase):
+    """Selected by pid: whoever else begins to speak HTTP on this machine in the
+    meantime is nothing that it must be told of."""
+
+    def check_quiet(self, daemon, during=lambda: None):
+        """No thread of it runs, neither waiting for nothing nor woken by what is
+        observed; one scrape later the counts are there."""
+        begun = daemon.started + GREETING_S
+        wait_until(lambda: time.monotonic() > begun, "the start to be over")
+        during()
+        before = self.settled(daemon)
+        end = time.monotonic() + QUIET_S
+        while time.monotonic() < end:
+            during()
+            time.sleep(0.1)
+        self.assertEqual(wake_ups(daemon.pid) - before, 0,
+                         f"wake-ups in {QUIET_S} s")
+
+    @staticmethod
+    def settled(daemon):
+        """Its wake-ups once it is done with what came before."""
+        last = [-1]
+
+        def same():
+            last.append(wake_ups(daemon.pid))
+            return last[-1] == last[-2]
+        wait_until(same, "it to fall asleep", every_s=0.2)
+        return last[-1]
+
+    def test_sleeps_while_nothing_happens(self):
+        self.check_quiet(self.bpftally("--pid", os.getpid()))
+
+    def test_sleeps_while_it_counts(self):
+        nginx = hello_nginx()
+        self.start(nginx, nginx.port)
+        daemon = self.bpftally("--pid", nginx.pid)
+        count = 0
+
+        def during():
+            nonlocal count
+            count += 200
+            self.assertEqual(keep.ask(200), 200)
+        with KeepAlive(nginx.port) as keep:
+            self.check_quiet(daemon, during)
+        self.assert_requests(daemon, "server", {("GET", "200", "/hello"): count},
+                             server_port=nginx.port)
+
+    def test_sleeps_again_after_scrapes(self):
+        nginx = hello_nginx()
+        self.start(nginx, nginx.port)
+        daemon = self.bpftally("--pid", nginx.pid)
+        load(nginx.port, "/hello", 100, 4)
+        for path in ("/metrics", "/", "/nope") * 3:
+            daemon.get(path)
+        self.check_quiet(daemon)
+
+
+class KeepAlive:
+    """One connection of this process: no process starts, none is unnamed."""
+
+    def __init__(self, port):
+        self.port = port
+
+    def __enter__(self):
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        return self
+
+    def __exit__(self, *_):
+        self.connection.close()
+
+    def ask(self, times):
+        good = 0
+        for _ in range(times):
+            self.connection.request("GET", "/hello")
+            response = self.connection.getresponse()
+            response.read()
+            good += response.status == 200
+        return good
+
+
+class Cardinality(TestCase):
+    """A stranger's paths: totals exact, series few, memory flat."""
+
+    def check(self, name, paths, *arguments):
+        nginx = hello_nginx()
+        self.start(nginx, nginx.port)
+        daemon = self.bpftally("--exe", "*/nginx", "--port", nginx.port, *arguments)
+        load(nginx.port, "/hello", 10)
+        daemon.metrics()
+        before = resident_kib(daemon.pid)
+        file = SCRATCH / f"paths-{name}"
+        file.write_text("".join(f"{path}\n" for path in paths), encoding="ascii")
+        load(nginx.port, "/", PATHS, 4, "--pipeline", 8, "--paths", file)
+        metrics = daemon.metrics()
+        # all there is: the row of what found no room has no port
+        table = metrics.requests("server")
+        self.assertEqual(sum(table.values()), PATHS + 10)
+        self.assertEqual(table.pop(("GET", "200", "/hello")), 10)
+        self.assertLess(resident_kib(daemon.pid) - before, 8 * 1024, "KiB more RSS")
+        self.assertLess(resident_kib(daemon.pid), 32 * 1024, "KiB of RSS")
+        self.assertTrue(daemon.alive())
+        return daemon, metrics, {route: count for (_, status, route), count
+                                 in table.items() if status == "404"}
+
+    def test_digits_collapse_into_one_route(self):
+        daemon, _, routes = self.check(
+            "digits", (f"/users/{number}/orders/x{number:x}0" for number in range(PATHS)))
+        self.assertEqual(routes, {"/users/*/orders/*": PATHS})
+        self.assert_nothing_missed(daemon)
+
+    def test_words_go_to_the_cap_and_then_to_other(self):
+        _, metrics, routes = self.check(
+            "words", (f"/page/{letters(number)}" for number in range(PATHS)))
+        other = routes.pop("other")
+        self.assertEqual(set(routes.values()), {1})
+        # the cap counts /hello too
+        self.assertEqual(len(routes) + 1, MAX_ROUTES)
+        self.assertEqual(other, PATHS - len(routes))
+        self.assertEqual(metrics.missed().get("route_full"), other)
+        self.assertLess(len([1 for name, _, _ in metrics.samples if name ==
+                             "http_server_request_duration_seconds_count"]), 300)
+
+    def test_full_table_of_series_goes_to_one_other(self):
+        _, metrics, _ = self.check(
+            "rows", (f"/page/{letters(number)}" for number in range(PATHS)),
+            "--max-series", 50)
+        rows = metrics.select("http_server_request_duration_seconds_count")
+        # one may have gone to requests that came before the service had its name
+        self.assertIn(len(rows), (50, 51))
+        other = metrics.total("http_server_request_duration_seconds_count",
+                              service_name="other")
+        self.assertEqual(other, PATHS + 10 - sum(
+            value for labels, value in rows if labels["service_name"] == "nginx"))
+        self.assertGreater(other, PATHS - 50)
+        self.assertEqual(metrics.missed().get("series_full"), other)
+
+
+class Slow(TestCase):
+    def test_client_that_leaves_before_the_answer_is_counted_with_an_error(self):
+        server = Script(PYTHON, "sleeper.py")
+        self.start(server, server.port)
+        daemon = self.bpftally("--port", server.port)
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"GET /slow?ms=300 HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_until(lambda: daemon.metrics().total(
+                "http_server_active_requests", service_name="sleeper") == 1,
+                "the server to be at work")
+        self.assert_requests(daemon, "client",
+                             {("GET", "connection_closed", "/slow"): 1})
+        wait_until(lambda: daemon.metrics().total(
+            "http_server_active_requests", service_name="sleeper") == 0,
+            "the server to be done")
+        table = daemon.metrics().requests("server")
+        self.assertEqual(sum(table.values()), 1, table)
+
+    def test_gauges_of_requests_and_connections(self):
+        server = Script(PYTHON, "sleeper.py")
+        self.start(server, server.port)
+        daemon = self.bpftally("--port", server.port)
+        worker = threading.Thread(target=load, args=(server.port, "/slow?ms=900", 5, 5))
+        worker.start()
+        try:
+            for role in ("server", "client"):
+                for gauge in ("active_requests", "open_connections"):
+                    wait_until(lambda role=role, gauge=gauge: daemon.metrics().total(
+                        f"http_{role}_{gauge}") == 5, f"http_{role}_{gauge} of 5")
+        finally:
+            worker.join()
+        for role in ("server", "client"):
+            for gauge in ("active_requests", "open_connections"):
+                wait_until(lambda role=role, gauge=gauge: daemon.metrics().total(
+                    f"http_{role}_{gauge}") == 0, f"http_{role}_{gauge} of 0")
+        self.assert_requests(daemon, "server", {("GET", "200", "/slow"): 5})
