@@ -102,6 +102,7 @@ static __always_inline void announce(__u32 pid, __u32 service)
 	struct tally_process_event *event;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mm_struct *mm = task->mm;
+	__u64 args_len;
 
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
@@ -113,11 +114,12 @@ static __always_inline void announce(__u32 pid, __u32 service)
 	event->reserved = 0;
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
 	event->args_len = 0;
-	if (mm && bpf_probe_read_user(event->args, sizeof(event->args),
-				      (void *)mm->arg_start) == 0)
-		event->args_len = sizeof(event->args);
-	else
-		event->args[0] = 0;
+	args_len = mm ? mm->arg_end - mm->arg_start : 0;
+	if (args_len > sizeof(event->args)) /* behind it lies the environment */
+		args_len = sizeof(event->args);
+	if (args_len &&
+	    !bpf_probe_read_user(event->args, (__u32)args_len, (void *)mm->arg_start))
+		event->args_len = (__u32)args_len;
 	bpf_ringbuf_submit(event, 0);
 }
 
@@ -137,11 +139,10 @@ static __always_inline __u32 provisional_service(__u32 pid)
 	there = bpf_map_lookup_elem(&processes, &pid);
 	if (there)
 		return there->service;
-	missed(TALLY_MISSED_PROCESS_FULL, 1);
 	return TALLY_SERVICE_OTHER;
 }
 
-/* Called when the first request of a process is recognised. */
+/* Called by the process itself, when a request of it is recognised. */
 static __always_inline __u32 service_of(struct conversation *c)
 {
 	if (!c->service)
@@ -267,7 +268,9 @@ __noinline int conversation_tally(struct conversation *c,
 
 	if (!c || !request || !answer)
 		return 0;
-	sample.key.service = service_of(c);
+	if (c->service == TALLY_SERVICE_OTHER)
+		missed(TALLY_MISSED_PROCESS_FULL, 1);
+	sample.key.service = c->service;
 	sample.key.port = c->role == TALLY_ROLE_SERVER ? c->local_port : c->remote_port;
 	sample.key.status = answer->status;
 	sample.key.route = request->route;
@@ -372,11 +375,13 @@ static __always_inline bool request_push(struct conversation *c, struct directio
 		return false;
 	balance_begun(c);
 	c->request_seen = 1;
+	c->orphan_reason = 0;
 	if (!slot) {
 		missed(TALLY_MISSED_PIPELINE_FULL, 1);
 		__sync_fetch_and_add(&c->overflow, 1);
 		return true;
 	}
+	service_of(c);
 	slot->start_ns = d->begun_ns;
 	slot->route = c->route;
 	slot->queue_ns = c->queue_ns;
@@ -439,8 +444,8 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 
 /* The message under way broke the rules. A request may still be answered (400),
  * and is then counted with that status: the ledger waits for it. */
-static __always_inline void conversation_malformed(struct conversation *c,
-						   __u32 direction)
+static __always_inline void
+conversation_malformed(struct conversation *c, struct pipeline *pipe, __u32 direction)
 {
 	struct direction *d = direction_of(c, direction);
 
@@ -455,8 +460,13 @@ static __always_inline void conversation_malformed(struct conversation *c,
 		conversation_lose(c, direction, TALLY_MISSED_MALFORMED);
 		return;
 	}
-	d->malformed = 1;
 	d->carry_len = 0;
+	if (d->http1.phase > HTTP1_HEADERS) { /* in its body: it waits already */
+		d->http1.phase = HTTP1_SEEK;
+		request_end(c, d, pipe);
+		return;
+	}
+	d->malformed = 1;
 	if (d->http1.phase == HTTP1_START) {
 		c->route = TALLY_ROUTE_NONE;
 		d->http1.method = TALLY_METHOD_OTHER;
@@ -563,10 +573,11 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 	d->orphan = 1;
 	if (c->paid)
 		c->paid--;
-	else if (!c->request_seen)
-		missed(TALLY_MISSED_JOINED_MIDWAY, 1);
+	else if (c->orphan_reason)
+		missed(c->orphan_reason, 1);
 	else
-		missed(c->orphan_reason ? c->orphan_reason : TALLY_MISSED_NO_REQUEST,
+		missed(c->request_seen ? TALLY_MISSED_NO_REQUEST
+				       : TALLY_MISSED_JOINED_MIDWAY,
 		       1);
 }
 
@@ -641,16 +652,22 @@ static __always_inline bool port_selected(const struct conversation *c)
 	return false;
 }
 
-static __always_inline void commit_role(struct conversation *c, __u32 role)
+/* The protocol is known, by a message in `direction`. */
+static __always_inline void commit_role(struct conversation *c, __u32 role,
+					__u32 direction)
 {
 	c->role = (__u8)role;
 	c->address = role == TALLY_ROLE_SERVER ? c->local_address : c->remote_address;
 	for (__u32 i = 0; i < 2; i++) {
-		struct http1 *p = &c->directions[i].http1;
+		struct direction *d = &c->directions[i];
 
-		p->phase = HTTP1_START;
-		p->skip_line = 0;
-		p->responses = !carries_requests(c, i);
+		d->http1.phase = HTTP1_START;
+		d->http1.skip_line = 0;
+		d->http1.responses = !carries_requests(c, i);
+		if (i != direction) { /* what looked like a beginning there was none */
+			d->carry_len = 0;
+			d->begun_ns = 0;
+		}
 	}
 }
 
@@ -730,9 +747,11 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk,
 			return not_recognised(c, d, chunk->direction);
 		if (!known) {
 			c->state = CONVERSATION_CANDIDATE;
-			commit_role(c, chunk->direction == DIRECTION_READ
-					   ? TALLY_ROLE_SERVER
-					   : TALLY_ROLE_CLIENT);
+			commit_role(c,
+				    chunk->direction == DIRECTION_READ
+					? TALLY_ROLE_SERVER
+					: TALLY_ROLE_CLIENT,
+				    chunk->direction);
 		}
 		break;
 	case DETECT_RESPONSE:
@@ -740,9 +759,11 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk,
 			return not_recognised(c, d, chunk->direction);
 		if (!known) {
 			c->state = CONVERSATION_HTTP1;
-			commit_role(c, chunk->direction == DIRECTION_READ
-					   ? TALLY_ROLE_CLIENT
-					   : TALLY_ROLE_SERVER);
+			commit_role(c,
+				    chunk->direction == DIRECTION_READ
+					? TALLY_ROLE_CLIENT
+					: TALLY_ROLE_SERVER,
+				    chunk->direction);
 		}
 		break;
 	case DETECT_TLS:
@@ -848,7 +869,7 @@ __noinline int feed_line(struct conversation *c, struct chunk *chunk, struct win
 		message_end(c, d, pipe, chunk->now_ns);
 		return FEED_AGAIN;
 	default:
-		conversation_malformed(c, chunk->direction);
+		conversation_malformed(c, pipe, chunk->direction);
 		return FEED_SKIP;
 	}
 }
@@ -1000,7 +1021,6 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 		missed(TALLY_MISSED_MALFORMED, 1);
 	balance_ended(c, c->overflow);
 	c->overflow = 0;
-	c->closing = 0;
 	c->state = CONVERSATION_OPAQUE;
 	return 0;
 }

@@ -112,22 +112,21 @@ struct conversation {
 	__u8 is_unix;
 	__u8 flagged; /* this connection is in the ledger already */
 	__u8 request_seen;
-	__u8 closing; /* it ended inside a call whose bytes are not counted yet */
-	__u8 reserved[3];
 	__u16 local_port;
 	__u16 remote_port;
 	__u64 local_address;
 	__u64 remote_address;
 	__u64 address;   /* of the server end: one of the two */
 	__u64 ready_ns;  /* bytes wait unread since; 0: none do */
+	__u64 ended_ns;  /* TCP: when it was over, though not yet closed */
 	__u64 queue_ns;  /* of the request under way */
 	__u64 route;     /* of the request under way */
 	__u64 mmsg_base; /* recvmmsg: array of the call in progress, next entry */
 	__u32 mmsg_index;
 	__u32 mmsg_last;
 	__u32 overflow;
-	__u32 paid; /* responses to come whose requests are in the ledger */
-	__u32 orphan_reason;
+	__u32 paid;          /* responses to come whose requests are in the ledger */
+	__u32 orphan_reason; /* why requests are not seen; 0: no reason */
 	__u32 route_service; /* under which `route` is in the routes map */
 	struct queue_ends ring_ends;
 	struct queue_ends pipeline_ends;

@@ -31,11 +31,11 @@
 #define PF_KTHREAD 0x200000
 
 enum tcp_state {
-	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
 	TCP_FIN_WAIT1 = 4,
 	TCP_CLOSE = 7,
 	TCP_LAST_ACK = 9,
-	TCP_LISTEN = 10
+	TCP_LISTEN = 10,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -120,6 +120,7 @@ struct msghdr {
 };
 
 struct pt_regs {
+	unsigned long ax;
 	unsigned long r10;
 	unsigned long r8;
 	unsigned long dx;

@@ -8,7 +8,8 @@
  *   sock_send_length     a send is over: that many bytes went
  *   sock_recv_length     a receive is over: that many bytes came
  *   tcp_rcv_space_adjust bytes left by another way: splice, zero-copy receive
- *   inet_sock_set_state  a TCP connection ends
+ *   inet_sock_set_state  a TCP connection is being closed, or made anew
+ *   tcp_destroy_sock     a TCP connection is gone
  *
  * For TCP, copied_seq and write_seq are the truth about how far the application
  * has read and written: a step other than `ret` is bytes that went by unseen.
@@ -208,6 +209,10 @@ static __always_inline struct step step_to(struct direction *d, struct sock *sk,
 		return step;
 	seq = write ? tp->write_seq : tp->copied_seq;
 	advanced = seq - d->seq;
+	/* the end of the stream counts as one byte once it is read */
+	if (!write && (sk->sk_shutdown & RCV_SHUTDOWN) && seq == tp->rcv_nxt &&
+	    advanced == ret + 1)
+		advanced--;
 	if (d->positioned) {
 		step.moved = advanced != 0;
 		step.gap = advanced - ret;
@@ -256,6 +261,7 @@ static __always_inline void flag_unknown(struct conversation *c, __u32 reason)
 	if (reason != TALLY_MISSED_IO_URING && reason != TALLY_MISSED_COMPAT)
 		return;
 	c->flagged = 1;
+	c->paid++;
 	missed(reason, 1);
 }
 
@@ -311,13 +317,6 @@ static __always_inline bool enter(struct conversation *c, __u32 direction)
 static __always_inline void leave(struct conversation *c, __u32 direction)
 {
 	direction_of(c, direction)->busy = 0;
-}
-
-/* The connection ended inside this call: its bytes came first. */
-static __always_inline void finish_closing(struct conversation *c, struct sock *sk)
-{
-	if (c->closing && c->state != CONVERSATION_OPAQUE)
-		conversation_broken(c, pipeline_of(c, sk), bpf_ktime_get_ns());
 }
 
 /* --- receiving ------------------------------------------------------------------ */
@@ -402,8 +401,6 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int ret, int flags)
 		failed(c, sk, ret);
 	else if (!ret)
 		end_of_file(c, sk);
-	if (ret <= 0)
-		finish_closing(c, sk);
 	if (ret <= 0 || !observed(c, sk) || !enter(c, DIRECTION_READ))
 		return 0;
 	call.chunk.direction = DIRECTION_READ;
@@ -412,7 +409,6 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int ret, int flags)
 	call.chunk.queue_ns = queue_wait(c, sk, call.chunk.now_ns);
 	moved(c, sk, (__u32)ret, &call, !(flags & MSG_TRUNC));
 	leave(c, DIRECTION_READ);
-	finish_closing(c, sk);
 	return 0;
 }
 
@@ -536,49 +532,60 @@ int BPF_PROG(sock_send_length, struct sock *sk, int ret, int flags)
 		leave(c, DIRECTION_WRITE);
 	}
 	sending_done(c);
-	finish_closing(c, sk);
 	return 0;
 }
 
 /* --- the end -------------------------------------------------------------------- */
 
-/* A reset often comes inside the very send or receive it answers, before the
- * hook that counts those bytes. */
-static __always_inline bool call_in_progress(const struct conversation *c,
-					     struct sock *sk)
+/* What was in flight when the socket went had no response. Ended here and not
+ * with the state: a reset often comes inside the very send it answers, and a
+ * response may be read long after both ends are closed. */
+static __always_inline void finish(struct conversation *c, struct sock *sk)
 {
-	const struct direction *d = &c->directions[DIRECTION_READ];
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct direction *responses = direction_of(
+	    c, c->role == TALLY_ROLE_SERVER ? DIRECTION_WRITE : DIRECTION_READ);
+	struct pipeline *pipe = pipeline_of(c, sk);
 
-	if (c->sending.began_ns)
-		return true;
-	return tp && d->positioned && tp->copied_seq != d->seq;
+	if (!c->role || c->state == CONVERSATION_OPAQUE)
+		return;
+	if (!sk->sk_err)
+		end_until_close(c, responses, pipe, responses->last_ns);
+	conversation_broken(c, pipe, c->ended_ns ? c->ended_ns : bpf_ktime_get_ns());
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 {
 	struct conversation *c;
-	struct pipeline *pipe;
-	struct direction *responses;
+	struct direction *d;
 
 	if (newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK &&
-	    newstate != TCP_CLOSE)
+	    newstate != TCP_CLOSE && newstate != TCP_SYN_SENT)
 		return 0;
 	c = find(sk);
-	if (!c || !c->role || c->state == CONVERSATION_OPAQUE)
+	if (!c)
 		return 0;
-	pipe = pipeline_of(c, sk);
-	responses = direction_of(c, c->role == TALLY_ROLE_SERVER ? DIRECTION_WRITE
-								 : DIRECTION_READ);
-	if (!sk->sk_err && (c->role == TALLY_ROLE_SERVER || newstate == TCP_CLOSE))
-		end_until_close(c, responses, pipe, responses->last_ns);
-	if (newstate != TCP_CLOSE)
+	if (newstate == TCP_SYN_SENT) { /* disconnected, and connects anew */
+		finish(c, sk);
+		bpf_sk_storage_delete(&conversations, sk);
 		return 0;
-	if (call_in_progress(c, sk))
-		c->closing = 1;
-	else
-		conversation_broken(c, pipe, bpf_ktime_get_ns());
+	}
+	if (newstate == TCP_CLOSE && !c->ended_ns)
+		c->ended_ns = bpf_ktime_get_ns();
+	d = direction_of(c, DIRECTION_WRITE);
+	if (c->role == TALLY_ROLE_SERVER && c->state != CONVERSATION_OPAQUE &&
+	    !sk->sk_err)
+		end_until_close(c, d, pipeline_of(c, sk), d->last_ns);
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(tcp_destroy_sock, struct sock *sk)
+{
+	struct conversation *c = find(sk);
+
+	if (c)
+		finish(c, sk);
 	return 0;
 }
 

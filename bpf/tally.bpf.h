@@ -206,7 +206,6 @@ series_overflow(const struct tally_series_key *key)
 	    .role = key->role,
 	};
 
-	missed(TALLY_MISSED_SERIES_FULL, 1);
 	return bpf_map_lookup_elem(&series, &other);
 }
 
@@ -223,11 +222,11 @@ __noinline int tally_count(const struct sample *sample)
 		route_adopt(key.service, key.route, sample->route_service);
 		s = series_make(&key);
 	}
-	if (!s)
+	if (!s) {
 		s = series_overflow(&key);
+		missed(s ? TALLY_MISSED_SERIES_FULL : TALLY_MISSED_TALLY_FAILED, 1);
+	}
 	if (s)
 		series_add(s, sample);
-	else
-		missed(TALLY_MISSED_TALLY_FAILED, 1);
 	return 0;
 }

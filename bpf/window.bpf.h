@@ -2,12 +2,16 @@
 /*
  * window.bpf.h - which user memory a call moved. Sends through TCP name it in
  * their msghdr (tcp_sendmsg_locked); everything else is found through the
- * saved registers of the system call, which still hold its arguments.
+ * saved registers of the system call, which still hold its arguments. An
+ * io_uring request may complete on the way out of any other call of its thread:
+ * then those are not its arguments, and ax, which is -ENOSYS inside a call, tells.
  */
 #pragma once
 
 #include "conversation.h"
 #include "maps.bpf.h"
+
+#define ENOSYS 38
 
 /* x86-64 system call numbers */
 enum {
@@ -89,6 +93,10 @@ static __always_inline void source_from_registers(struct source *s,
 		return;
 	}
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (regs->ax != (unsigned long)-ENOSYS) { /* entry_64.S: until it returns */
+		s->missing = TALLY_MISSED_IO_URING;
+		return;
+	}
 	if (task->thread_info.status & TS_COMPAT) {
 		s->missing = TALLY_MISSED_COMPAT;
 		return;

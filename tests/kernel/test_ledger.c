@@ -13,10 +13,10 @@
 #define LOST "GET /lost HTTP/1.1\r\nHost: x\r\n\r\n"
 #define LEN(text) (sizeof(text) - 1)
 #define KEPT ROW(GET, 200, "/kept", 0, 5)
-#define TWO_KEPT                                                               \
-	{                                                                      \
-		.method = TALLY_METHOD_GET, .status = 200, .route = "/kept",   \
-		.requests = 2, .response_bytes = 10                            \
+#define TWO_KEPT                                                                       \
+	{                                                                              \
+		.method = TALLY_METHOD_GET, .status = 200, .route = "/kept",           \
+		.requests = 2, .response_bytes = 10                                    \
 	}
 #define CLIENT_LOST ROW_OF(CLIENT, GET, 200, "/lost", 0, 5)
 #define SERVER_LOST ROW_OF(SERVER, GET, 200, "/lost", 0, 5)
@@ -73,53 +73,64 @@ static void stage_judge(struct stage *stage, const char *name,
 #define POST_WITH(headers, body) "POST /lost HTTP/1.1\r\n" headers "\r\n\r\n" body
 #define OK_WITH(headers, body) "HTTP/1.1 200 OK\r\n" headers "\r\n\r\n" body
 
-static const char *const bad_requests[] = {
-    POST_WITH("Content-Length: 5\r\nContent-Length: 6", "hello"),
-    POST_WITH("Content-Length: 5, 6", "hello"),
-    POST_WITH("Content-Length: 5x", "hello"),
-    POST_WITH("Content-Length: +5", "hello"),
-    POST_WITH("Content-Length: -5", "hello"),
-    POST_WITH("Content-Length:", "hello"),
-    POST_WITH("Content-Length: 99999999999999999999", "hello"),
+struct bad {
+	const char *name;
+	const char *text;
+};
+
+static const struct bad bad_requests[] = {
+    {"two lengths", POST_WITH("Content-Length: 5\r\nContent-Length: 6", "hello")},
+    {"a list of two lengths", POST_WITH("Content-Length: 5, 6", "hello")},
+    {"a length and a letter", POST_WITH("Content-Length: 5x", "hello")},
+    {"a length with a plus", POST_WITH("Content-Length: +5", "hello")},
+    {"a length below zero", POST_WITH("Content-Length: -5", "hello")},
+    {"an empty length", POST_WITH("Content-Length:", "hello")},
+    {"a length beyond 64 bits",
+     POST_WITH("Content-Length: 99999999999999999999", "hello")},
 };
 
 /* Found out only after the head, when the request is in flight already. */
-static const char *const bad_bodies[] = {
-    POST_WITH("Transfer-Encoding: gzip", "hello"),
-    POST_WITH("Transfer-Encoding: chunked", "xyz\r\nhello\r\n"),
-    POST_WITH("Transfer-Encoding: chunked", "3\r\nhello\r\n0\r\n\r\n"),
-    POST_WITH("Transfer-Encoding: chunked", "fffffffffffffffff\r\nhello\r\n"),
+static const struct bad bad_bodies[] = {
+    {"a last coding that is not chunked",
+     POST_WITH("Transfer-Encoding: gzip", "hello")},
+    {"a chunk size that is no number",
+     POST_WITH("Transfer-Encoding: chunked", "xyz\r\nhello\r\n")},
+    {"a chunk longer than it says",
+     POST_WITH("Transfer-Encoding: chunked", "3\r\nhello\r\n0\r\n\r\n")},
+    {"a chunk size beyond 64 bits",
+     POST_WITH("Transfer-Encoding: chunked", "fffffffffffffffff\r\nhello\r\n")},
 };
 
-static const char *const bad_responses[] = {
-    OK_WITH("Content-Length: 5\r\nContent-Length: 6", "hello"),
-    OK_WITH("Content-Length: 5, 6", "hello"),
-    OK_WITH("Content-Length: five", "hello"),
-    OK_WITH("Transfer-Encoding: chunked", "-1\r\nhello"),
-    OK_WITH("Transfer-Encoding: chunked", "3\r\nhello\r\n0\r\n\r\n"),
+static const struct bad bad_responses[] = {
+    {"two lengths in a response",
+     OK_WITH("Content-Length: 5\r\nContent-Length: 6", "hello")},
+    {"a list of two lengths in a response", OK_WITH("Content-Length: 5, 6", "hello")},
+    {"a length in words", OK_WITH("Content-Length: five", "hello")},
+    {"a chunk size below zero", OK_WITH("Transfer-Encoding: chunked", "-1\r\nhello")},
+    {"a chunk of a response longer than it says",
+     OK_WITH("Transfer-Encoding: chunked", "3\r\nhello\r\n0\r\n\r\n")},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define BAD_REQUEST \
-	"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+#define BAD_REQUEST "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-static unsigned int refuse_all(struct scene *scene, const char *const *requests,
+static unsigned int refuse_all(struct scene *scene, const struct bad *requests,
 			       size_t count)
 {
 	static const struct delivery whole;
 	unsigned int failures = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct turn turns[] = {C(REQUEST),
-					     S(RESPONSE),
-					     {CLIENT, SAYS, requests[i],
-					      strlen(requests[i])},
-					     S(BAD_REQUEST),
-					     S_CLOSES,
-					     {0}};
-		const struct talk talk =
-		    TALK(requests[i], turns,
-			 ROWS(KEPT, ROW(POST, 400, "/lost", ANY_BYTES, 0)), .once = true);
+		const struct turn turns[] = {
+		    C(REQUEST),
+		    S(RESPONSE),
+		    {CLIENT, SAYS, requests[i].text, strlen(requests[i].text)},
+		    S(BAD_REQUEST),
+		    S_CLOSES,
+		    {0}};
+		const struct talk talk = TALK(
+		    requests[i].name, turns,
+		    ROWS(KEPT, ROW(POST, 400, "/lost", ANY_BYTES, 0)), .once = true);
 
 		for (enum transport transport = 0; transport < TRANSPORTS; transport++)
 			failures += !talk_check(scene, transport, &talk, &whole, 1);
@@ -145,13 +156,14 @@ static void a_malformed_request_without_answer_is_told_once(void **state)
 	for (size_t i = 0; i < COUNT(bad_requests) + COUNT(bad_bodies); i++)
 		for (enum transport transport = 0; transport < UNIX; transport++) {
 			struct stage stage = stage_open(*state, transport);
-			const char *text = i < COUNT(bad_requests)
-					       ? bad_requests[i]
-					       : bad_bodies[i - COUNT(bad_requests)];
+			const struct bad *bad =
+			    i < COUNT(bad_requests)
+				? &bad_requests[i]
+				: &bad_bodies[i - COUNT(bad_requests)];
 			uint64_t start_ns = now_ns(), told;
 
-			put_text(stage.pair.fd[CLIENT], text);
-			take_text(stage.pair.fd[SERVER], text);
+			put_text(stage.pair.fd[CLIENT], bad->text);
+			take_text(stage.pair.fd[SERVER], bad->text);
 			pair_close(&stage.pair);
 			do {
 				struct rows *rows = rows_read(*state, stage.endpoint);
@@ -163,8 +175,8 @@ static void a_malformed_request_without_answer_is_told_once(void **state)
 			} while (told < 2 && keep_waiting(start_ns));
 			if (told != 2 ||
 			    (i < COUNT(bad_requests) && stage.endpoint->requests)) {
-				print_error("%s: told %lu times, %lu in rows\n", text,
-					    told, stage.endpoint->requests);
+				print_error("%s: told %lu times, %lu in rows\n",
+					    bad->name, told, stage.endpoint->requests);
 				failures++;
 			}
 		}
@@ -178,12 +190,12 @@ static void a_malformed_response_is_named_at_both_ends(void **state)
 
 	for (size_t i = 0; i < COUNT(bad_responses); i++) {
 		const struct turn turns[] = {C(LOST),
-					     {SERVER, SAYS, bad_responses[i],
-					      strlen(bad_responses[i])},
+					     {SERVER, SAYS, bad_responses[i].text,
+					      strlen(bad_responses[i].text)},
 					     S_CLOSES,
 					     {0}};
 		const struct talk talk =
-		    TALK(bad_responses[i], turns, NO_ROWS,
+		    TALK(bad_responses[i].name, turns, NO_ROWS,
 			 .missed = MISSES({TALLY_MISSED_MALFORMED, 2}), .once = true);
 
 		for (enum transport transport = 0; transport < TRANSPORTS; transport++)
@@ -232,21 +244,21 @@ static void a_response_that_nobody_asked_for_is_named(void **state)
 		 .once = true),
 	    TALK("one answer too many",
 		 TURNS(C(REQUEST), S(RESPONSE RESPONSE), C(REQUEST), S(RESPONSE)),
-		 ROWS(TWO_KEPT),
-		 .missed = MISSES({TALLY_MISSED_NO_REQUEST, 2}), .once = true)};
+		 ROWS(TWO_KEPT), .missed = MISSES({TALLY_MISSED_NO_REQUEST, 2}),
+		 .once = true)};
 
 	ASSERT_TALKS(*state, talks);
 }
 
-/* As proxies do with an idle connection; it is new, so nothing predates us. */
+/* As proxies do with an idle connection: of its requests we have seen none. */
 static void a_timeout_before_any_request_is_named(void **state)
 {
-	const struct talk talks[] = {
-	    TALK("a timeout before any request",
-		 TURNS(S("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n"
-			 "Connection: close\r\n\r\n"),
-		       S_CLOSES),
-		 NO_ROWS, .missed = MISSES({TALLY_MISSED_NO_REQUEST, 2}), .once = true)};
+	const struct talk talks[] = {TALK(
+	    "a timeout before any request",
+	    TURNS(S("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n"
+		    "Connection: close\r\n\r\n"),
+		  S_CLOSES),
+	    NO_ROWS, .missed = MISSES({TALLY_MISSED_JOINED_MIDWAY, 2}), .once = true)};
 
 	ASSERT_TALKS(*state, talks);
 }
@@ -326,8 +338,7 @@ static void a_head_that_is_discarded_unread_is_named(void **state)
 		REQUIRE(recv(fd[SERVER], NULL, LEN(LOST), MSG_TRUNC) == LEN(LOST));
 		respond(&stage.pair);
 		exchange(&stage.pair);
-		stage_judge(&stage, "MSG_TRUNC",
-			    ROWS(CLIENT_LOST, TWO_KEPT),
+		stage_judge(&stage, "MSG_TRUNC", ROWS(CLIENT_LOST, TWO_KEPT),
 			    MISSES({TALLY_MISSED_NO_WINDOW, 1}));
 	}
 }
@@ -358,8 +369,7 @@ static void a_request_that_is_spliced_away_is_lost_sync(void **state)
 		splice_away(stage.pair.fd[SERVER], LEN(LOST));
 		respond(&stage.pair);
 		exchange(&stage.pair);
-		stage_judge(&stage, "a spliced request",
-			    ROWS(CLIENT_LOST, TWO_KEPT),
+		stage_judge(&stage, "a spliced request", ROWS(CLIENT_LOST, TWO_KEPT),
 			    MISSES({TALLY_MISSED_LOST_SYNC, 1}));
 	}
 }
@@ -375,8 +385,7 @@ static void half_a_head_that_is_spliced_away_is_lost_sync(void **state)
 		take(stage.pair.fd[SERVER], LOST + 10, LEN(LOST) - 10, 0);
 		respond(&stage.pair);
 		exchange(&stage.pair);
-		stage_judge(&stage, "half a spliced head",
-			    ROWS(CLIENT_LOST, TWO_KEPT),
+		stage_judge(&stage, "half a spliced head", ROWS(CLIENT_LOST, TWO_KEPT),
 			    MISSES({TALLY_MISSED_LOST_SYNC, 1}));
 	}
 }
@@ -400,8 +409,7 @@ static void a_response_head_from_a_file_is_named_at_the_sender(void **state)
 			LEN(RESPONSE));
 		take(stage.pair.fd[CLIENT], RESPONSE, LEN(RESPONSE), 0);
 		exchange(&stage.pair);
-		stage_judge(&stage, "a head from a file",
-			    ROWS(CLIENT_LOST, TWO_KEPT),
+		stage_judge(&stage, "a head from a file", ROWS(CLIENT_LOST, TWO_KEPT),
 			    MISSES({TALLY_MISSED_NO_WINDOW, 1}));
 	}
 	close(file);
@@ -439,8 +447,7 @@ static void a_request_read_by_a_32_bit_call_is_named(void **state)
 			LEN(LOST));
 		respond(&stage.pair);
 		exchange(&stage.pair);
-		stage_judge(&stage, "a 32-bit read",
-			    ROWS(CLIENT_LOST, TWO_KEPT),
+		stage_judge(&stage, "a 32-bit read", ROWS(CLIENT_LOST, TWO_KEPT),
 			    MISSES({TALLY_MISSED_COMPAT, 1}));
 	}
 	munmap(low, 4096);
@@ -481,8 +488,7 @@ static void receive_by_ring(struct stage *stage, struct ring *ring, uint8_t code
 	REQUIRE(!memcmp(buf, LOST, LEN(LOST)));
 	respond(&stage->pair);
 	exchange(&stage->pair);
-	stage_judge(stage, "a receive by io_uring",
-		    ROWS(CLIENT_LOST, TWO_KEPT),
+	stage_judge(stage, "a receive by io_uring", ROWS(CLIENT_LOST, TWO_KEPT),
 		    MISSES({TALLY_MISSED_IO_URING, 1}));
 }
 
@@ -571,7 +577,8 @@ static void a_receive_that_completes_inside_another_call_is_not_misread(void **s
 		memcpy(other, decoy, sizeof(decoy));
 		exchange(&stage.pair);
 		ring_submit(&ring, &receive, 0);
-		REQUIRE(!pthread_create(&thread, NULL, interrupt_a_read, &interruption));
+		REQUIRE(
+		    !pthread_create(&thread, NULL, interrupt_a_read, &interruption));
 		REQUIRE(read(ends[0], other, sizeof(other)) == 1);
 		REQUIRE(!pthread_join(thread, NULL));
 		REQUIRE(ring_result(&ring) == LEN(LOST));
@@ -622,7 +629,8 @@ static void send_on_unix_by_ring(struct scene *scene, bool known)
 		respond(&stage.pair);
 		exchange(&stage.pair);
 		stage_judge(&stage, "a send by io_uring",
-			    known ? ROWS(SERVER_LOST, TWO_KEPT) : ROWS(SERVER_LOST, KEPT),
+			    known ? ROWS(SERVER_LOST, TWO_KEPT)
+				  : ROWS(SERVER_LOST, KEPT),
 			    MISSES({TALLY_MISSED_IO_URING, 1}));
 	}
 	ring_close(&ring);
@@ -734,8 +742,7 @@ static void a_buffer_that_vanishes_during_the_read_is_a_read_fault(void **state)
 		respond(&stage.pair);
 		exchange(&stage.pair);
 		stage_judge(&stage, "a vanishing buffer",
-			    ROWS(ROW_OF(CLIENT, POST, 200, "/lost", 3, 5),
-				 TWO_KEPT),
+			    ROWS(ROW_OF(CLIENT, POST, 200, "/lost", 3, 5), TWO_KEPT),
 			    MISSES({TALLY_MISSED_READ_FAULT, 1}));
 	}
 }
