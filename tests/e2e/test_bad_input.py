@@ -114,7 +114,8 @@ REMOTE = "remote_write:\n- url: http://127.0.0.1:9/push\n"
     "not_a_mapping": ("- a\n- b\n", 1, ["mapping"]),
     "no_address": ("listen: nonsense\n", 1, ["listen", "nonsense", "ADDR:PORT"]),
     "empty_list_of_ports": ("port: []\n", 1, ["port", "empty"]),
-    "no_duration": ("global: {scrape_interval: soon}\n", 1, ["scrape_interval", "soon"]),
+    "no_duration": ("global: {scrape_interval: soon}\n", 1,
+                    ["scrape_interval", "soon"]),
     "label_name": ("global:\n  external_labels:\n    9lives: x\n", 3, ["9lives"]),
     "url_missing": ("remote_write:\n- name: a\n", 2, ["url"]),
     "url_bad": ("remote_write:\n- url: localhost/push\n", 2, ["url", "http://"]),
@@ -208,7 +209,8 @@ class Machine(Refusal):
                                "--scrape-interval", "100ms")
         path.unlink()
         wait_until(lambda: re.search(
-            f"{re.escape(str(path))}.*(No such file|ENOENT)", daemon.log()), "a line about the token file")
+            f"{re.escape(str(path))}.*(No such file|ENOENT)", daemon.log()),
+            "a line about the token file")
         self.assertTrue(daemon.alive())
 
     def test_glob_that_matches_nothing_runs_and_says_that_it_waits(self):

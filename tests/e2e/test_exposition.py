@@ -182,8 +182,8 @@ class Exposition(TestCase):
                        "GET /-/healthy HTTP/1.1\r\nHost: x\r\n"
                        "Connection: close\r\n\r\n").encode()
             answer = exchange(self.daemon.port, request)
-            self.assertTrue(answer.partition(b"\r\n\r\n")[2].startswith(b"HTTP/1.1 200"),
-                            path)
+            behind = answer.partition(b"\r\n\r\n")[2]
+            self.assertTrue(behind.startswith(b"HTTP/1.1 200"), path)
 
     def test_status_page_shows_services_escaped(self):
         response = self.daemon.get("/")
@@ -230,8 +230,8 @@ class Exposition(TestCase):
 
     def test_oversized_and_malformed_requests_are_refused(self):
         port = self.daemon.port
-        for request in (b"GET /metrics HTTP/1.1\r\n" + b"X: " + b"y" * 64000 + b"\r\n\r\n",
-                        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\r\n\r\n\r\n",
+        for request in (b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 64000 + b"\r\n\r\n",
+                        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"\r\n\r\n\r\n",
                         b"GET /metrics HTTP/9.9\r\nHost: x\r\n\r\n",
                         b"GET  HTTP/1.1\r\n\r\n", b"\0" * 1000):
             answer = exchange(port, request, 0.5, half_close=True)
@@ -247,9 +247,10 @@ class RealPrometheus(TestCase):
         prometheus = Prometheus(scrape=daemon.port)
         self.start(prometheus, prometheus.port)
         load(nginx.port, "/hello", 1234, 8)
-        query = ("sum by (service_name, http_route, http_response_status_code) ("
-                 f'http_server_request_duration_seconds_count{{server_port="{nginx.port}"'
-                 "})")
+        series = "http_server_request_duration_seconds"
+        labels = f'{{server_port="{nginx.port}"}}'
+        query = ("sum by (service_name, http_route, http_response_status_code) "
+                 f"({series}_count{labels})")
 
         def answer():
             found = prometheus.query(query)
@@ -261,9 +262,7 @@ class RealPrometheus(TestCase):
         self.assertEqual((target["health"], target["lastError"]), ("up", ""))
         # what is scraped together is stored together: the quantile has an answer
         quantile = prometheus.query(
-            "histogram_quantile(0.99, sum by (le) ("
-            f'http_server_request_duration_seconds_bucket{{server_port="{nginx.port}"'
-            "}))")
+            f"histogram_quantile(0.99, sum by (le) ({series}_bucket{labels}))")
         self.assertTrue(0 < quantile[0][1] < 10, quantile)
         log = prometheus.output()
         for trouble in ("duplicate timestamp", "out of order", "level=error"):

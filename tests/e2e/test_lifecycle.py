@@ -249,7 +249,7 @@ class Cardinality(TestCase):
 
     def test_digits_collapse_into_one_route(self):
         daemon, _, routes = self.check(
-            "digits", (f"/users/{number}/orders/x{number:x}0" for number in range(PATHS)))
+            "digits", (f"/users/{i}/orders/x{i:x}0" for i in range(PATHS)))
         self.assertEqual(routes, {"/users/*/orders/*": PATHS})
         self.assert_nothing_missed(daemon)
 

@@ -5,13 +5,15 @@ once at each end that is observed, with its own status, route and service."""
 import json
 import os
 import re
+import socket
 
-from harness import (LOAD, PROGRAMS, SCRATCH, Process, TestCase, curl, free_port,
-                     load, make_cgroup, run, wait_until, write_file)
+from harness import (LOAD, PROGRAMS, SCRATCH, Process, TestCase, curl, exchange,
+                     free_port, load, make_cgroup, run, wait_until, write_file)
 from servers import (PYTHON, Gopher, Gunicorn, Nginx, PythonServer, Script, gopher,
                      hello_nginx)
 
 SOME_ROUTE = "/hello"
+TCP_CLOSE_WAIT = 8  # include/net/tcp_states.h
 
 
 def get(count, route=SOME_ROUTE, status="200"):
@@ -136,6 +138,50 @@ class NginxServer(TestCase):
         for role in ("server", "client"):
             self.assert_requests(daemon, role, get(50), server_port=nginx.port,
                                  server_address="::1")
+
+
+class Closing(TestCase):
+    """The end of a stream takes a sequence number of its own, and can be read in
+    the same call as the last bytes before it."""
+
+    TIMES = 150
+
+    def setUp(self):
+        super().setUp()
+        self.nginx = Nginx(
+            "server { listen 127.0.0.1:{port}; keepalive_timeout 0;"
+            " location = /hello { return 200 'hello'; } }")
+        self.start(self.nginx, self.nginx.port)
+        self.daemon = self.bpftally("--port", self.nginx.port)
+
+    def check(self):
+        for role in ("server", "client"):
+            self.assert_requests(self.daemon, role, get(self.TIMES))
+        self.assert_nothing_missed(self.daemon)
+
+    def test_client_that_closes_its_side_behind_a_head_of_two_reads(self):
+        # nginx reads 1 KiB first
+        head = (b"GET /hello HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 1400 +
+                b"\r\n\r\n")
+        for _ in range(self.TIMES):
+            self.assertIn(b"200 OK", exchange(self.nginx.port, head, half_close=True))
+        self.check()
+
+    def test_client_that_reads_a_closed_response_in_small_pieces(self):
+        for _ in range(self.TIMES):
+            with socket.create_connection(("127.0.0.1", self.nginx.port)) as connection:
+                connection.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+                wait_until(lambda connection=connection: has_ended(connection),
+                           "nginx to close", every_s=0.0005)
+                while connection.recv(40):
+                    pass
+        self.check()
+
+
+def has_ended(connection):
+    """Whether the peer's end has arrived, without reading what came before it."""
+    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state == TCP_CLOSE_WAIT
 
 
 class NginxProxy(TestCase):

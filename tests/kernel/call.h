@@ -50,7 +50,8 @@ static inline int slice(struct iovec ret_slices[SLICES_MAX], const char *bytes,
 		REQUIRE(count < SLICES_MAX);
 		if (size > len - done)
 			size = len - done;
-		ret_slices[count] = (struct iovec){(void *)(uintptr_t)(bytes + done), size};
+		ret_slices[count] =
+		    (struct iovec){(void *)(uintptr_t)(bytes + done), size};
 		done += size;
 	}
 	return count;
@@ -98,8 +99,8 @@ static inline ssize_t send_by(enum sender sender, int fd, const char *bytes, siz
 		return pwritev2(fd, slices, count, -1, 0);
 	default:
 		return sum_of_lengths(
-		    messages, sendmmsg(fd, messages,
-				       messages_of(messages, slices, count), 0));
+		    messages,
+		    sendmmsg(fd, messages, messages_of(messages, slices, count), 0));
 	}
 }
 
@@ -129,10 +130,10 @@ static inline ssize_t receive_by(enum receiver receiver, int fd, char *buf, size
 	case BY_PREADV2:
 		return preadv2(fd, slices, count, -1, 0);
 	default:
-		return sum_of_lengths(
-		    messages,
-		    recvmmsg(fd, messages, messages_of(messages, slices, count),
-			     MSG_WAITFORONE, NULL));
+		return sum_of_lengths(messages,
+				      recvmmsg(fd, messages,
+					       messages_of(messages, slices, count),
+					       MSG_WAITFORONE, NULL));
 	}
 }
 
@@ -144,14 +145,15 @@ static inline void put_by(enum sender sender, int fd, const char *bytes, size_t 
 	REQUIRE(send_by(sender, fd, bytes, len, slicing) == (ssize_t)len);
 }
 
-static inline void take_by(enum receiver receiver, int fd, const char *bytes, size_t len,
-			   struct slicing slicing)
+static inline void take_by(enum receiver receiver, int fd, const char *bytes,
+			   size_t len, struct slicing slicing)
 {
 	char buf[8192];
 
 	for (size_t done = 0; done < len;) {
-		ssize_t got = receive_by(receiver, fd, buf,
-					 slicing.size ? len - done : sizeof(buf), slicing);
+		ssize_t got =
+		    receive_by(receiver, fd, buf,
+			       slicing.size ? len - done : sizeof(buf), slicing);
 
 		REQUIRE(got > 0 && (size_t)got <= len - done);
 		REQUIRE(!memcmp(buf, bytes + done, (size_t)got));

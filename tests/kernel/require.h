@@ -41,7 +41,7 @@ static inline void require_failed(const char *condition, const char *file, int l
 	abort();
 }
 
-#define REQUIRE(condition) \
+#define REQUIRE(condition)                                                             \
 	((condition) ? (void)0 : require_failed(#condition, __FILE__, __LINE__))
 
 static inline uint64_t now_ns(void)

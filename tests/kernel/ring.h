@@ -56,14 +56,19 @@ static inline void ring_submit(struct ring *ring, const struct io_uring_sqe *ent
 			       uint32_t wait)
 {
 	uint32_t tail = *ring_word(ring, ring->params.sq_off.tail);
-	uint32_t mask = *ring_word(ring, ring->params.sq_off.ring_mask);
+	uint32_t mask = *ring_word(ring, ring->params.sq_off.ring_mask), flags = 0;
 
 	ring->entries[tail & mask] = *entry;
 	ring_word(ring, ring->params.sq_off.array)[tail & mask] = tail & mask;
 	__atomic_store_n(ring_word(ring, ring->params.sq_off.tail), tail + 1,
 			 __ATOMIC_RELEASE);
-	REQUIRE(syscall(SYS_io_uring_enter, ring->fd, 1, wait,
-			wait ? IORING_ENTER_GETEVENTS : 0, NULL, 0) == 1);
+	if (ring->params.flags & IORING_SETUP_SQPOLL) /* its thread may sleep */
+		flags = IORING_ENTER_SQ_WAKEUP;
+	else if (wait)
+		flags = IORING_ENTER_GETEVENTS;
+	REQUIRE(syscall(SYS_io_uring_enter, ring->fd, 1,
+			flags & IORING_ENTER_GETEVENTS ? wait : 0, flags, NULL,
+			0) == 1);
 }
 
 /* The result of the next completion, which must come in time. */
@@ -83,8 +88,8 @@ static inline int ring_result(struct ring *ring)
 	return completions[head & mask].res;
 }
 
-static inline struct io_uring_sqe ring_operation(uint8_t code, int fd, const void *bytes,
-						 size_t len, uint8_t flags)
+static inline struct io_uring_sqe
+ring_operation(uint8_t code, int fd, const void *bytes, size_t len, uint8_t flags)
 {
 	return (struct io_uring_sqe){.opcode = code,
 				     .flags = flags,

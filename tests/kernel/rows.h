@@ -22,27 +22,23 @@ struct expected {
 	uint64_t response_bytes;
 };
 
-#define ROW(name, code, path, request_size, response_size)                 \
-	{                                                                  \
-		.method = TALLY_METHOD_##name, .status = (code),           \
-		.route = (path), .requests = 1,                            \
-		.request_bytes = (request_size),                           \
-		.response_bytes = (response_size)                          \
+#define ROW(name, code, path, request_size, response_size)                             \
+	{                                                                              \
+		.method = TALLY_METHOD_##name, .status = (code), .route = (path),      \
+		.requests = 1, .request_bytes = (request_size),                        \
+		.response_bytes = (response_size)                                      \
 	}
-#define ROW_OF(end, name, code, path, request_size, response_size)         \
-	{                                                                  \
-		.role = TALLY_ROLE_##end, .method = TALLY_METHOD_##name,   \
-		.status = (code), .route = (path), .requests = 1,          \
-		.request_bytes = (request_size),                           \
-		.response_bytes = (response_size)                          \
+#define ROW_OF(end, name, code, path, request_size, response_size)                     \
+	{                                                                              \
+		.role = TALLY_ROLE_##end, .method = TALLY_METHOD_##name,               \
+		.status = (code), .route = (path), .requests = 1,                      \
+		.request_bytes = (request_size), .response_bytes = (response_size)     \
 	}
-#define BROKEN(end, name, code, path, request_size, response_size)         \
-	{                                                                  \
-		.role = (end), .method = TALLY_METHOD_##name,              \
-		.status = (code), .error = TALLY_ERROR_CLOSED,             \
-		.route = (path), .requests = 1,                            \
-		.request_bytes = (request_size),                           \
-		.response_bytes = (response_size)                          \
+#define BROKEN(end, name, code, path, request_size, response_size)                     \
+	{                                                                              \
+		.role = (end), .method = TALLY_METHOD_##name, .status = (code),        \
+		.error = TALLY_ERROR_CLOSED, .route = (path), .requests = 1,           \
+		.request_bytes = (request_size), .response_bytes = (response_size)     \
 	}
 
 struct row {
@@ -69,7 +65,7 @@ static inline uint64_t sum_of(const uint64_t *values, unsigned int count)
 		sum += values[i];
 	return sum;
 }
-#define SUM(buckets) \
+#define SUM(buckets)                                                                   \
 	sum_of((const uint64_t *)(buckets), sizeof(buckets) / sizeof((buckets)[0]))
 
 /* --- reading ---------------------------------------------------------------- */
@@ -158,8 +154,8 @@ static inline struct rows *rows_read(const struct scene *scene,
 	REQUIRE(rows);
 	rows->scene = scene;
 	rows->endpoint = endpoint;
-	REQUIRE(!drain_series(probes_map_fd(scene->probes, PROBES_SERIES), rows_add,
-			      rows));
+	REQUIRE(
+	    !drain_series(probes_map_fd(scene->probes, PROBES_SERIES), rows_add, rows));
 	return rows;
 }
 
@@ -268,15 +264,14 @@ static inline void rows_print(const char *name, const struct rows *rows,
 	for (unsigned int i = 0; i < rows->count && i < 20; i++) {
 		const struct row *row = &rows->row[i];
 
-		print_error("%s: observed %s method %u status %u error %u route %s: "
-			    "%lu requests, bytes %llu in %llu out%s\n",
-			    name, role_name[row->role % 3], row->method, row->status,
-			    row->error,
-			    row->route_hash == TALLY_ROUTE_OTHER ? "(other)"
-								 : row->route,
-			    row->requests, row->sum.request_bytes,
-			    row->sum.response_bytes,
-			    is_consistent(row) ? "" : " (histograms disagree:");
+		print_error(
+		    "%s: observed %s method %u status %u error %u route %s: "
+		    "%lu requests, bytes %llu in %llu out%s\n",
+		    name, role_name[row->role % 3], row->method, row->status,
+		    row->error,
+		    row->route_hash == TALLY_ROUTE_OTHER ? "(other)" : row->route,
+		    row->requests, row->sum.request_bytes, row->sum.response_bytes,
+		    is_consistent(row) ? "" : " (histograms disagree:");
 		if (!is_consistent(row))
 			print_error("%s:   first byte %lu queue %lu native %lu "
 				    "request size %lu response size %lu)\n",
@@ -306,8 +301,7 @@ static inline bool check_rows(const struct scene *scene, struct endpoint *endpoi
 			      const char *name, const struct expected *table,
 			      uint64_t runs)
 {
-	struct rows *rows =
-	    rows_await(scene, endpoint, expected_requests(table, runs));
+	struct rows *rows = rows_await(scene, endpoint, expected_requests(table, runs));
 	bool equal = rows_equal(rows, table, runs);
 
 	endpoint->requests = rows_requests(rows);

@@ -163,7 +163,8 @@ static inline void endpoint_name(struct scene *scene, struct endpoint *endpoint)
 }
 
 /* Kept by the scene until it is freed. */
-static inline struct endpoint *endpoint_open(struct scene *scene, enum transport transport)
+static inline struct endpoint *endpoint_open(struct scene *scene,
+					     enum transport transport)
 {
 	struct endpoint *endpoint = &scene->endpoints[scene->endpoint_count];
 

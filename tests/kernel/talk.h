@@ -17,28 +17,58 @@ struct turn {
 	size_t len;
 };
 
-#define C(text) {CLIENT, SAYS, text, sizeof(text) - 1}
-#define S(text) {SERVER, SAYS, text, sizeof(text) - 1}
-#define C_CLOSES {CLIENT, CLOSES, NULL, 0}
-#define S_CLOSES {SERVER, CLOSES, NULL, 0}
-#define C_RESETS {CLIENT, RESETS, NULL, 0}
-#define S_RESETS {SERVER, RESETS, NULL, 0}
-#define C_SHUTS {CLIENT, SHUTS, NULL, 0}
-#define TURNS(...) \
-	(const struct turn[]) \
-	{ \
-		__VA_ARGS__, {0} \
+#define C(text)                                                                        \
+	{                                                                              \
+		CLIENT, SAYS, text, sizeof(text) - 1                                   \
 	}
-#define ROWS(...) \
-	(const struct expected[]) \
-	{ \
-		__VA_ARGS__, {0} \
+#define S(text)                                                                        \
+	{                                                                              \
+		SERVER, SAYS, text, sizeof(text) - 1                                   \
+	}
+#define C_CLOSES                                                                       \
+	{                                                                              \
+		CLIENT, CLOSES, NULL, 0                                                \
+	}
+#define S_CLOSES                                                                       \
+	{                                                                              \
+		SERVER, CLOSES, NULL, 0                                                \
+	}
+#define C_RESETS                                                                       \
+	{                                                                              \
+		CLIENT, RESETS, NULL, 0                                                \
+	}
+#define S_RESETS                                                                       \
+	{                                                                              \
+		SERVER, RESETS, NULL, 0                                                \
+	}
+#define C_SHUTS                                                                        \
+	{                                                                              \
+		CLIENT, SHUTS, NULL, 0                                                 \
+	}
+#define TURNS(...)                                                                     \
+	(const struct turn[])                                                          \
+	{                                                                              \
+		__VA_ARGS__,                                                           \
+		{                                                                      \
+			0                                                              \
+		}                                                                      \
+	}
+#define ROWS(...)                                                                      \
+	(const struct expected[])                                                      \
+	{                                                                              \
+		__VA_ARGS__,                                                           \
+		{                                                                      \
+			0                                                              \
+		}                                                                      \
 	}
 #define NO_ROWS ((const struct expected[]){{0}})
-#define MISSES(...) \
-	(const struct miss[]) \
-	{ \
-		__VA_ARGS__, {0} \
+#define MISSES(...)                                                                    \
+	(const struct miss[])                                                          \
+	{                                                                              \
+		__VA_ARGS__,                                                           \
+		{                                                                      \
+			0                                                              \
+		}                                                                      \
 	}
 
 struct talk {
@@ -46,21 +76,21 @@ struct talk {
 	const struct turn *turns;
 	const struct expected *rows;
 	const struct miss *missed; /* of one run; NULL: nothing */
-	bool once;		   /* the connection serves no second run */
+	bool once;                 /* the connection serves no second run */
 };
 
-#define TALK(title, turn_table, row_table, ...)                            \
-	{                                                                  \
-		.name = (title), .turns = (turn_table), .rows = (row_table), \
-		__VA_ARGS__                                                \
+#define TALK(title, turn_table, row_table, ...)                                        \
+	{                                                                              \
+		.name = (title), .turns = (turn_table), .rows = (row_table),           \
+		__VA_ARGS__                                                            \
 	}
 
 /* How the bytes of all turns reach the other end. */
 struct delivery {
-	size_t cut;	  /* a write ends after that many bytes in all; 0: nowhere */
+	size_t cut;       /* a write ends after that many bytes in all; 0: nowhere */
 	size_t write_max; /* bytes a write; 0: as many as there are */
 	size_t read_max;  /* bytes a read */
-	bool late;	  /* read what was cut in one go */
+	bool late;        /* read what was cut in one go */
 };
 
 /* --- bytes ------------------------------------------------------------------ */
@@ -83,7 +113,8 @@ static inline void take(int fd, const char *bytes, size_t len, size_t read_max)
 
 	while (len) {
 		size_t wanted = read_max && read_max < len ? read_max : len;
-		ssize_t got = read(fd, buf, wanted < sizeof(buf) ? wanted : sizeof(buf));
+		ssize_t got =
+		    read(fd, buf, wanted < sizeof(buf) ? wanted : sizeof(buf));
 
 		REQUIRE(got > 0);
 		REQUIRE(!memcmp(buf, bytes, (size_t)got));
@@ -253,7 +284,8 @@ static inline bool talk_check(struct scene *scene, enum transport transport,
 	struct miss missed[TALLY_MISSED_COUNT + 1];
 	char name[128];
 
-	snprintf(name, sizeof(name), "%s over %s", talk->name, transport_name(transport));
+	snprintf(name, sizeof(name), "%s over %s", talk->name,
+		 transport_name(transport));
 	miss_times(missed, talk->missed, count);
 	scene_mark(scene);
 	talk_play(endpoint, talk, deliveries, count);
@@ -285,5 +317,5 @@ static inline void assert_talks(struct scene *scene, const struct talk *talks,
 	assert_int_equal(failures, 0);
 }
 
-#define ASSERT_TALKS(scene, talks) \
+#define ASSERT_TALKS(scene, talks)                                                     \
 	assert_talks(scene, talks, sizeof(talks) / sizeof((talks)[0]))

@@ -58,8 +58,8 @@ static void a_thousand_short_connections_are_a_thousand_requests(void **state)
 
 	for (enum transport transport = 0; transport < TRANSPORTS; transport++)
 		for (int i = 0; i < 2; i++)
-			assert_true(talk_check(*state, transport, &talks[i], deliveries,
-					       1000));
+			assert_true(
+			    talk_check(*state, transport, &talks[i], deliveries, 1000));
 }
 
 static void reset_after_the_answer_changes_nothing(void **state)
@@ -69,8 +69,8 @@ static void reset_after_the_answer_changes_nothing(void **state)
 		 ROWS(lives(1)), .once = true),
 	    TALK("the server resets", TURNS(C(REQUEST), S(RESPONSE), S_RESETS),
 		 ROWS(lives(1)), .once = true),
-	    TALK("after two", TURNS(C(REQUEST), S(RESPONSE), C(REQUEST), S(RESPONSE),
-				    S_RESETS),
+	    TALK("after two",
+		 TURNS(C(REQUEST), S(RESPONSE), C(REQUEST), S(RESPONSE), S_RESETS),
 		 ROWS(lives(2)), .once = true)};
 
 	ASSERT_TALKS(*state, talks);
@@ -78,7 +78,7 @@ static void reset_after_the_answer_changes_nothing(void **state)
 
 /* --- ends in the middle, TCP ------------------------------------------------ */
 
-#define BOTH_BROKEN(status, request_size, response_size) \
+#define BOTH_BROKEN(status, request_size, response_size)                               \
 	ROWS(BROKEN(BOTH_ROLES, GET, status, "/life", request_size, response_size))
 
 static void a_request_without_its_answer_is_an_error_at_both_ends(void **state)
@@ -97,15 +97,18 @@ static void a_request_without_its_answer_is_an_error_at_both_ends(void **state)
 		 TURNS(C(REQUEST), S_RESETS, C_CLOSES), BOTH_BROKEN(0, 0, 0),
 		 .once = true),
 	    TALK("the server leaves inside a body",
-		 TURNS(C(REQUEST), S("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+		 TURNS(C(REQUEST),
+		       S("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
 		       S_CLOSES, C_CLOSES),
 		 BOTH_BROKEN(200, 0, 4), .once = true),
 	    TALK("the server resets inside a body",
-		 TURNS(C(REQUEST), S("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+		 TURNS(C(REQUEST),
+		       S("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
 		       S_RESETS, C_CLOSES),
 		 BOTH_BROKEN(200, 0, 4), .once = true),
 	    TALK("the client leaves inside a body",
-		 TURNS(C(REQUEST), S("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+		 TURNS(C(REQUEST),
+		       S("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
 		       C_CLOSES, S_CLOSES),
 		 BOTH_BROKEN(200, 0, 4), .once = true),
 	    TALK("the server leaves before the last chunk",
@@ -115,7 +118,8 @@ static void a_request_without_its_answer_is_an_error_at_both_ends(void **state)
 		       S_CLOSES, C_CLOSES),
 		 BOTH_BROKEN(200, 0, 4), .once = true),
 	    TALK("the server leaves after an interim response",
-		 TURNS(C(REQUEST), S("HTTP/1.1 100 Continue\r\n\r\n"), S_CLOSES, C_CLOSES),
+		 TURNS(C(REQUEST), S("HTTP/1.1 100 Continue\r\n\r\n"), S_CLOSES,
+		       C_CLOSES),
 		 BOTH_BROKEN(0, 0, 0), .once = true),
 	    TALK("the client leaves inside its own body",
 		 TURNS(C("POST /life HTTP/1.1\r\nContent-Length: 10\r\n\r\nhello"),
@@ -133,7 +137,8 @@ static void a_request_without_its_answer_is_an_error_at_both_ends(void **state)
 
 	for (size_t i = 0; i < sizeof(talks) / sizeof(talks[0]); i++)
 		for (enum transport transport = 0; transport < UNIX; transport++)
-			failures += !talk_check(*state, transport, &talks[i], &whole, 1);
+			failures +=
+			    !talk_check(*state, transport, &talks[i], &whole, 1);
 	assert_int_equal(failures, 0);
 }
 
@@ -289,9 +294,11 @@ static void a_unix_client_that_reads_the_end_counts_an_error(void **state)
 		 TURNS(C(REQUEST), S_CLOSES, C_CLOSES),
 		 ROWS(BROKEN(TALLY_ROLE_CLIENT, GET, 0, "/life", 0, 0)), .once = true),
 	    TALK("the server leaves inside a body",
-		 TURNS(C(REQUEST), S("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+		 TURNS(C(REQUEST),
+		       S("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
 		       S_CLOSES, C_CLOSES),
-		 ROWS(BROKEN(TALLY_ROLE_CLIENT, GET, 200, "/life", 0, 4)), .once = true),
+		 ROWS(BROKEN(TALLY_ROLE_CLIENT, GET, 200, "/life", 0, 4)),
+		 .once = true),
 	};
 
 	assert_unix_ends(*state, &talks[0], 2, 1);
@@ -577,8 +584,8 @@ static void run_threads(struct scene *scene, enum transport transport,
 
 static void a_thread_that_reads_and_one_that_writes_share_a_socket(void **state)
 {
-	static void *(*const run[])(void *) = {client_reads, server_writes, server_reads,
-					       client_writes};
+	static void *(*const run[])(void *) = {client_reads, server_writes,
+					       server_reads, client_writes};
 
 	for (enum transport transport = 0; transport < TRANSPORTS; transport++)
 		run_threads(*state, transport, run, 4);
@@ -595,7 +602,7 @@ static void threads_that_take_turns_share_a_socket(void **state)
 
 /* --- an answer before the end of the request -------------------------------- */
 
-#define TOO_LARGE \
+#define TOO_LARGE                                                                      \
 	"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig"
 #define UPLOAD "POST /life HTTP/1.1\r\nContent-Length: 50000000\r\n\r\n"
 

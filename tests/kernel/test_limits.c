@@ -89,8 +89,7 @@ static void series_beyond_the_limit_are_counted_as_other(void **state)
 	assert_int_equal(tally.rows, ROOM);
 	assert_int_equal(tally.named, ROOM * ROUNDS);
 	assert_int_equal(tally.other, (2 * STATUSES - ROOM) * ROUNDS);
-	assert_missed(scene, "series",
-		      MISSES({TALLY_MISSED_SERIES_FULL, tally.other}));
+	assert_missed(scene, "series", MISSES({TALLY_MISSED_SERIES_FULL, tally.other}));
 	pair_close(&pair);
 	free(rows);
 }
@@ -325,8 +324,9 @@ static void a_hundred_thousand_names_fill_the_cap_and_the_rest_is_other(void **s
 	assert_int_equal(other[TALLY_ROLE_SERVER], PATHS - TALLY_ROUTES_MAX);
 	assert_int_equal(other[TALLY_ROLE_CLIENT], PATHS - TALLY_ROUTES_MAX);
 	assert_int_equal(count_routes(scene), TALLY_ROUTES_MAX);
-	assert_missed(scene, "names",
-		      MISSES({TALLY_MISSED_ROUTE_FULL, 2 * (PATHS - TALLY_ROUTES_MAX)}));
+	assert_missed(
+	    scene, "names",
+	    MISSES({TALLY_MISSED_ROUTE_FULL, 2 * (PATHS - TALLY_ROUTES_MAX)}));
 	free(rows);
 }
 

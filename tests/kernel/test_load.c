@@ -9,8 +9,8 @@
 #define CONNECTIONS 64
 #define EACH 400 /* requests of a connection */
 #define REQUEST "GET /load/%s HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\n\r\n"
-#define RESPONSE \
-	"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n" \
+#define RESPONSE                                                                       \
+	"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n"    \
 	"hello, world\n"
 #define LEN(text) (sizeof(text) - 1)
 
@@ -21,7 +21,7 @@ static const char *const names[] = {"north", "south", "east1", "west1"};
 /* One end of one connection. */
 struct station {
 	int fd;
-	size_t got;	   /* bytes of the message under way */
+	size_t got;        /* bytes of the message under way */
 	unsigned int left; /* messages to come */
 	unsigned int next; /* request to send */
 };
@@ -76,7 +76,8 @@ static void *run_crew(void *context)
 		struct epoll_event event = {.events = EPOLLIN,
 					    .data.ptr = &crew->stations[i]};
 
-		REQUIRE(!epoll_ctl(poll_fd, EPOLL_CTL_ADD, crew->stations[i].fd, &event));
+		REQUIRE(
+		    !epoll_ctl(poll_fd, EPOLL_CTL_ADD, crew->stations[i].fd, &event));
 	}
 	if (crew->reply == send_request)
 		for (unsigned int i = 0; i < crew->count; i++)
@@ -105,11 +106,11 @@ static void saturate(struct scene *scene, enum transport transport)
 	for (int i = 0; i < 4; i++) {
 		crews[i].reply = i < 2 ? send_response : send_request;
 		crews[i].message_len = i < 2 ? REQUEST_LEN : LEN(RESPONSE);
-		rows[i] = (struct expected){.method = TALLY_METHOD_GET,
-					    .status = 200,
-					    .requests = CONNECTIONS * EACH / 4,
-					    .response_bytes =
-						13 * CONNECTIONS * EACH / 4};
+		rows[i] =
+		    (struct expected){.method = TALLY_METHOD_GET,
+				      .status = 200,
+				      .requests = CONNECTIONS * EACH / 4,
+				      .response_bytes = 13 * CONNECTIONS * EACH / 4};
 	}
 	rows[0].route = "/load/north";
 	rows[1].route = "/load/south";
@@ -205,7 +206,7 @@ static void reading_the_maps_meanwhile_loses_nothing(void **state)
 #define CHILDREN 8
 #define SHORT 250 /* connections of a child */
 #define SHORT_REQUEST "GET /short HTTP/1.1\r\nConnection: close\r\n\r\n"
-#define SHORT_RESPONSE \
+#define SHORT_RESPONSE                                                                 \
 	"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
 static void serve_short(const struct endpoint *endpoint)

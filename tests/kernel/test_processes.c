@@ -137,22 +137,24 @@ static void unknown_processes_are_left_alone_when_told_so(void **state)
 	scene_attach(scene, &config);
 	ask(endpoint, 3);
 	await_child(child);
-	assert_rows(scene, endpoint, "unknown", ROWS({.role = TALLY_ROLE_CLIENT,
-						      .method = TALLY_METHOD_GET,
-						      .status = 200,
-						      .route = "/who",
-						      .requests = 3,
-						      .response_bytes = 15}));
+	assert_rows(scene, endpoint, "unknown",
+		    ROWS({.role = TALLY_ROLE_CLIENT,
+			  .method = TALLY_METHOD_GET,
+			  .status = 200,
+			  .route = "/who",
+			  .requests = 3,
+			  .response_bytes = 15}));
 	REQUIRE(!probes_set_process(scene->probes, (uint32_t)getpid(), &ignored));
 	child = serve_in_child(endpoint, 3);
 	ask(endpoint, 3);
 	await_child(child);
-	assert_rows(scene, endpoint, "ignored", ROWS({.role = TALLY_ROLE_CLIENT,
-						      .method = TALLY_METHOD_GET,
-						      .status = 200,
-						      .route = "/who",
-						      .requests = 3,
-						      .response_bytes = 15}));
+	assert_rows(scene, endpoint, "ignored",
+		    ROWS({.role = TALLY_ROLE_CLIENT,
+			  .method = TALLY_METHOD_GET,
+			  .status = 200,
+			  .route = "/who",
+			  .requests = 3,
+			  .response_bytes = 15}));
 	assert_missed(scene, "unknown", nothing_missed);
 }
 
@@ -383,7 +385,8 @@ static void an_executed_program_is_another_service(void **state)
 	assert_missed(scene, "inetd", nothing_missed);
 }
 
-static void see_process(void *context, uint32_t pid, const struct tally_process *process)
+static void see_process(void *context, uint32_t pid,
+			const struct tally_process *process)
 {
 	uint32_t *wanted = context;
 
@@ -490,16 +493,17 @@ static void ipv4_in_ipv6_is_named_alike_by_both_ends(void **state)
 	close(endpoint->fd);
 	endpoint->fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	REQUIRE(endpoint->fd >= 0);
-	REQUIRE(!setsockopt(endpoint->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)));
+	REQUIRE(
+	    !setsockopt(endpoint->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)));
 	REQUIRE(!bind(endpoint->fd, (const struct sockaddr *)&any, sizeof(any)));
 	REQUIRE(!listen(endpoint->fd, 16));
 	REQUIRE(!getsockname(endpoint->fd, &endpoint->address.any, &len));
 	endpoint->port = ntohs(endpoint->address.ipv6.sin6_port);
 	seen = (struct endpoint){.transport = IPV4, .port = endpoint->port};
-	seen.address.ipv4 = (struct sockaddr_in){.sin_family = AF_INET,
-						 .sin_port = htons(endpoint->port),
-						 .sin_addr.s_addr =
-						     htonl(INADDR_LOOPBACK)};
+	seen.address.ipv4 =
+	    (struct sockaddr_in){.sin_family = AF_INET,
+				 .sin_port = htons(endpoint->port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	seen.address_len = sizeof(seen.address.ipv4);
 	scene_attach(scene, &config);
 	pair.fd[CLIENT] = endpoint_connect(&seen);

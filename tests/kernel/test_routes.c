@@ -67,8 +67,7 @@ static bool route_is(struct scene *scene, enum transport transport, const char *
 	const struct turn turns[] = {{CLIENT, SAYS, request, len},
 				     S("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
 				     {0}};
-	const struct talk talk =
-	    TALK(target, turns, ROWS(ROW(GET, 200, route, 0, 0)));
+	const struct talk talk = TALK(target, turns, ROWS(ROW(GET, 200, route, 0, 0)));
 
 	REQUIRE(len < sizeof(request));
 	return talk_check(scene, transport, &talk, deliveries, count);
@@ -81,8 +80,7 @@ static void targets_become_routes(void **state)
 	unsigned int failures = 0;
 
 	for (size_t i = 0; i < sizeof(normals) / sizeof(normals[0]); i++)
-		for (enum transport transport = 0;
-		     transport < TRANSPORTS; transport++)
+		for (enum transport transport = 0; transport < TRANSPORTS; transport++)
 			failures += !route_is(*state, transport, normals[i].target,
 					      normals[i].route, deliveries, 5);
 	assert_int_equal(failures, 0);
@@ -97,9 +95,8 @@ static void a_target_cut_at_every_byte_is_one_route(void **state)
 	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++)
 		cuts[i] = (struct delivery){.cut = i + 1};
 	for (enum transport transport = 0; transport < TRANSPORTS; transport++)
-		assert_true(route_is(*state, transport, target,
-				     "/api/v1/users/*/*/x", cuts,
-				     sizeof(cuts) / sizeof(cuts[0])));
+		assert_true(route_is(*state, transport, target, "/api/v1/users/*/*/x",
+				     cuts, sizeof(cuts) / sizeof(cuts[0])));
 }
 
 /* The text has TALLY_ROUTE_LEN bytes; what is longer ends at a segment. */
@@ -108,7 +105,7 @@ static void what_is_too_long_is_cut_at_a_segment(void **state)
 	static const struct normal longs[] = {
 	    {"/" TEN("zzzzzzzzz") "/b", "/" TEN("zzzzzzzzz") "/b"},
 	    {"/" TEN("zzzzzzzzz") "zzz/b", "/" TEN("zzzzzzzzz") "zzz/b"}, /* 96 */
-	    {"/" TEN("zzzzzzzzz") "zzz/bb", "/**"},			   /* 97 */
+	    {"/" TEN("zzzzzzzzz") "zzz/bb", "/**"},                       /* 97 */
 	    {"/" TEN("zzzzzzzzz") "zz/bb/c", "/" TEN("zzzzzzzzz") "zz/**"},
 	    {"/" TEN("zzzzzzzzz") "/bb/ccc/dddd", "/" TEN("zzzzzzzzz") "/**"},
 	    {"/x/" TEN("zzzzzzzzzzzzzzzzzzzz"), "/x/**"},
@@ -118,8 +115,11 @@ static void what_is_too_long_is_cut_at_a_segment(void **state)
 	    {"/users/" TEN(TEN("abcdefghi7")) "/posts", "/users/**"},
 	    {"/users?" TEN(TEN("abcdefghij")), "/users"},
 	};
-	static const struct delivery deliveries[] = {
-	    {0}, {.write_max = 1}, {.read_max = 1}, {.write_max = 64}, {.read_max = 100}};
+	static const struct delivery deliveries[] = {{0},
+						     {.write_max = 1},
+						     {.read_max = 1},
+						     {.write_max = 64},
+						     {.read_max = 100}};
 	unsigned int failures = 0;
 
 	for (size_t i = 0; i < sizeof(longs) / sizeof(longs[0]); i++)
@@ -143,8 +143,8 @@ static void every_length_of_a_segment_has_its_route(void **state)
 		target[len] = '\0';
 		snprintf(route, sizeof(route), "%s",
 			 len <= TALLY_ROUTE_LEN ? target : "/**");
-		failures += !route_is(*state, len % TRANSPORTS, target, route,
-				      deliveries, 3);
+		failures +=
+		    !route_is(*state, len % TRANSPORTS, target, route, deliveries, 3);
 	}
 	assert_int_equal(failures, 0);
 }
@@ -157,8 +157,8 @@ static void request_lines_of_kilobytes_are_counted(void **state)
 
 	memset(target + LEN("/search/it?q="), 'q', sizeof(target) - 20);
 	for (enum transport transport = 0; transport < TRANSPORTS; transport++)
-		assert_true(route_is(*state, transport, target, "/search/it", deliveries,
-				     5));
+		assert_true(
+		    route_is(*state, transport, target, "/search/it", deliveries, 5));
 }
 
 static void methods_are_told_apart(void **state)
@@ -167,12 +167,18 @@ static void methods_are_told_apart(void **state)
 		const char *name;
 		uint8_t method;
 	} methods[] = {
-	    {"GET", TALLY_METHOD_GET},		{"POST", TALLY_METHOD_POST},
-	    {"PUT", TALLY_METHOD_PUT},		{"DELETE", TALLY_METHOD_DELETE},
-	    {"OPTIONS", TALLY_METHOD_OPTIONS},	{"TRACE", TALLY_METHOD_TRACE},
-	    {"PATCH", TALLY_METHOD_PATCH},	{"PROPFIND", TALLY_METHOD_OTHER},
-	    {"M-SEARCH", TALLY_METHOD_OTHER},	{"GETS", TALLY_METHOD_OTHER},
-	    {"PURGE", TALLY_METHOD_OTHER},	{"PATCHES", TALLY_METHOD_OTHER},
+	    {"GET", TALLY_METHOD_GET},
+	    {"POST", TALLY_METHOD_POST},
+	    {"PUT", TALLY_METHOD_PUT},
+	    {"DELETE", TALLY_METHOD_DELETE},
+	    {"OPTIONS", TALLY_METHOD_OPTIONS},
+	    {"TRACE", TALLY_METHOD_TRACE},
+	    {"PATCH", TALLY_METHOD_PATCH},
+	    {"PROPFIND", TALLY_METHOD_OTHER},
+	    {"M-SEARCH", TALLY_METHOD_OTHER},
+	    {"GETS", TALLY_METHOD_OTHER},
+	    {"PURGE", TALLY_METHOD_OTHER},
+	    {"PATCHES", TALLY_METHOD_OTHER},
 	    {"BASELINE-CONTROL", TALLY_METHOD_OTHER},
 	};
 	static const struct delivery deliveries[] = {
@@ -180,8 +186,8 @@ static void methods_are_told_apart(void **state)
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		char request[100];
-		size_t len = (size_t)sprintf(request, "%s /m HTTP/1.1\r\n\r\n",
-					     methods[i].name);
+		size_t len =
+		    (size_t)sprintf(request, "%s /m HTTP/1.1\r\n\r\n", methods[i].name);
 		const struct turn turns[] = {
 		    {CLIENT, SAYS, request, len},
 		    S("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
@@ -193,7 +199,8 @@ static void methods_are_told_apart(void **state)
 						    .requests = 1}));
 
 		for (enum transport transport = 0; transport < TRANSPORTS; transport++)
-			assert_true(talk_check(*state, transport, &talk, deliveries, 4));
+			assert_true(
+			    talk_check(*state, transport, &talk, deliveries, 4));
 	}
 }
 

@@ -28,7 +28,8 @@ struct bracket {
 /* From somewhere in one call to somewhere in a later one. */
 static struct bracket between(struct span from, struct span to)
 {
-	return (struct bracket){to.begin_ns > from.end_ns ? to.begin_ns - from.end_ns : 0,
+	return (struct bracket){to.begin_ns > from.end_ns ? to.begin_ns - from.end_ns
+							  : 0,
 				to.end_ns - from.begin_ns};
 }
 
@@ -69,8 +70,8 @@ static void assert_within(const char *what, uint64_t value_ns, struct bracket br
 
 /* The single value of a histogram is in the bucket that its sum names. The bound
  * is searched for from below here, by halves in the kernel. */
-static void assert_bucket(const __u64 *buckets, const __u64 *bounds, uint32_t bound_count,
-			  uint64_t value)
+static void assert_bucket(const __u64 *buckets, const __u64 *bounds,
+			  uint32_t bound_count, uint64_t value)
 {
 	uint32_t expected = 0;
 
@@ -233,7 +234,8 @@ static void time_between_requests_is_in_no_duration(void **state)
 /* Body in ten pieces, 100 ms apart; one loop serves all transports at once. */
 static void a_body_that_trickles_for_a_second_ends_with_its_last_byte(void **state)
 {
-	static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char head[] =
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 	static const char piece[] = "4\r\nbody\r\n", last[] = "0\r\n\r\n";
 	struct endpoint *endpoint[TRANSPORTS];
 	struct pair pair[TRANSPORTS];
@@ -385,7 +387,8 @@ static void a_full_socket_buffer_is_part_of_the_servers_time(void **state)
 {
 	enum { BODY = 30000000 };
 	static char body[BODY];
-	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n";
+	static const char head[] =
+	    "HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n";
 
 	for (enum transport transport = 0; transport < TRANSPORTS; transport++) {
 		struct endpoint *endpoint = endpoint_open(*state, transport);
