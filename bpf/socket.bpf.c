@@ -71,10 +71,15 @@ static __always_inline struct conversation *find_or_make(struct sock *sk)
 
 	if (!is_stream(sk) || !may_be_selected(sk))
 		return NULL;
-	c = bpf_sk_storage_get(&conversations, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!c)
-		missed(TALLY_MISSED_CONNECTION_FULL, 1);
-	return c;
+	/* twice: of two processors that make it at once, one is refused (EAGAIN) */
+	for (__u32 i = 0; i < 2; i++) {
+		c = bpf_sk_storage_get(&conversations, sk, NULL,
+				       BPF_SK_STORAGE_GET_F_CREATE);
+		if (c)
+			return c;
+	}
+	missed(TALLY_MISSED_CONNECTION_FULL, 1);
+	return NULL;
 }
 
 /* --- whose address -------------------------------------------------------------- */

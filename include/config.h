@@ -56,7 +56,6 @@ struct config_tls {
 struct config_queue {
 	uint32_t capacity; /* samples waiting per endpoint */
 	uint32_t max_samples_per_send;
-	uint64_t batch_send_deadline_ms;
 	uint64_t min_backoff_ms;
 	uint64_t max_backoff_ms;
 	bool retry_on_http_429;

@@ -91,7 +91,6 @@ config_read config_read_only_empty;
 bool config_add_label(struct config_labels *labels, const char *name,
 		      const char *value);
 void config_free_labels(struct config_labels *labels);
-void config_free_secret(char **secret); /* wiped first */
 
 /* --- config_remote_write.c --- */
 config_read config_read_remote_writes; /* struct config */

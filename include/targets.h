@@ -77,4 +77,3 @@ const struct service *targets_expired(const struct targets *targets, int64_t now
 void targets_drop_service(struct targets *targets, uint32_t id);
 
 size_t targets_service_count(const struct targets *targets);
-const struct service *targets_service_at(const struct targets *targets, size_t index);

@@ -6,15 +6,16 @@
  * "/api/v1/users/12345?x=1" -> "/api/v1/users/" + "*". A segment that holds a
  * digit (but "v1", "v2"), at least 24 hexadecimal characters and nothing else,
  * or a byte that is not printable ASCII, is one star. At most eight segments and
- * ROUTE_TEXT bytes, then "/" + "**". The text is written over the start of the
- * window, in place: it is never longer than what was read by then, because a
- * method and a space come first (ROUTE_LEAD).
+ * ROUTE_TEXT bytes, then "/" + "**" (ROUTE_MAX in all). The text is written over the
+ * start of the window, in place: it is never longer than what was read by then, because
+ * a method and a space come first (ROUTE_LEAD).
  */
 #pragma once
 
 #include "http1.h"
 
-#define ROUTE_TEXT 93 /* three less than TALLY_ROUTE_LEN, for the rest */
+#define ROUTE_TEXT TALLY_ROUTE_LEN
+#define ROUTE_MAX (ROUTE_TEXT + 3)
 #define ROUTE_SEGMENTS 8
 #define ROUTE_HEX 24
 #define ROUTE_LEAD 2
@@ -140,7 +141,7 @@ VERIFIED_ONCE int route_byte(struct window *w, struct route *r)
 }
 
 /* Writes the route of the target [start, end) over w->bytes[0..]; returns its
- * length, <= TALLY_ROUTE_LEN. Absolute-form ("http://host/x") is its path;
+ * length, <= ROUTE_MAX. Absolute-form ("http://host/x") is its path;
  * "*" and authority-form (CONNECT) have none but "*" or "". cut: the target
  * goes on beyond end. start must be >= ROUTE_LEAD. */
 VERIFIED_ONCE __u32 route_normalise(struct window *w, __u32 start, __u32 end, __u32 cut)
@@ -152,7 +153,7 @@ VERIFIED_ONCE __u32 route_normalise(struct window *w, __u32 start, __u32 end, __
 	for (__u32 i = 0; i < WINDOW_BYTES; i++)
 		if (!route_byte(w, &r))
 			break;
-	return r.out <= ROUTE_TEXT + 3 ? r.out : ROUTE_TEXT + 3;
+	return r.out <= ROUTE_MAX ? r.out : ROUTE_MAX;
 }
 
 /* Seeded hash of the first len bytes; never 0 or 1, which are reserved. */
@@ -162,7 +163,7 @@ VERIFIED_ONCE __u64 route_hash(const struct window *w, __u32 len, __u64 seed)
 
 	if (!w)
 		return 2;
-	for (__u32 i = 0; i < (ROUTE_TEXT + 3 + 7) / 8; i++) {
+	for (__u32 i = 0; i < (ROUTE_MAX + 7) / 8; i++) {
 		__u64 word;
 
 		if (i * 8 >= len)
