@@ -12,7 +12,7 @@ const char *ledger_explain(enum tally_missed reason);
 
 struct ledger;
 
-/* unseen_max: keeps the Unix balance monotonic between collections. */
+/* It remembers the Unix balance, so that the ledger never falls. */
 int ledger_create(struct ledger **ret_ledger);
 void ledger_free(struct ledger **ledger);
 int ledger_collect(struct ledger *ledger, const struct probes *probes,

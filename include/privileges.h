@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gives up what the running daemon does not need: every capability but those to
- * read our maps, other processes' /proc and token files; and the way back. */
+ * read our maps, other processes' /proc and token files; and the way back. The
+ * user stays: as root, files of root remain writable. */
 #pragma once
 
-/* 0, or -errno; -EPERM when the process had no capabilities to begin with. */
+/* Keeps of the needed capabilities those that are there. 0, or -errno. */
 int privileges_drop(void);

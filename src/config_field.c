@@ -7,6 +7,7 @@
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
+#include "secret.h"
 
 int config_read_text(struct config_reader *reader, const struct config_node *node,
 		     const struct config_field *field, void *target)
@@ -184,16 +185,8 @@ void config_free_labels(struct config_labels *labels)
 {
 	for (size_t i = 0; i < labels->count; i++) {
 		free(labels->items[i].name);
-		config_free_secret(&labels->items[i].value);
+		secret_wipe(&labels->items[i].value);
 	}
 	free(labels->items);
 	*labels = (struct config_labels){0};
-}
-
-void config_free_secret(char **secret)
-{
-	if (*secret)
-		explicit_bzero(*secret, strlen(*secret));
-	free(*secret);
-	*secret = NULL;
 }

@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
+#include "secret.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HOUR_MS 3600000
@@ -52,7 +53,6 @@ static const char *const reserved_headers[] = {
 static const struct config_queue default_queue = {
     .capacity = 500000,
     .max_samples_per_send = 2000,
-    .batch_send_deadline_ms = 5000,
     .min_backoff_ms = 30,
     .max_backoff_ms = 5000,
 };
@@ -104,7 +104,7 @@ static int read_credentials(struct config_reader *reader,
 	if (err)
 		return err;
 	if (!value_is_header_value(text)) {
-		config_free_secret(&text);
+		secret_wipe(&text);
 		return config_fail(reader, node,
 				   "'%s' has a control character, or a blank at an end",
 				   field->key);
@@ -251,8 +251,7 @@ static const struct config_field queue_fields[] = {
     {"min_shards", config_read_unused_number, .min = 1, .max = 10000},
     {"max_samples_per_send", config_read_number,
      FIELD(queue_block, queue.max_samples_per_send), 1, 50000},
-    {"batch_send_deadline", config_read_duration,
-     FIELD(queue_block, queue.batch_send_deadline_ms), 1, HOUR_MS},
+    {"batch_send_deadline", config_read_unused_duration, .min = 1, .max = HOUR_MS},
     {"min_backoff", config_read_duration, FIELD(queue_block, queue.min_backoff_ms), 1,
      HOUR_MS},
     {"max_backoff", config_read_duration, FIELD(queue_block, queue.max_backoff_ms), 1,
@@ -489,12 +488,12 @@ void config_free_remote_writes(struct config *config)
 		struct config_remote_write *endpoint = &config->remote_writes[i];
 
 		free(endpoint->name);
-		config_free_secret(&endpoint->url); /* its query may hold a key */
+		secret_wipe(&endpoint->url); /* its query may hold a key */
 		free(endpoint->authorization.type);
-		config_free_secret(&endpoint->authorization.credentials);
+		secret_wipe(&endpoint->authorization.credentials);
 		free(endpoint->authorization.credentials_file);
 		free(endpoint->basic_auth.username);
-		config_free_secret(&endpoint->basic_auth.password);
+		secret_wipe(&endpoint->basic_auth.password);
 		free(endpoint->basic_auth.password_file);
 		config_free_labels(&endpoint->headers);
 		free(endpoint->tls.ca_file);

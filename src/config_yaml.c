@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
+#include "secret.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FILE_LEN_MAX (1024 * 1024)
@@ -341,7 +342,7 @@ static int add_pair(struct config_reader *reader, const struct config_node *mapp
 		    struct config_labels *labels)
 {
 	struct pair pair = pair_at(reader, mapping, index);
-	CLEANUP(config_free_secret) char *value = NULL;
+	AUTO_WIPE char *value = NULL;
 	char quoted[VALUE_QUOTE_LEN];
 	const char *wrong;
 	int err;

@@ -32,6 +32,8 @@ static const struct {
     [DOCTOR_SOCK_SEND_LENGTH] = {"sock_send_length", "6.3"},
     [DOCTOR_SK_DATA_READY] = {"sk_data_ready", "6.3"},
     [DOCTOR_INET_SOCK_SET_STATE] = {"inet_sock_set_state", "4.16"},
+    [DOCTOR_TCP_DESTROY_SOCK] = {"tcp_destroy_sock", "4.16"},
+    [DOCTOR_TCP_RCV_SPACE_ADJUST] = {"tcp_rcv_space_adjust", "4.15"},
     [DOCTOR_SCHED_PROCESS_EXEC] = {"sched_process_exec", "3.4"},
     [DOCTOR_SCHED_PROCESS_FORK] = {"sched_process_fork", "2.6.32"},
     [DOCTOR_SCHED_PROCESS_EXIT] = {"sched_process_exit", "2.6.32"},

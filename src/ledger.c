@@ -28,7 +28,7 @@ struct reason {
 
 static const struct reason reasons[TALLY_MISSED_COUNT] = {
     [TALLY_MISSED_JOINED_MIDWAY] =
-	{"joined_midway", "responses to requests from before bpftally was there"},
+	{"joined_midway", "responses on connections of which no request was seen"},
     [TALLY_MISSED_LOST_SYNC] = {"lost_sync",
 				"requests in which bytes moved that could not be seen"},
     [TALLY_MISSED_NO_REQUEST] = {"no_request",
@@ -50,7 +50,7 @@ static const struct reason reasons[TALLY_MISSED_COUNT] = {
     [TALLY_MISSED_CONNECTION_FULL] =
 	{"connection_full", "transfers on connections without memory in the kernel"},
     [TALLY_MISSED_PROCESS_FULL] =
-	{"process_full", "processes without a place in the table: service other"},
+	{"process_full", "counted as service other: the table of processes is full"},
     [TALLY_MISSED_EVENT_FULL] = {"event_full", "processes that were named late"},
     [TALLY_MISSED_SERIES_FULL] = {"series_full",
 				  "requests counted as service other: too many series"},

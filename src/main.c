@@ -33,6 +33,7 @@
 #define EXIT_USAGE 2
 #define FLUSH_MS 5000
 #define GREETING_MS 2000 /* time for the first request to be seen */
+#define NAMED_MAX 4096   /* processes named without a collection */
 #define SUBJECT_LEN 512
 
 struct agent {
@@ -49,6 +50,8 @@ struct agent {
 	struct loop_timer *greeting_timer;
 	int signal_fd;
 	int64_t started_ms;
+	uint32_t named; /* processes, since the last collection */
+	bool stopping;
 	char subject[SUBJECT_LEN]; /* what is observed, for people */
 };
 
@@ -79,8 +82,9 @@ static void name_process(void *context, const struct tally_process_event *event)
 	int err =
 	    targets_name(agent->targets, event, clock_ms(CLOCK_BOOTTIME), &process);
 
+	agent->named++;
 	if (err)
-		log_warning("cannot name process %u: %s", event->pid, strerror(-err));
+		log_debug("cannot name process %u: %s", event->pid, strerror(-err));
 	else
 		update_process(agent, event->pid, &process);
 }
@@ -111,6 +115,7 @@ static int collect(struct agent *agent, struct snapshot *snapshot)
 {
 	int err;
 
+	agent->named = 0;
 	snapshot_init(snapshot, clock_ms(CLOCK_REALTIME));
 	probes_poll(agent->probes, name_process, agent);
 	drain_processes(probes_map_fd(agent->probes, PROBES_PROCESSES), name_leftover,
@@ -153,7 +158,22 @@ static bool page_ready(void *context)
 {
 	const struct agent *agent = context;
 
-	return agent->probes != NULL;
+	return agent->probes && !agent->stopping;
+}
+
+/* Names are forgotten, and rows of processes long gone taken out of the kernel,
+ * by collections. Where nobody asks for one, many processes do. */
+static void tidy(struct agent *agent)
+{
+	struct snapshot snapshot;
+	int err;
+
+	if (agent->named < NAMED_MAX)
+		return;
+	err = collect(agent, &snapshot);
+	if (err)
+		log_error("cannot read the kernel's maps: %s", strerror(-err));
+	snapshot_free(&snapshot);
 }
 
 /* --- events ------------------------------------------------------------------- */
@@ -164,6 +184,7 @@ static void on_process(void *context, uint32_t events)
 
 	(void)events;
 	probes_poll(agent->probes, name_process, agent);
+	tidy(agent);
 }
 
 static void on_signal(void *context, uint32_t events)
@@ -172,8 +193,10 @@ static void on_signal(void *context, uint32_t events)
 	struct signalfd_siginfo info;
 
 	(void)events;
-	if (read(agent->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		loop_stop(agent->loop);
+	if (read(agent->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	agent->stopping = true;
+	loop_stop(agent->loop);
 }
 
 static void on_push(void *context)
@@ -189,14 +212,25 @@ static void on_push(void *context)
 	snapshot_free(&snapshot);
 }
 
+static void see_requests(void *context, const struct tally_series_key *key,
+			 const struct tally_series *value)
+{
+	bool *seen = context;
+
+	(void)key;
+	for (size_t i = 0; i < DURATION_BUCKETS; i++)
+		*seen |= value->duration[i] != 0;
+}
+
 static void on_greeting(void *context)
 {
 	struct agent *agent = context;
+	bool seen = false;
 
-	probes_poll(agent->probes, name_process, agent);
-	if (!targets_service_count(agent->targets))
-		log_info("nothing speaks HTTP here yet; tools/demo shows what it looks "
-			 "like");
+	drain_series(probes_map_fd(agent->probes, PROBES_SERIES), see_requests, &seen);
+	if (!seen)
+		log_info(
+		    "no HTTP request seen yet; tools/demo shows what it looks like");
 }
 
 /* --- building ----------------------------------------------------------------- */
@@ -208,6 +242,7 @@ static int watch_signals(struct agent *agent)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP); /* the terminal went: an orderly end too */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	agent->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -341,11 +376,19 @@ static void describe_subject(struct agent *agent)
 
 static int greet(struct agent *agent)
 {
+	const char *host = "localhost";
+	int host_len = (int)(strrchr(agent->config.listen, ':') - agent->config.listen);
+	unsigned int port = httpd_port(agent->httpd);
+
 	describe_subject(agent);
 	agent->started_ms = clock_ms(CLOCK_BOOTTIME);
-	log_info("observing %s; metrics on http://localhost:%u/metrics, status page on "
-		 "http://localhost:%u/",
-		 agent->subject, httpd_port(agent->httpd), httpd_port(agent->httpd));
+	if (host_len)
+		host = agent->config.listen;
+	else
+		host_len = (int)strlen(host);
+	log_info("observing %s; metrics on http://%.*s:%u/metrics, status page on "
+		 "http://%.*s:%u/",
+		 agent->subject, host_len, host, port, host_len, host, port);
 	for (size_t i = 0; i < agent->config.remote_write_count; i++)
 		log_info("remote_write to %s every %.0f s",
 			 agent->config.remote_writes[i].name,
@@ -415,6 +458,7 @@ static int run(struct agent *agent)
 	if (!err)
 		err = loop_run(agent->loop);
 	if (!err && agent->push) {
+		loop_timer_free(&agent->push_timer);
 		on_push(agent);
 		push_flush(agent->push, FLUSH_MS);
 	}

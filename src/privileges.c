@@ -3,27 +3,33 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <stddef.h>
 #include <sys/prctl.h>
 
 /* Maps and iterator; /proc/PID of others; what they may read; their exe links. */
-static const int kept[] = {
+static const int needed[] = {
     CAP_BPF,
     CAP_PERFMON,
     CAP_SYS_PTRACE,
     CAP_DAC_READ_SEARCH,
 };
 
+#define NEEDED (sizeof(needed) / sizeof(needed[0]))
+
 int privileges_drop(void)
 {
 	const capng_type_t sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED;
+	int there[NEEDED];
 
-	capng_clear(CAPNG_SELECT_BOTH);
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-		if (capng_update(CAPNG_ADD, sets, (unsigned int)kept[i]))
-			return -EINVAL;
-	if (capng_apply(CAPNG_SELECT_BOTH))
-		return -EPERM;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	/* no new privileges, and no core file that may hold a credential */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0))
 		return -errno;
-	return 0;
+	for (size_t i = 0; i < NEEDED; i++)
+		there[i] =
+		    capng_have_capability(CAPNG_PERMITTED, (unsigned int)needed[i]);
+	capng_clear(CAPNG_SELECT_CAPS);
+	for (size_t i = 0; i < NEEDED; i++)
+		if (there[i] && capng_update(CAPNG_ADD, sets, (unsigned int)needed[i]))
+			return -EINVAL;
+	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bpftally.skel.h"
@@ -51,12 +50,9 @@ static void choose_programs(struct bpftally *skeleton)
 
 static int set_limits(struct bpftally *skeleton, const struct tally_config *config)
 {
-	int err;
-
 	memcpy((void *)&skeleton->rodata->config, config, sizeof(*config));
 	/* two rows more: what finds no room is counted under `other` */
-	err = bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
-	return err;
+	return bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
 }
 
 /* The rows that take what finds no room must be there before the map is full. */

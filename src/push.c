@@ -15,7 +15,6 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +24,15 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "config_value.h"
 #include "log.h"
 #include "queue.h"
 #include "retry.h"
+#include "secret.h"
+#include "slice.h"
 #include "wire.h"
 
 #define NEVER UINT64_MAX
-#define SECRET_MAX ((size_t)64 << 10) /* bytes of a credentials file */
-#define BODY_SHOWN 1024               /* of a refusal, in the log */
+#define BODY_SHOWN 1024 /* of a refusal, in the log */
 #define BODY_READ_MAX ((size_t)64 << 10)
 #define LOG_PERIOD_MS 60000
 #define HOST_LEN 256
@@ -41,7 +40,7 @@
 /* A custom header's value of this length or more is worth hiding where a
  * receiver quotes it; credentials are hidden whatever their length. */
 #define HIDDEN_LEN_MIN 8
-#define HIDDEN_PART_MIN 4
+#define AUTHORIZATION_BASIC "Authorization: Basic "
 
 struct counters {
 	uint64_t samples; /* accepted */
@@ -95,6 +94,7 @@ struct push {
 	bool has_curl;
 	uint64_t curl_at_ms; /* when curl wants to be called; NEVER */
 	bool is_flushing;
+	bool is_ended; /* the markers are out: nothing may come after them */
 	struct wire_encoder *encoder;
 	struct endpoint *endpoints;
 	size_t endpoint_count;
@@ -114,17 +114,7 @@ static uint64_t clock_ms(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- secrets ------------------------------------------------------------------ */
-
-static void wipe(char **secret)
-{
-	if (*secret)
-		explicit_bzero(*secret, strlen(*secret));
-	free(*secret);
-	*secret = NULL;
-}
-
-#define AUTO_WIPE CLEANUP(wipe)
+/* --- the headers of one request ----------------------------------------------- */
 
 static void wipe_list(struct curl_slist **list)
 {
@@ -133,92 +123,6 @@ static void wipe_list(struct curl_slist **list)
 	curl_slist_free_all(*list);
 	*list = NULL;
 }
-
-static int read_all(int fd, char *text, size_t size, size_t *ret_len)
-{
-	size_t len = 0;
-
-	while (len < size) {
-		ssize_t got = read(fd, text + len, size - len);
-
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		if (!got)
-			break;
-		len += got > 0 ? (size_t)got : 0;
-	}
-	*ret_len = len;
-	return 0;
-}
-
-static bool is_space(char byte)
-{
-	return byte && strchr(" \t\r\n", byte);
-}
-
-/* Blanks around it go, as Prometheus has it: editors and `echo` add them. */
-static int trim_secret(char *text, size_t len)
-{
-	size_t start = 0;
-
-	while (len && is_space(text[len - 1]))
-		len--;
-	while (start < len && is_space(text[start]))
-		start++;
-	len -= start;
-	memmove(text, text + start, len);
-	text[len] = 0;
-	/* A NUL or a line end within it would smuggle in another header. */
-	return strlen(text) == len && value_is_header_value(text) ? 0 : -EINVAL;
-}
-
-static int read_secret(const char *path, char **ret_secret)
-{
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	int err = fd < 0 ? -errno : 0;
-	AUTO_WIPE char *text = NULL;
-	size_t len = 0;
-
-	if (err)
-		return err;
-	text = calloc(1, SECRET_MAX + 2);
-	if (!text)
-		return -ENOMEM;
-	err = read_all(fd, text, SECRET_MAX + 1, &len);
-	if (!err && len > SECRET_MAX)
-		err = -EFBIG;
-	if (!err)
-		err = trim_secret(text, len);
-	/* Bytes behind a NUL escape the wipe of a string. */
-	if (err) {
-		explicit_bzero(text, SECRET_MAX + 2);
-		return err;
-	}
-	*ret_secret = strdup(text);
-	return *ret_secret ? 0 : -ENOMEM;
-}
-
-static void base64(const unsigned char *in, size_t len, char *out)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < len; i += 3) {
-		uint32_t bits = (uint32_t)in[i] << 16;
-
-		if (i + 1 < len)
-			bits |= (uint32_t)in[i + 1] << 8;
-		if (i + 2 < len)
-			bits |= in[i + 2];
-		*out++ = digits[bits >> 18];
-		*out++ = digits[bits >> 12 & 63];
-		*out++ = i + 1 < len ? digits[bits >> 6 & 63] : '=';
-		*out++ = i + 2 < len ? digits[bits & 63] : '=';
-	}
-	*out = 0;
-}
-
-/* --- the headers of one request ----------------------------------------------- */
 
 static int add_header(struct endpoint *endpoint, const char *header)
 {
@@ -248,7 +152,7 @@ static int load_secret(struct endpoint *endpoint, const char *text, const char *
 	int err = 0;
 
 	if (path)
-		err = read_secret(path, &endpoint->secret);
+		err = secret_read(path, &endpoint->secret);
 	else
 		endpoint->secret = strdup(text ? text : "");
 	if (!err && !endpoint->secret)
@@ -264,24 +168,18 @@ static int load_secret(struct endpoint *endpoint, const char *text, const char *
 static int add_basic(struct endpoint *endpoint)
 {
 	const struct config_basic_auth *basic = &endpoint->config->basic_auth;
-	AUTO_WIPE char *pair = NULL, *header = NULL;
-	size_t start = strlen("Authorization: Basic ");
+	AUTO_WIPE char *credentials = NULL, *header = NULL;
 	int err = load_secret(endpoint, basic->password, basic->password_file,
 			      "password_file");
-	int len;
 
+	if (!err)
+		err = secret_basic(basic->username, endpoint->secret, &credentials);
 	if (err)
 		return err;
-	len = asprintf(&pair, "%s:%s", basic->username, endpoint->secret);
-	if (len < 0) {
-		pair = NULL;
+	if (asprintf(&header, AUTHORIZATION_BASIC "%s", credentials) < 0) {
+		header = NULL;
 		return -ENOMEM;
 	}
-	header = malloc(start + ((size_t)len + 2) / 3 * 4 + 1);
-	if (!header)
-		return -ENOMEM;
-	memcpy(header, "Authorization: Basic ", start);
-	base64((unsigned char *)pair, (size_t)len, header + start);
 	return add_header(endpoint, header);
 }
 
@@ -347,21 +245,6 @@ static int make_headers(struct endpoint *endpoint)
 
 /* --- telling ------------------------------------------------------------------ */
 
-/* Also what a cut text still shows of its beginning. */
-static void hide(char *text, const char *secret)
-{
-	size_t len = strlen(secret), rest = strlen(text);
-
-	for (char *at = text; len && (at = strstr(at, secret)); at += len)
-		memset(at, '*', len);
-	if (rest >= len)
-		rest = len ? len - 1 : 0;
-	for (text += strlen(text) - rest; rest >= HIDDEN_PART_MIN; text++, rest--) {
-		if (!memcmp(text, secret, rest))
-			memset(text, '*', rest);
-	}
-}
-
 /* Some receivers quote the request in their answer. */
 static void hide_secrets(struct endpoint *endpoint, char *text)
 {
@@ -369,16 +252,16 @@ static void hide_secrets(struct endpoint *endpoint, char *text)
 
 	for (size_t i = 0; i < custom->count; i++) {
 		if (strlen(custom->items[i].value) >= HIDDEN_LEN_MIN)
-			hide(text, custom->items[i].value);
+			secret_hide(text, custom->items[i].value);
 	}
 	if (!endpoint->secret)
 		return;
-	hide(text, endpoint->secret);
+	secret_hide(text, endpoint->secret);
 	for (struct curl_slist *item = endpoint->headers; item; item = item->next) {
-		const char *basic = "Authorization: Basic ";
+		size_t start = strlen(AUTHORIZATION_BASIC);
 
-		if (!strncmp(item->data, basic, strlen(basic)))
-			hide(text, item->data + strlen(basic));
+		if (!strncmp(item->data, AUTHORIZATION_BASIC, start))
+			secret_hide(text, item->data + start);
 	}
 }
 
@@ -530,7 +413,7 @@ static void settle(struct endpoint *endpoint, long status, int64_t told_ms)
 		next_batch(endpoint);
 		break;
 	}
-	wipe(&endpoint->secret);
+	secret_wipe(&endpoint->secret);
 	wipe_list(&endpoint->headers);
 }
 
@@ -851,6 +734,9 @@ static int set_options(struct endpoint *endpoint)
 	    {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
 	    {CURLOPT_NOSIGNAL, 1},
 	    {CURLOPT_NOPROGRESS, 1},
+	    /* Or giving up on a request would wait for the resolver's thread: the
+	     * loop, as long as a name server that is down is asked. */
+	    {CURLOPT_QUICK_EXIT, 1},
 	};
 	CURL *easy = endpoint->easy;
 	int err = 0;
@@ -901,7 +787,7 @@ static void endpoint_free(struct endpoint *endpoint)
 		curl_multi_remove_handle(endpoint->push->multi, endpoint->easy);
 	curl_easy_cleanup(endpoint->easy);
 	wipe_list(&endpoint->headers);
-	wipe(&endpoint->secret);
+	secret_wipe(&endpoint->secret);
 	curl_slist_free_all(endpoint->connect_to);
 	free(endpoint->host);
 	free(endpoint->shown_url);
@@ -955,18 +841,20 @@ static int make_encoder(struct push *push, const struct config *config)
 	AUTO_FREE struct config_label *items =
 	    calloc(external->count + 2, sizeof(*items));
 	char job[] = "job", bpftally[] = "bpftally", instance[] = "instance";
-	char host[HOST_LEN] = "";
+	char host[HOST_LEN] = "", host_label[HOST_LEN] = "";
 
 	if (!items)
 		return -ENOMEM;
 	if (gethostname(host, sizeof(host) - 1))
 		return -errno;
+	/* sethostname(2) takes any bytes; receivers refuse what is not UTF-8. */
+	slice_to_label(slice_of(host), host_label, sizeof(host_label));
 	if (external->count)
 		memcpy(items, external->items, external->count * sizeof(*items));
 	if (!has_label(external, job))
 		items[labels.count++] = (struct config_label){job, bpftally};
 	if (!has_label(external, instance))
-		items[labels.count++] = (struct config_label){instance, host};
+		items[labels.count++] = (struct config_label){instance, host_label};
 	labels.items = items;
 	return wire_encoder_create(&labels, samples_max(config), &push->encoder);
 }
@@ -1048,7 +936,7 @@ int push_collect(struct push *push, const struct snapshot *snapshot)
 {
 	int err;
 
-	if (!push->endpoint_count)
+	if (!push->endpoint_count || push->is_ended)
 		return 0;
 	err = wire_encode(push->encoder, snapshot, on_batch, push);
 	for (size_t i = 0; i < push->endpoint_count; i++)
@@ -1101,6 +989,7 @@ void push_flush(struct push *push, uint64_t deadline_ms)
 	snapshot_init(&nothing, (int64_t)clock_ms(CLOCK_REALTIME));
 	err = push_collect(push, &nothing);
 	snapshot_free(&nothing);
+	push->is_ended = true;
 	if (!err && is_anything_left(push))
 		err = run_until_sent(push, deadline_ms);
 	if (err)

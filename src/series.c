@@ -34,18 +34,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/utsname.h>
 
 #include "address.h"
 #include "cleanup.h"
 #include "drain.h"
-#include "requests.h"
+#include "groups.h"
 #include "table.h"
 
 #define UNNAMED_MS 5000
 /* Ours, never the kernel's: provisional ids count up from 0x80000001. */
 #define SERVICE_UNKNOWN UINT32_MAX
-#define TARGET_LABELS_MAX 8
 
 /* A row that left the kernel; its key has the service's own id. */
 struct retired {
@@ -113,24 +111,6 @@ struct address {
 	char text[ADDRESS_TEXT_LEN];
 };
 
-/* All rows with the same labels. */
-struct group {
-	enum requests_role role;
-	struct label_set labels;
-	struct tally_series *value;
-	struct group *next;
-};
-
-/* The gauges of one service. */
-struct serving {
-	struct label_set labels;
-	bool is_target; /* a service with a name, so target_info describes it */
-	bool shown[REQUESTS_ROLES];
-	uint64_t in_flight[REQUESTS_ROLES];
-	uint64_t open[REQUESTS_ROLES];
-	struct serving *next;
-};
-
 struct collection {
 	struct series *series;
 	const struct probes *probes;
@@ -142,9 +122,8 @@ struct collection {
 	struct row *rows;
 	struct owner *all_owners;
 	struct route *all_routes;
-	struct group *all_groups;
-	struct serving *all_servings;
-	struct table owners, routes, addresses, groups, servings, retired;
+	struct groups *groups;
+	struct table owners, routes, addresses, retired;
 };
 
 static void note(struct collection *collection, int err)
@@ -659,104 +638,10 @@ static void remember_strangers(struct collection *collection)
 
 /* --- adding up --------------------------------------------------------------- */
 
-static uint64_t hash_labels(const struct collection *collection,
-			    const struct label_set *set)
+static bool is_target(const struct owner *owner)
 {
-	uint64_t hash = collection->series->seed;
-
-	for (size_t i = 0; i < set->count; i++) {
-		hash = table_hash(hash, set->labels[i].name,
-				  strlen(set->labels[i].name) + 1);
-		hash = table_hash(hash, set->labels[i].value,
-				  strlen(set->labels[i].value) + 1);
-	}
-	return hash;
-}
-
-static struct label_set labels_of(struct collection *collection,
-				  const struct owner *owner,
-				  const struct tally_series_key *key, const char *route,
-				  const char *address)
-{
-	const struct requests_names names = {
-	    .service = owner->name,
-	    .name_space = owner->name_space,
-	    .route = route,
-	    .address = address,
-	};
-
-	return requests_labels(collection->snapshot, &names, key);
-}
-
-static bool same_serving(const void *item, const void *wanted)
-{
-	return !label_set_compare(&((const struct serving *)item)->labels, wanted);
-}
-
-static struct serving *make_serving(struct collection *collection, uint64_t hash,
-				    struct label_set labels)
-{
-	struct serving *serving =
-	    snapshot_alloc(collection->snapshot, sizeof(*serving));
-
-	if (!serving ||
-	    !table_add(&collection->servings, hash, serving, collection->snapshot))
-		return NULL;
-	serving->labels = labels;
-	serving->next = collection->all_servings;
-	collection->all_servings = serving;
-	return serving;
-}
-
-static struct serving *get_serving(struct collection *collection,
-				   const struct owner *owner)
-{
-	struct label labels[] = {
-	    {"service_name", owner->name},
-	    {"service_namespace", owner->name_space},
-	};
-	struct label_set set = snapshot_labels(collection->snapshot, labels, 2);
-	uint64_t hash = hash_labels(collection, &set);
-	struct serving *serving =
-	    table_find(&collection->servings, hash, same_serving, &set);
-
-	if (!serving)
-		serving = make_serving(collection, hash, set);
-	if (serving && owner->service != TALLY_SERVICE_OTHER &&
-	    owner->service != SERVICE_UNKNOWN)
-		serving->is_target = true;
-	return serving;
-}
-
-static bool same_group(const void *item, const void *wanted)
-{
-	const struct group *a = item, *b = wanted;
-
-	return a->role == b->role && !label_set_compare(&a->labels, &b->labels);
-}
-
-/* value: the group's own from now on, unless there is one already. */
-static void add_to_group(struct collection *collection, const struct owner *owner,
-			 const struct group *wanted)
-{
-	struct snapshot *snapshot = collection->snapshot;
-	uint64_t hash = hash_labels(collection, &wanted->labels);
-	struct group *group = table_find(&collection->groups, hash, same_group, wanted);
-	struct serving *serving;
-
-	if (group) {
-		drain_add(group->value, wanted->value);
-		return;
-	}
-	group = snapshot_alloc(snapshot, sizeof(*group));
-	if (!group || !table_add(&collection->groups, hash, group, snapshot))
-		return;
-	*group = *wanted;
-	group->next = collection->all_groups;
-	collection->all_groups = group;
-	serving = get_serving(collection, owner);
-	if (serving)
-		serving->shown[group->role] = true;
+	return owner->service != TALLY_SERVICE_OTHER &&
+	       owner->service != SERVICE_UNKNOWN;
 }
 
 /* The rows for what found no room are there from the start; nothing was lost
@@ -772,18 +657,18 @@ static bool is_unused_overflow(const struct row *row)
 static void group_rows(struct collection *collection)
 {
 	for (struct row *row = collection->rows; row; row = row->next) {
-		struct group group = {
-		    .role = requests_role(row->key.role),
-		    .value = &row->value,
+		const struct owner *owner = row->owner;
+		struct requests_names names = {
+		    .service = owner->name,
+		    .name_space = owner->name_space,
 		};
 
-		if (row->gone || row->owner->state != OWNER_SHOWN ||
-		    is_unused_overflow(row))
+		if (row->gone || owner->state != OWNER_SHOWN || is_unused_overflow(row))
 			continue;
-		group.labels = labels_of(collection, row->owner, &row->key,
-					 route_text(collection, row->key.route),
-					 address_of(collection, row->key.address));
-		add_to_group(collection, row->owner, &group);
+		names.route = route_text(collection, row->key.route);
+		names.address = address_of(collection, row->key.address);
+		groups_add(collection->groups, &names, is_target(owner), &row->key,
+			   &row->value);
 	}
 }
 
@@ -808,127 +693,60 @@ static void group_retired(struct collection *collection)
 		    owner_of_retired(collection, retired->key.service);
 		struct tally_series *value =
 		    snapshot_alloc(collection->snapshot, sizeof(*value));
-		struct group group = {
-		    .role = requests_role(retired->key.role),
-		    .value = value,
-		};
+		struct requests_names names;
 
 		if (!owner || !value)
 			return;
 		if (owner->state != OWNER_SHOWN)
 			continue;
 		*value = retired->value;
-		group.labels = labels_of(collection, owner, &retired->key,
-					 copy_text(collection, retired->route),
-					 copy_text(collection, retired->address));
-		add_to_group(collection, owner, &group);
+		names = (struct requests_names){
+		    .service = owner->name,
+		    .name_space = owner->name_space,
+		    .route = copy_text(collection, retired->route),
+		    .address = copy_text(collection, retired->address),
+		};
+		groups_add(collection->groups, &names, is_target(owner), &retired->key,
+			   value);
 	}
 }
 
 static void see_connection(void *context, const struct tally_connection *connection)
 {
 	struct collection *collection = context;
-	enum requests_role role = requests_role(connection->role);
 	struct owner *owner = get_owner(collection, connection->service);
-	struct serving *serving;
+	struct requests_names names;
 
 	if (!owner)
 		return;
 	owner->connected = true;
-	if (owner->state != OWNER_SHOWN || owner->expired ||
-	    connection->role == TALLY_ROLE_UNKNOWN)
+	if (owner->state != OWNER_SHOWN || owner->expired)
 		return;
-	serving = get_serving(collection, owner);
-	if (!serving)
-		return;
-	serving->shown[role] = true;
-	serving->open[role]++;
-	serving->in_flight[role] += connection->in_flight;
+	names = (struct requests_names){
+	    .service = owner->name,
+	    .name_space = owner->name_space,
+	};
+	groups_add_connection(collection->groups, &names, is_target(owner), connection);
 }
 
-/* --- metrics ----------------------------------------------------------------- */
+/* --- the table's use ---------------------------------------------------------- */
 
-#define GAUGE(family_name, position, text)                                             \
-	{                                                                              \
-		.name = family_name, .help = text, .unit = "", .type = METRIC_GAUGE,   \
-		.order = position,                                                     \
-	}
-
-static const struct family target = {
-    .name = "target",
-    .help = "What each observed service is and where it runs.",
+static const struct family series_rows = {
+    .name = "bpftally_series",
+    .help = "Rows of the kernel's series table in use.",
     .unit = "",
-    .type = METRIC_INFO,
-    .order = 0, /* OpenMetrics wants it first */
+    .type = METRIC_GAUGE,
+    .order = GROUPS_ORDER_LAST + 1,
 };
 
-static const struct family services =
-    GAUGE("bpftally_services", REQUESTS_ORDER_LAST + 1,
-	  "Services that have metrics in this collection.");
-static const struct family series_rows =
-    GAUGE("bpftally_series", REQUESTS_ORDER_LAST + 2,
-	  "Rows of the kernel's series table in use.");
-static const struct family series_limit = GAUGE(
-    "bpftally_series_limit", REQUESTS_ORDER_LAST + 3,
-    "Rows that the kernel's series table can hold; above it requests are counted as "
-    "service other.");
-
-static void emit_groups(struct collection *collection)
-{
-	const struct requests_bounds *bounds = requests_bounds(collection->snapshot);
-
-	if (!bounds)
-		return;
-	for (struct group *group = collection->all_groups; group; group = group->next)
-		requests_emit(collection->snapshot, bounds, group->role, group->labels,
-			      group->value);
-}
-
-/* Zero is said of a service that had requests; unknown is not said. */
-static void emit_gauges(struct collection *collection)
-{
-	for (struct serving *serving = collection->all_servings; serving;
-	     serving = serving->next)
-		for (unsigned int role = 0; role < REQUESTS_ROLES; role++)
-			if (serving->shown[role])
-				requests_emit_gauges(
-				    collection->snapshot, role, serving->labels,
-				    serving->in_flight[role], serving->open[role]);
-}
-
-static void emit_target(struct collection *collection, const struct serving *serving,
-			const char *host_name)
-{
-	struct label labels[TARGET_LABELS_MAX];
-	size_t count = 0;
-
-	labels[count++] = (struct label){"host_name", host_name};
-	labels[count++] = (struct label){"os_type", "linux"};
-	for (size_t i = 0; i < serving->labels.count; i++)
-		labels[count++] = serving->labels.labels[i];
-	labels[count++] = (struct label){"telemetry_distro_name", "bpftally"};
-	labels[count++] = (struct label){"telemetry_distro_version", BPFTALLY_VERSION};
-	snapshot_value(collection->snapshot, &target,
-		       snapshot_labels(collection->snapshot, labels, count), 1);
-}
-
-static void emit_targets(struct collection *collection)
-{
-	struct utsname system;
-	const char *host_name = "";
-	size_t count = 0;
-
-	if (!uname(&system))
-		host_name = copy_text(collection, system.nodename);
-	for (struct serving *serving = collection->all_servings; serving;
-	     serving = serving->next) {
-		count++;
-		if (serving->is_target)
-			emit_target(collection, serving, host_name);
-	}
-	snapshot_value(collection->snapshot, &services, (struct label_set){0},
-		       (double)count);
-}
+static const struct family series_limit = {
+    .name = "bpftally_series_limit",
+    .help = "Rows that the kernel's series table can hold; above it requests are "
+	    "counted as service other.",
+    .unit = "",
+    .type = METRIC_GAUGE,
+    .order = GROUPS_ORDER_LAST + 2,
+};
 
 static void emit_table_use(struct collection *collection)
 {
@@ -985,6 +803,7 @@ int series_collect(struct series *series, const struct probes *probes,
 	    .targets = targets,
 	    .now_ms = now_ms,
 	    .snapshot = snapshot,
+	    .groups = groups_create(snapshot, series->seed),
 	};
 	int err = read_maps(&collection);
 
@@ -997,13 +816,11 @@ int series_collect(struct series *series, const struct probes *probes,
 	group_rows(&collection);
 	group_retired(&collection);
 	err = probes_each_connection(probes, see_connection, &collection);
-	emit_groups(&collection);
+	groups_emit(collection.groups, !err);
 	if (!err) {
-		emit_gauges(&collection);
 		clean_route_counts(&collection);
 		drop_aliases(&collection);
 	}
-	emit_targets(&collection);
 	emit_table_use(&collection);
 	remember_strangers(&collection);
 	note(&collection, err);

@@ -604,9 +604,3 @@ size_t targets_service_count(const struct targets *targets)
 {
 	return targets->service_count;
 }
-
-const struct service *targets_service_at(const struct targets *targets, size_t index)
-{
-	return index < targets->service_count ? &targets->services[index]->service
-					      : NULL;
-}

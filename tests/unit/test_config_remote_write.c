@@ -35,7 +35,6 @@ static void a_url_alone_has_prometheus_defaults(void **state)
 	assert_false(endpoint->tls.insecure_skip_verify);
 	assert_int_equal(endpoint->queue.capacity, 500000); /* 50 shards of 10,000 */
 	assert_int_equal(endpoint->queue.max_samples_per_send, 2000);
-	assert_int_equal(endpoint->queue.batch_send_deadline_ms, 5000);
 	assert_int_equal(endpoint->queue.min_backoff_ms, 30);
 	assert_int_equal(endpoint->queue.max_backoff_ms, 5000);
 	assert_false(endpoint->queue.retry_on_http_429);
@@ -79,7 +78,6 @@ static void every_key_with_an_effect_arrives(void **state)
 	assert_true(endpoint->tls.insecure_skip_verify);
 	assert_int_equal(endpoint->queue.capacity, 300);
 	assert_int_equal(endpoint->queue.max_samples_per_send, 300);
-	assert_int_equal(endpoint->queue.batch_send_deadline_ms, 1000);
 	assert_int_equal(endpoint->queue.min_backoff_ms, 1000);
 	assert_int_equal(endpoint->queue.max_backoff_ms, 1000);
 	assert_true(endpoint->queue.retry_on_http_429);

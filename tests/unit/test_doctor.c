@@ -90,6 +90,8 @@ static void machine_with_everything_can_run(void **state)
 	    "tracepoint sock_send_length",
 	    "tracepoint sk_data_ready",
 	    "tracepoint inet_sock_set_state",
+	    "tracepoint tcp_destroy_sock",
+	    "tracepoint tcp_rcv_space_adjust",
 	    "tracepoint sched_process_exec",
 	    "tracepoint sched_process_fork",
 	    "tracepoint sched_process_exit",

@@ -14,7 +14,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <snappy-c.h>
 #include <stdio.h>
@@ -228,6 +230,44 @@ static bool body_has(const struct request *request, const char *text)
 	return memmem(request->body, request->body_len, text, strlen(text));
 }
 
+static const char *host_name;
+
+/* Wins over the C library's. */
+int gethostname(char *name, size_t size)
+{
+	snprintf(name, size, "%s", host_name);
+	return 0;
+}
+
+/* --- the resolver ------------------------------------------------------------- */
+
+#define SLOW_HOST "slow.invalid"
+
+static struct {
+	sem_t may_answer;
+	sem_t has_answered;
+	int err; /* ETIMEDOUT: nobody said that it may answer */
+} resolver;
+
+/* Wins over the C library's. A name server that is down is asked for up to
+ * DEADLINE_MS; every other name is an address here. */
+int getaddrinfo(const char *restrict node, const char *restrict service,
+		const struct addrinfo *restrict hints,
+		struct addrinfo **restrict ret_list)
+{
+	struct timespec end;
+
+	(void)node;
+	(void)service;
+	(void)hints;
+	(void)ret_list;
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += DEADLINE_MS / 1000;
+	resolver.err = sem_timedwait(&resolver.may_answer, &end) ? errno : 0;
+	sem_post(&resolver.has_answered);
+	return EAI_AGAIN;
+}
+
 /* --- scenes --------------------------------------------------------------------- */
 
 #define SERVERS 2
@@ -270,6 +310,7 @@ static int set_up(void **state)
 {
 	struct scene *scene = calloc(1, sizeof(*scene));
 
+	host_name = "host-1";
 	assert_int_equal(loop_create(&scene->loop), 0);
 	for (size_t i = 0; i < SERVERS; i++) {
 		scene->servers[i] = server_create(scene->loop, accept_all);
@@ -479,6 +520,17 @@ static void a_request_has_the_headers_of_the_specification(void **state)
 	expect_metric(scene, "samples", 3);
 	expect_metric(scene, "highest_sent_timestamp_seconds", 1700000001);
 	assert_string_equal(log_text(scene), "");
+}
+
+static void a_host_name_of_any_bytes_is_an_instance(void **state)
+{
+	struct scene *scene = *state;
+
+	host_name = "caf\xe9-1";
+	start(scene, accept_all);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_true(body_has(first_request(scene, 0), "caf_-1"));
 }
 
 static void job_and_instance_of_the_config_stay(void **state)
@@ -1069,6 +1121,59 @@ static void a_flush_gives_up_at_its_deadline_and_says_what_remains(void **state)
 			    "were not sent before the end\n");
 }
 
+struct late {
+	struct scene *scene;
+	bool is_over;
+};
+
+static void on_late_collection(void *context)
+{
+	struct late *late = context;
+
+	collect_many(late->scene, "late", 1);
+	late->is_over = true;
+}
+
+/* A series that came back after its marker would stay for five minutes. */
+static void a_collection_during_the_flush_is_not_taken(void **state)
+{
+	static const char *const never[] = {HANG, NULL};
+	struct scene *scene = *state;
+	struct late late = {scene, false};
+	struct loop_timer *timer;
+
+	start(scene, never);
+	collect_many(scene, "a", 3);
+	assert_int_equal(
+	    loop_timer_create(scene->loop, on_late_collection, &late, &timer), 0);
+	assert_int_equal(loop_timer_arm(timer, 10, 0), 0);
+	push_flush(scene->push, 200);
+	loop_timer_free(&timer);
+	assert_true(late.is_over);
+	expect_metric(scene, "samples_pending", 6);
+}
+
+/* The thread that curl asks from cannot be stopped; waiting for it would stop
+ * the daemon. */
+static void a_name_server_that_is_down_stops_nobody(void **state)
+{
+	struct scene *scene = *state;
+
+	sem_init(&resolver.may_answer, 0, 0);
+	sem_init(&resolver.has_answered, 0, 0);
+	scene->endpoints[0].url = "http://" SLOW_HOST "/push";
+	scene->endpoints[0].remote_timeout_ms = 20;
+	scene->endpoints[0].queue.min_backoff_ms = 3600000;
+	scene->endpoints[0].queue.max_backoff_ms = 3600000;
+	start(scene, accept_all);
+	collect_many(scene, "a", 3);
+	run_until(scene, has_retried, 3);
+	push_free(&scene->push);
+	sem_post(&resolver.may_answer);
+	sem_wait(&resolver.has_answered);
+	assert_int_equal(resolver.err, 0);
+}
+
 static void without_endpoints_it_does_nothing(void **state)
 {
 	struct scene *scene = *state;
@@ -1335,6 +1440,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_request_has_the_headers_of_the_specification),
+	    TEST(a_host_name_of_any_bytes_is_an_instance),
 	    TEST(job_and_instance_of_the_config_stay),
 	    TEST(basic_auth_is_sent_at_once),
 	    TEST(batches_go_in_order_over_one_connection),
@@ -1358,6 +1464,8 @@ int main(void)
 	    TEST(endpoints_share_the_smallest_batch_size),
 	    TEST(a_flush_ends_every_series_and_sends_what_waits),
 	    TEST(a_flush_gives_up_at_its_deadline_and_says_what_remains),
+	    TEST(a_collection_during_the_flush_is_not_taken),
+	    TEST(a_name_server_that_is_down_stops_nobody),
 	    TEST(without_endpoints_it_does_nothing),
 	    TEST(nothing_wakes_while_nothing_waits),
 	    TEST(an_endpoint_is_named_without_its_secrets),
