@@ -390,6 +390,32 @@ static void half_a_head_that_is_spliced_away_is_lost_sync(void **state)
 	}
 }
 
+/* Answers come in order, so those before the one that went by unseen have theirs. */
+static void requests_before_the_lost_one_keep_their_answers(void **state)
+{
+	for (enum transport transport = 0; transport < UNIX; transport++) {
+		struct stage stage = stage_open(*state, transport);
+		struct expected sent = CLIENT_LOST, read = SERVER_LOST;
+
+		exchange(&stage.pair);
+		for (int i = 0; i < 2; i++) {
+			put(stage.pair.fd[CLIENT], LOST, LEN(LOST));
+			take(stage.pair.fd[SERVER], LOST, LEN(LOST), 0);
+		}
+		put(stage.pair.fd[CLIENT], LOST, LEN(LOST));
+		splice_away(stage.pair.fd[SERVER], LEN(LOST));
+		for (int i = 0; i < 3; i++)
+			respond(&stage.pair);
+		exchange(&stage.pair);
+		sent.requests = 3;
+		sent.response_bytes = 15;
+		read.requests = 2;
+		read.response_bytes = 10;
+		stage_judge(&stage, "three in flight", ROWS(sent, read, TWO_KEPT),
+			    MISSES({TALLY_MISSED_LOST_SYNC, 1}));
+	}
+}
+
 /* The whole response comes from a file: its head has no user buffer at the
  * sender; the receiver reads it as any other. */
 static void a_response_head_from_a_file_is_named_at_the_sender(void **state)
@@ -814,6 +840,7 @@ int main(void)
 	    cmocka_unit_test(a_head_that_is_discarded_unread_is_named),
 	    cmocka_unit_test(a_request_that_is_spliced_away_is_lost_sync),
 	    cmocka_unit_test(half_a_head_that_is_spliced_away_is_lost_sync),
+	    cmocka_unit_test(requests_before_the_lost_one_keep_their_answers),
 	    cmocka_unit_test(a_response_head_from_a_file_is_named_at_the_sender),
 	    cmocka_unit_test(a_request_read_by_a_32_bit_call_is_named),
 	    cmocka_unit_test(a_request_sent_by_a_32_bit_call_is_exact_on_tcp),

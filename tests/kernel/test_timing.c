@@ -4,6 +4,8 @@
  * possible, so there is no tolerance, and none could hide an error. */
 #include "talk.h"
 
+#include <pthread.h>
+
 #define REQUEST "GET /timed HTTP/1.1\r\nHost: x\r\n\r\n"
 #define RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 #define LEN(text) (sizeof(text) - 1)
@@ -405,6 +407,67 @@ static void a_full_socket_buffer_is_part_of_the_servers_time(void **state)
 	}
 }
 
+/* --- a send that blocks ----------------------------------------------------- */
+
+#define UPLOAD_BYTES 30000000
+#define UPLOAD_HEAD "GET /timed HTTP/1.1\r\nContent-Length: 30000000\r\n\r\n"
+
+struct upload {
+	int fd;
+	struct times *times;
+};
+
+/* All of it in one call, which is not over before the server has read nearly
+ * everything. */
+static void *send_upload(void *context)
+{
+	static char message[LEN(UPLOAD_HEAD) + UPLOAD_BYTES] = UPLOAD_HEAD;
+	const struct upload *upload = context;
+
+	upload->times->client_write.begin_ns = now_ns();
+	REQUIRE(write(upload->fd, message, sizeof(message)) == sizeof(message));
+	return NULL;
+}
+
+static void read_upload(int fd, size_t left)
+{
+	static char buf[1000000];
+
+	while (left) {
+		ssize_t got = read(fd, buf, left < sizeof(buf) ? left : sizeof(buf));
+
+		REQUIRE(got > 0);
+		left -= (size_t)got;
+	}
+}
+
+/* The first byte was sent before it was read: whoever takes the time when the
+ * send is over is 50 ms late. */
+static void a_send_that_blocks_begins_with_its_first_byte(void **state)
+{
+	for (enum transport transport = 0; transport < TRANSPORTS; transport++) {
+		struct endpoint *endpoint = endpoint_open(*state, transport);
+		struct pair pair = pair_open(endpoint);
+		struct times times;
+		struct upload upload = {pair.fd[CLIENT], &times};
+		pthread_t thread;
+
+		REQUIRE(!pthread_create(&thread, NULL, send_upload, &upload));
+		await_readable(pair.fd[SERVER]);
+		times.server_ready.end_ns = now_ns();
+		times.server_read =
+		    take_timed(pair.fd[SERVER], UPLOAD_HEAD, LEN(UPLOAD_HEAD));
+		times.client_write.end_ns = times.server_read.end_ns;
+		take_time(50 * MS);
+		read_upload(pair.fd[SERVER], UPLOAD_BYTES);
+		REQUIRE(!pthread_join(thread, NULL));
+		times.server_ready.begin_ns = times.client_write.begin_ns;
+		respond_at_once(&pair, &times);
+		assert_times(*state, endpoint, &times);
+		pair_close(&pair);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +479,7 @@ int main(void)
 	    cmocka_unit_test(an_interim_response_is_not_the_first_byte),
 	    cmocka_unit_test(a_response_until_close_ends_with_the_end),
 	    cmocka_unit_test(a_full_socket_buffer_is_part_of_the_servers_time),
+	    cmocka_unit_test(a_send_that_blocks_begins_with_its_first_byte),
 	    cmocka_unit_test(no_case_is_counted_again_later),
 	};
 
