@@ -6,16 +6,15 @@
  * "/api/v1/users/12345?x=1" -> "/api/v1/users/" + "*". A segment that holds a
  * digit (but "v1", "v2"), at least 24 hexadecimal characters and nothing else,
  * or a byte that is not printable ASCII, is one star. At most eight segments and
- * ROUTE_TEXT bytes, then "/" + "**" (ROUTE_MAX in all). The text is written over the
- * start of the window, in place: it is never longer than what was read by then, because
- * a method and a space come first (ROUTE_LEAD).
+ * ROUTE_TEXT bytes; "/" + "**" stands for what is left out. The text is written
+ * over the start of the window, in place: it is never longer than what was read by
+ * then, because a method and a space come first (ROUTE_LEAD).
  */
 #pragma once
 
 #include "http1.h"
 
 #define ROUTE_TEXT TALLY_ROUTE_LEN
-#define ROUTE_MAX (ROUTE_TEXT + 3)
 #define ROUTE_SEGMENTS 8
 #define ROUTE_HEX 24
 #define ROUTE_LEAD 2
@@ -26,6 +25,7 @@ struct route {
 	__u32 end;     /* of the target */
 	__u32 out;     /* next byte to write */
 	__u32 segment; /* where the segment began in the output */
+	__u32 room;    /* the last segment that could give way to the rest */
 	__u32 segments;
 	__u32 letters; /* of the segment so far */
 	__u32 digits;
@@ -72,15 +72,19 @@ PURE_INLINE void route_end_segment(struct window *w, struct route *r)
 	r->letters = r->digits = r->hex = r->first = r->strange = 0;
 }
 
+/* "/" and two stars for what is left out, after the last segment that leaves
+ * room for them. */
 PURE_INLINE void route_put_rest(struct window *w, struct route *r)
 {
+	if (r->out + 3 > ROUTE_TEXT)
+		r->out = r->room ? r->room - 1 : 0;
 	route_put(w, r, '/');
 	route_put(w, r, '*');
 	route_put(w, r, '*');
 	r->done = 1;
 }
 
-/* The text is too long: back to the last '/', and the rest is "**". */
+/* The text is too long, or unfinished: back to the last '/'. */
 PURE_INLINE void route_overflow(struct window *w, struct route *r)
 {
 	r->out = r->segment ? r->segment - 1 : 0;
@@ -97,6 +101,8 @@ PURE_INLINE void route_slash(struct window *w, struct route *r)
 	r->segments++;
 	route_put(w, r, '/');
 	r->segment = r->out;
+	if (r->segment + 2 <= ROUTE_TEXT)
+		r->room = r->segment;
 }
 
 PURE_INLINE void route_letter(struct window *w, struct route *r, __u8 c)
@@ -141,7 +147,7 @@ VERIFIED_ONCE int route_byte(struct window *w, struct route *r)
 }
 
 /* Writes the route of the target [start, end) over w->bytes[0..]; returns its
- * length, <= ROUTE_MAX. Absolute-form ("http://host/x") is its path;
+ * length, <= ROUTE_TEXT. Absolute-form ("http://host/x") is its path;
  * "*" and authority-form (CONNECT) have none but "*" or "". cut: the target
  * goes on beyond end. start must be >= ROUTE_LEAD. */
 VERIFIED_ONCE __u32 route_normalise(struct window *w, __u32 start, __u32 end, __u32 cut)
@@ -153,7 +159,7 @@ VERIFIED_ONCE __u32 route_normalise(struct window *w, __u32 start, __u32 end, __
 	for (__u32 i = 0; i < WINDOW_BYTES; i++)
 		if (!route_byte(w, &r))
 			break;
-	return r.out <= ROUTE_MAX ? r.out : ROUTE_MAX;
+	return r.out <= ROUTE_TEXT ? r.out : ROUTE_TEXT;
 }
 
 /* Seeded hash of the first len bytes; never 0 or 1, which are reserved. */
@@ -163,7 +169,7 @@ VERIFIED_ONCE __u64 route_hash(const struct window *w, __u32 len, __u64 seed)
 
 	if (!w)
 		return 2;
-	for (__u32 i = 0; i < (ROUTE_MAX + 7) / 8; i++) {
+	for (__u32 i = 0; i < (ROUTE_TEXT + 7) / 8; i++) {
 		__u64 word;
 
 		if (i * 8 >= len)

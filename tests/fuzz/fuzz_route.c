@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	window->len = ROUTE_LEAD + (uint32_t)size - 1;
 	window->pos = window->len;
 	len = route_normalise(window, ROUTE_LEAD, window->len, data[0] & 1);
-	if (len > ROUTE_MAX || len > window->len + 1)
+	if (len > ROUTE_TEXT || len > window->len + 1)
 		abort();
 	for (uint32_t i = 0; i < len; i++)
 		if (window->bytes[i] < 0x21 || window->bytes[i] > 0x7e)
