@@ -183,7 +183,6 @@ struct tally_counters {
 	__u64 missed[TALLY_MISSED_COUNT];
 	struct tally_unix_balance unix_balance;
 	__u64 next_service; /* provisional ids handed out */
-	__u64 series_used;
 };
 
 #define TALLY_SERIES_MAX 8192  /* default rows; 2.6 kB each when used */
