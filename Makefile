@@ -172,6 +172,9 @@ bench: $(B)/bpftally $(TOOLS)
 
 install: $(B)/bpftally
 	install -D -m 0755 $(B)/bpftally $(DESTDIR)$(PREFIX)/sbin/bpftally
+	install -D -m 0644 packaging/bpftally.service \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/bpftally.service
+	sed -i 's|/usr/local|$(PREFIX)|g' $(DESTDIR)$(PREFIX)/lib/systemd/system/bpftally.service
 
 clean:
 	rm -rf $(B)
