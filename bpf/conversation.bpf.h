@@ -150,29 +150,6 @@ static __always_inline __u32 service_of(struct conversation *c)
 	return c->service;
 }
 
-/* Looks the process up; true when it is observed. */
-__noinline int conversation_claim(struct conversation *c, __u32 pid,
-				  __u32 now_generation)
-{
-	struct tally_process *entry;
-	bool ignored;
-
-	if (!c)
-		return 0;
-	entry = bpf_map_lookup_elem(&processes, &pid);
-	ignored = entry ? entry->flags & TALLY_PROCESS_IGNORED : config.ignore_unknown;
-	c->pid = pid;
-	c->generation = now_generation;
-	c->service = entry ? entry->service : 0;
-	if (pid == config.self_pid)
-		ignored = true;
-	if (ignored)
-		c->state = CONVERSATION_IGNORED;
-	else if (c->state == CONVERSATION_IGNORED)
-		c->state = CONVERSATION_UNKNOWN;
-	return !ignored;
-}
-
 /* --- requests waiting for their responses ------------------------------------ */
 
 static __always_inline __u32 queued(const struct queue_ends *ends)
@@ -370,6 +347,7 @@ static __always_inline bool request_push(struct conversation *c, struct directio
 					 struct pipeline *pipe)
 {
 	struct inflight *slot = queue_slot(c, pipe);
+	bool lineless;
 
 	if (!slot && !pipe && !c->overflow)
 		return false;
@@ -383,9 +361,11 @@ static __always_inline bool request_push(struct conversation *c, struct directio
 	}
 	service_of(c);
 	slot->start_ns = d->begun_ns;
-	slot->route = c->route;
+	lineless =
+	    d->http1.phase == HTTP1_START; /* answered before its line was whole */
+	slot->route = lineless ? TALLY_ROUTE_NONE : c->route;
 	slot->queue_ns = c->queue_ns;
-	slot->method = d->http1.method;
+	slot->method = lineless ? TALLY_METHOD_OTHER : d->http1.method;
 	slot->body_bytes = 0;
 	slot->whole = 0;
 	if (slot == &c->ring[c->ring_ends.tail & (RING_SLOTS - 1)])
@@ -411,10 +391,64 @@ static __always_inline void drop_waiting(struct conversation *c, __u32 reason)
 		missed(reason, kept);
 }
 
+static __always_inline int give_up(struct conversation *c, __u32 reason)
+{
+	drop_waiting(c, TALLY_MISSED_LOST_SYNC); /* what was asked ahead */
+	if (reason < TALLY_MISSED_COUNT)
+		missed(reason, 1);
+	c->state = CONVERSATION_OPAQUE;
+	return FEED_SKIP;
+}
+
+/* It passes from an observed process to one that is not, or back. */
+static __always_inline void conversation_forget(struct conversation *c, __u32 state)
+{
+	drop_waiting(c, TALLY_MISSED_COUNT);
+	c->paid = 0;
+	c->role = TALLY_ROLE_UNKNOWN;
+	c->addressed = 0;
+	c->turns = 0;
+	c->state = (__u8)state;
+	for (__u32 i = 0; i < 2; i++) {
+		struct direction *d = &c->directions[i];
+
+		d->positioned = 0;
+		d->http1.phase = HTTP1_SEEK;
+		d->http1.skip_line = 0;
+		d->carry_len = 0;
+		d->begun_ns = 0;
+		d->orphan = d->answered = d->malformed = d->wants_push = 0;
+	}
+}
+
+/* Looks the process up; true when it is observed. */
+__noinline int conversation_claim(struct conversation *c, __u32 pid,
+				  __u32 now_generation)
+{
+	struct tally_process *entry;
+	bool ignored;
+
+	if (!c)
+		return 0;
+	entry = bpf_map_lookup_elem(&processes, &pid);
+	ignored = entry ? entry->flags & TALLY_PROCESS_IGNORED : config.ignore_unknown;
+	c->pid = pid;
+	c->generation = now_generation;
+	c->service = entry ? entry->service : 0;
+	if (pid == config.self_pid)
+		ignored = true;
+	if (ignored && c->state != CONVERSATION_IGNORED)
+		conversation_forget(c, CONVERSATION_IGNORED);
+	else if (!ignored && c->state == CONVERSATION_IGNORED)
+		conversation_forget(c, CONVERSATION_UNKNOWN);
+	return !ignored;
+}
+
 /* Bytes of this direction went by that we could not read, or not understand. */
 __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 reason)
 {
 	struct direction *d;
+	bool waits;
 
 	if (!c)
 		return 0;
@@ -425,11 +459,15 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 		return 0;
 	if (d->http1.phase == HTTP1_SEEK)
 		return 0;
+	waits = d->http1.phase > HTTP1_HEADERS; /* queued; its response counts it */
 	d->http1.phase = HTTP1_SEEK;
 	c->orphan_reason = reason;
 	if (!d->http1.responses) {
-		missed(reason, 1);
-		c->paid++;
+		d->answered = 0;
+		if (!waits) {
+			missed(reason, 1);
+			c->paid++;
+		}
 	} else if (d->orphan) {
 		d->orphan = 0; /* is in the ledger already */
 	} else {
@@ -452,8 +490,7 @@ conversation_malformed(struct conversation *c, struct pipeline *pipe, __u32 dire
 	if (c->state == CONVERSATION_CANDIDATE && d->http1.responses) {
 		/* what looked like a request was not answered in HTTP */
 		drop_waiting(c, TALLY_MISSED_COUNT);
-		c->paid = 0;
-		c->state = CONVERSATION_UNKNOWN;
+		c->state = CONVERSATION_OPAQUE;
 		return;
 	}
 	if (d->http1.responses) {
@@ -613,7 +650,7 @@ static __always_inline void response_head(struct conversation *c, struct directi
 		break;
 	case HTTP1_BODY_TUNNEL:
 		response_end(c, d, pipe, chunk->now_ns);
-		c->state = CONVERSATION_OPAQUE;
+		give_up(c, TALLY_MISSED_COUNT);
 		break;
 	case HTTP1_BODY_NONE:
 		response_end(c, d, pipe, chunk->now_ns);
@@ -657,7 +694,6 @@ static __always_inline void commit_role(struct conversation *c, __u32 role,
 					__u32 direction)
 {
 	c->role = (__u8)role;
-	c->address = role == TALLY_ROLE_SERVER ? c->local_address : c->remote_address;
 	for (__u32 i = 0; i < 2; i++) {
 		struct direction *d = &c->directions[i];
 
@@ -669,14 +705,6 @@ static __always_inline void commit_role(struct conversation *c, __u32 role,
 			d->begun_ns = 0;
 		}
 	}
-}
-
-static __always_inline int give_up(struct conversation *c, __u32 reason)
-{
-	if (reason < TALLY_MISSED_COUNT)
-		missed(reason, 1);
-	c->state = CONVERSATION_OPAQUE;
-	return FEED_SKIP;
 }
 
 /* The first byte of a message. */

@@ -109,14 +109,13 @@ struct conversation {
 	__u8 turns;
 	__u8 last_direction;
 	__u8 identified;
+	__u8 addressed;
 	__u8 is_unix;
 	__u8 flagged; /* this connection is in the ledger already */
 	__u8 request_seen;
 	__u16 local_port;
 	__u16 remote_port;
-	__u64 local_address;
-	__u64 remote_address;
-	__u64 address;   /* of the server end: one of the two */
+	__u64 address;   /* of the server end */
 	__u64 ready_ns;  /* bytes wait unread since; 0: none do */
 	__u64 ended_ns;  /* TCP: when it was over, though not yet closed */
 	__u64 queue_ns;  /* of the request under way */

@@ -20,7 +20,6 @@
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
-#define SHUTDOWN_MASK 3
 #define RCV_SHUTDOWN 1
 #define MSG_OOB 0x1
 #define MSG_PEEK 0x2
@@ -69,8 +68,10 @@ struct sock {
 	__u16 sk_protocol;
 	int sk_err;
 	__u8 sk_shutdown;
+	struct socket *sk_socket;
 };
 
+struct socket;
 struct tcp_ulp_ops;
 
 struct inet_connection_sock {

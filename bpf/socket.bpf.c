@@ -175,8 +175,15 @@ static __always_inline void identify(struct conversation *c, struct sock *sk)
 		c->local_port = sk->__sk_common.skc_num;
 		c->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
 	}
-	c->local_address = address_of(sk, false);
-	c->remote_address = address_of(sk, true);
+}
+
+/* Only of the server's end, or strangers' addresses would fill the map. */
+static __always_inline void name_server(struct conversation *c, struct sock *sk)
+{
+	if (!c->role || c->addressed)
+		return;
+	c->addressed = 1;
+	c->address = address_of(sk, c->role == TALLY_ROLE_CLIENT);
 }
 
 /* Whether the current process's traffic on this connection is observed. */
@@ -203,6 +210,13 @@ struct step {
 	bool encrypted; /* kernel TLS: what moves is not what is read */
 };
 
+/* The end of the stream counts as one byte once it is read. */
+static __always_inline bool read_to_the_end(const struct sock *sk,
+					    const struct tcp_sock *tp)
+{
+	return (sk->sk_shutdown & RCV_SHUTDOWN) && tp->copied_seq == tp->rcv_nxt;
+}
+
 static __always_inline struct step step_to(struct direction *d, struct sock *sk,
 					   bool write, __u32 ret)
 {
@@ -214,9 +228,7 @@ static __always_inline struct step step_to(struct direction *d, struct sock *sk,
 		return step;
 	seq = write ? tp->write_seq : tp->copied_seq;
 	advanced = seq - d->seq;
-	/* the end of the stream counts as one byte once it is read */
-	if (!write && (sk->sk_shutdown & RCV_SHUTDOWN) && seq == tp->rcv_nxt &&
-	    advanced == ret + 1)
+	if (!write && advanced == ret + 1 && read_to_the_end(sk, tp))
 		advanced--;
 	if (d->positioned) {
 		step.moved = advanced != 0;
@@ -335,14 +347,14 @@ static __always_inline bool has_unread(struct sock *sk)
 	return sk->sk_receive_queue.qlen != 0;
 }
 
-/* How long what was read now had been there; what is left waits on. */
+/* How long what was read now had been there. What is left has waited at least
+ * since now: when it came is not known. */
 static __always_inline __u64 queue_wait(struct conversation *c, struct sock *sk,
 					__u64 now_ns)
 {
 	__u64 wait = since(now_ns, c->ready_ns);
 
-	if (!has_unread(sk))
-		c->ready_ns = 0;
+	c->ready_ns = has_unread(sk) ? now_ns : 0;
 	return wait;
 }
 
@@ -386,7 +398,7 @@ static __always_inline void end_of_file(struct conversation *c, struct sock *sk)
 static __always_inline void failed(struct conversation *c, struct sock *sk, int ret)
 {
 	c->mmsg_index = 0;
-	if (c->is_unix && (ret == -EPIPE || ret == -ECONNRESET) &&
+	if (c->is_unix && (ret == -EPIPE || ret == -ECONNRESET) && !has_unread(sk) &&
 	    c->state != CONVERSATION_OPAQUE)
 		conversation_broken(c, pipeline_of(c, sk), bpf_ktime_get_ns());
 }
@@ -413,6 +425,7 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int ret, int flags)
 	call.chunk.began_ns = call.chunk.now_ns;
 	call.chunk.queue_ns = queue_wait(c, sk, call.chunk.now_ns);
 	moved(c, sk, (__u32)ret, &call, !(flags & MSG_TRUNC));
+	name_server(c, sk);
 	leave(c, DIRECTION_READ);
 	return 0;
 }
@@ -430,6 +443,8 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 		return;
 	gap = tp->copied_seq - d->seq;
 	d->seq += gap;
+	if (gap && read_to_the_end(sk, tp))
+		gap--;
 	call.chunk.direction = DIRECTION_READ;
 	call.chunk.now_ns = bpf_ktime_get_ns();
 	d->last_ns = call.chunk.now_ns;
@@ -534,6 +549,7 @@ int BPF_PROG(sock_send_length, struct sock *sk, int ret, int flags)
 		call.chunk.now_ns = bpf_ktime_get_ns();
 		sending_take(c, &call);
 		moved(c, sk, (__u32)ret, &call, true);
+		name_server(c, sk);
 		leave(c, DIRECTION_WRITE);
 	}
 	sending_done(c);
@@ -575,6 +591,10 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 		bpf_sk_storage_delete(&conversations, sk);
 		return 0;
 	}
+	if (newstate == TCP_CLOSE && sk->sk_protocol == IPPROTO_MPTCP) {
+		finish(c, sk); /* tcp_destroy_sock is of its subflows */
+		return 0;
+	}
 	if (newstate == TCP_CLOSE && !c->ended_ns)
 		c->ended_ns = bpf_ktime_get_ns();
 	d = direction_of(c, DIRECTION_WRITE);
@@ -607,7 +627,7 @@ int each_connection(struct bpf_iter__bpf_sk_storage_map *ctx)
 		return 0;
 	if (c->state != CONVERSATION_HTTP1 && c->state != CONVERSATION_CANDIDATE)
 		return 0;
-	if (sk->sk_shutdown == SHUTDOWN_MASK) /* closed; its peer holds on to it */
+	if (c->is_unix && !sk->sk_socket) /* closed; its peer holds on to it */
 		return 0;
 	record.service = c->service;
 	record.role = c->role;

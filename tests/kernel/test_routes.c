@@ -99,16 +99,16 @@ static void a_target_cut_at_every_byte_is_one_route(void **state)
 				     cuts, sizeof(cuts) / sizeof(cuts[0])));
 }
 
-/* The text has TALLY_ROUTE_LEN bytes, and room for the mark of what was cut: what is
- * longer ends at the last segment that fits. */
+/* The text has TALLY_ROUTE_LEN bytes, the mark of what was cut included: what is
+ * longer ends at the last segment that leaves room for it. */
 static void what_is_too_long_is_cut_at_a_segment(void **state)
 {
 	static const struct normal longs[] = {
 	    {"/" TEN("zzzzzzzzz") "/b", "/" TEN("zzzzzzzzz") "/b"},
-	    {"/" TEN("zzzzzzzzz") "zzz/b", "/" TEN("zzzzzzzzz") "zzz/b"},   /* 96 */
-	    {"/" TEN("zzzzzzzzz") "zzz/bb", "/" TEN("zzzzzzzzz") "zzz/**"}, /* 97 */
-	    {"/" TEN("zzzzzzzzz") "zz/bb/c", "/" TEN("zzzzzzzzz") "zz/bb/**"},
-	    {"/" TEN("zzzzzzzzz") "/bb/ccc/dddd", "/" TEN("zzzzzzzzz") "/bb/**"},
+	    {"/" TEN("zzzzzzzzz") "zzz/b", "/" TEN("zzzzzzzzz") "zzz/b"}, /* 96 */
+	    {"/" TEN("zzzzzzzzz") "zzz/bb", "/**"},                       /* 97 */
+	    {"/" TEN("zzzzzzzzz") "zz/bb/c", "/" TEN("zzzzzzzzz") "zz/**"},
+	    {"/" TEN("zzzzzzzzz") "/bb/ccc/dddd", "/" TEN("zzzzzzzzz") "/**"},
 	    {"/x/" TEN("zzzzzzzzzzzzzzzzzzzz"), "/x/**"},
 	    {"/" TEN("zzzzzzzzzzzzzzzzzzzz"), "/**"},
 	    {"/users/" TEN("12345678") "/posts", "/users/*/posts"},
