@@ -656,6 +656,11 @@ static __always_inline void response_head(struct conversation *c, struct directi
 		response_end(c, d, pipe, chunk->now_ns);
 		break;
 	default:
+		/* it may answer a HEAD we did not see, and have no body at all */
+		if (d->orphan && !waiting(c) && d->http1.phase != HTTP1_UNTIL_CLOSE) {
+			response_end(c, d, pipe, chunk->now_ns);
+			d->http1.phase = HTTP1_SEEK;
+		}
 		break;
 	}
 }
@@ -763,7 +768,8 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk,
 		skip_empty_lines(w);
 	if (w->pos >= w->len)
 		return FEED_AGAIN;
-	result = detect(w, &d->http1);
+	result =
+	    known && !requests ? detect_response(w, &d->http1) : detect(w, &d->http1);
 	d->http1.responses = known && !requests;
 	d->http1.phase = HTTP1_SEEK;
 	switch (result) {
@@ -891,7 +897,9 @@ __noinline int feed_line(struct conversation *c, struct chunk *chunk, struct win
 			response_head(c, d, chunk, pipe);
 		else if (!request_head(c, d, pipe))
 			return FEED_WANTS_PIPELINE;
-		return c->state == CONVERSATION_OPAQUE ? FEED_SKIP : FEED_AGAIN;
+		return c->state == CONVERSATION_OPAQUE || d->http1.phase == HTTP1_SEEK
+			   ? FEED_SKIP
+			   : FEED_AGAIN;
 	case HTTP1_MESSAGE_END:
 		d->http1.phase = HTTP1_START;
 		message_end(c, d, pipe, chunk->now_ns);

@@ -22,7 +22,8 @@ struct {
 } processes SHARED SEC(".maps");
 
 const volatile struct tally_config config SHARED = {};
-/* Raised by the daemon when it changes a process's entry. */
+/* Raised by the daemon when it changes a process's entry. 0: not all programs are
+ * attached yet; a request seen by one and not the other would shift every pair. */
 __u32 generation SHARED = 0;
 struct tally_counters counters SHARED = {};
 

@@ -191,7 +191,7 @@ static __always_inline bool observed(struct conversation *c, struct sock *sk)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
-	if (c->state == CONVERSATION_OPAQUE)
+	if (c->state == CONVERSATION_OPAQUE || !generation)
 		return false;
 	if (c->pid == pid && c->generation == generation)
 		return c->state != CONVERSATION_IGNORED;
@@ -503,7 +503,7 @@ SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(tcp_sendmsg_locked, struct sock *sk, struct msghdr *msg)
 {
 	__u32 thread = (__u32)bpf_get_current_pid_tgid();
-	struct conversation *c = find_or_make(sk);
+	struct conversation *c = generation ? find_or_make(sk) : NULL;
 
 	if (!c || c->state == CONVERSATION_OPAQUE)
 		return 0;

@@ -390,7 +390,7 @@ static int greet(struct agent *agent)
 		 "http://%.*s:%u/",
 		 agent->subject, host_len, host, port, host_len, host, port);
 	for (size_t i = 0; i < agent->config.remote_write_count; i++)
-		log_info("remote_write to %s every %.0f s",
+		log_info("remote_write to %s every %g s",
 			 agent->config.remote_writes[i].name,
 			 (double)agent->config.scrape_interval_ms / 1000);
 	if (loop_timer_create(agent->loop, on_greeting, agent, &agent->greeting_timer))

@@ -150,6 +150,9 @@ static int attach(struct probes *probes, char ret_error[PROBES_ERROR_LEN])
 	err = attach_iterator(probes);
 	if (!err)
 		err = bpftally__attach(probes->skeleton);
+	if (!err) /* all are there: begin */
+		__atomic_store_n(&probes->skeleton->bss->generation, 1,
+				 __ATOMIC_SEQ_CST);
 	return err ? explain(ret_error, "attach the kernel programs", err) : 0;
 }
 

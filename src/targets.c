@@ -149,10 +149,8 @@ static bool matches_comm(const char *glob, const char *comm)
 	const char *slash = strrchr(glob, '/');
 	const char *last = slash ? slash + 1 : glob;
 
-	if (!fnmatch(last, comm, 0))
-		return true;
-	return strlen(comm) == TALLY_COMM_LEN - 1 && !strpbrk(last, "*?[\\") &&
-	       !strncmp(last, comm, TALLY_COMM_LEN - 1);
+	/* a pattern would select any program; a name, at least one called so */
+	return !strpbrk(last, "*?[\\") && !strncmp(last, comm, TALLY_COMM_LEN - 1);
 }
 
 /* Without a path of the executable the event's argv[0] is taken if it is one,

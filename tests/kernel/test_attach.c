@@ -89,6 +89,34 @@ static void a_connection_used_before_the_attach_is_counted_from_then_on(void **s
 	assert_missed(scene, "used before", nothing_missed);
 }
 
+#define HEAD_REQUEST "HEAD /attach HTTP/1.1\r\n\r\n"
+#define HEAD_RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+
+/* Nobody saw that it was a HEAD: its response must not swallow the next ones. */
+static void a_head_in_flight_at_the_attach_costs_only_itself(void **state)
+{
+	static const struct miss joined[] = {{TALLY_MISSED_JOINED_MIDWAY, 2}, {0}};
+	struct scene *scene = *state;
+
+	for (enum transport transport = 0; transport < TRANSPORTS; transport++) {
+		struct endpoint *endpoint = endpoint_open(scene, transport);
+		struct pair pair = pair_open(endpoint);
+
+		probes_close(&scene->probes);
+		put(pair.fd[CLIENT], HEAD_REQUEST, LEN(HEAD_REQUEST));
+		take(pair.fd[SERVER], HEAD_REQUEST, LEN(HEAD_REQUEST), 0);
+		attach(scene);
+		put(pair.fd[SERVER], HEAD_RESPONSE, LEN(HEAD_RESPONSE));
+		take(pair.fd[CLIENT], HEAD_RESPONSE, LEN(HEAD_RESPONSE), 0);
+		for (int i = 0; i < 3; i++)
+			exchange(&pair);
+		assert_rows(scene, endpoint, transport_name(transport),
+			    ROWS(attached(3)));
+		assert_missed(scene, transport_name(transport), joined);
+		pair_close(&pair);
+	}
+}
+
 /* Where the first exchange stands when the programs come. */
 #define JOIN_COUNT (LEN(REQUEST) + LEN(RESPONSE) - 1)
 
@@ -295,6 +323,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_connection_used_before_the_attach_is_counted_from_then_on),
+	    TEST(a_head_in_flight_at_the_attach_costs_only_itself),
 	    TEST(joined_at_any_byte_over_ipv4_the_next_request_is_counted),
 	    TEST(joined_at_any_byte_over_ipv6_the_next_request_is_counted),
 	    TEST(joined_at_any_byte_over_unix_the_next_request_is_counted),
