@@ -712,6 +712,17 @@ static __always_inline void commit_role(struct conversation *c, __u32 role,
 	}
 }
 
+/* reader: the role of the end that read such a message; who wrote it has the other. */
+static __always_inline void commit(struct conversation *c, const struct chunk *chunk,
+				   __u32 state, __u32 reader)
+{
+	const __u32 writer = TALLY_ROLE_SERVER + TALLY_ROLE_CLIENT - reader;
+
+	c->state = (__u8)state;
+	commit_role(c, chunk->direction == DIRECTION_READ ? reader : writer,
+		    chunk->direction);
+}
+
 /* The first byte of a message. */
 static __always_inline void message_begins(struct conversation *c, struct direction *d,
 					   const struct chunk *chunk)
@@ -779,26 +790,14 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk,
 	case DETECT_REQUEST:
 		if (known && !requests)
 			return not_recognised(c, d, chunk->direction);
-		if (!known) {
-			c->state = CONVERSATION_CANDIDATE;
-			commit_role(c,
-				    chunk->direction == DIRECTION_READ
-					? TALLY_ROLE_SERVER
-					: TALLY_ROLE_CLIENT,
-				    chunk->direction);
-		}
+		if (!known)
+			commit(c, chunk, CONVERSATION_CANDIDATE, TALLY_ROLE_SERVER);
 		break;
 	case DETECT_RESPONSE:
 		if (known && requests)
 			return not_recognised(c, d, chunk->direction);
-		if (!known) {
-			c->state = CONVERSATION_HTTP1;
-			commit_role(c,
-				    chunk->direction == DIRECTION_READ
-					? TALLY_ROLE_CLIENT
-					: TALLY_ROLE_SERVER,
-				    chunk->direction);
-		}
+		if (!known)
+			commit(c, chunk, CONVERSATION_HTTP1, TALLY_ROLE_CLIENT);
 		break;
 	case DETECT_TLS:
 		return known ? not_recognised(c, d, chunk->direction)

@@ -149,6 +149,8 @@ static bool matches_comm(const char *glob, const char *comm)
 	const char *slash = strrchr(glob, '/');
 	const char *last = slash ? slash + 1 : glob;
 
+	if (!strcmp(glob, "*"))
+		return true;
 	/* a pattern would select any program; a name, at least one called so */
 	return !strpbrk(last, "*?[\\") && !strncmp(last, comm, TALLY_COMM_LEN - 1);
 }
