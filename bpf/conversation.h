@@ -6,9 +6,10 @@
  *
  * Who writes what. A direction (bytes read; bytes written) belongs to the thread
  * that moves its bytes. The request direction alone adds to the queues below,
- * the response direction alone takes from them, so neither needs a lock; both
+ * the response direction alone takes from them, so the queues need no lock; both
  * may run at once on two CPUs. What ends a connection (softirq) takes with the
- * same atomic claim as the response direction.
+ * same atomic claim as the response direction. Losing step is not claimed: while
+ * it empties the queues, the other direction may see either state.
  *
  * Requests wait for their response in three queues, in this order: `ring` in
  * the conversation; `pipeline`, a second socket storage made only for those who

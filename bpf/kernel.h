@@ -41,7 +41,6 @@ enum tcp_state {
 
 struct in6_addr {
 	union {
-		__u8 u6_addr8[16];
 		__be32 u6_addr32[4];
 	} in6_u;
 };
@@ -122,11 +121,9 @@ struct msghdr {
 
 struct pt_regs {
 	unsigned long ax;
-	unsigned long r10;
 	unsigned long r8;
 	unsigned long dx;
 	unsigned long si;
-	unsigned long di;
 	unsigned long orig_ax;
 };
 
