@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * conversation.bpf.h - bytes in, finished requests out. Takes the bytes that one
- * call moved, keeps each direction's framing, pairs responses with requests and
- * hands the pairs to the tally.
- *
- * Bytes arrive as segments of user memory (struct chunk). Body bytes are skipped
- * by count; only heads and chunk sizes are copied, WINDOW_BYTES at a time, into
- * a window on the stack. A line cut by the end of a call waits in `carry`.
+ * conversation.bpf.h - the rules of a conversation: recognises its protocol, pairs
+ * responses with requests, hands the pairs to the tally, and says what is lost
+ * when the pairing cannot hold. feed.bpf.h brings it the bytes.
  *
  * Times. A request read begins with the call that read its first byte, a
  * message written with the *start* of the send that carried its first byte: on
@@ -20,17 +16,10 @@
  */
 #pragma once
 
-#include "conversation.h"
+#include "owner.bpf.h"
 #include "parse/detect.h"
-#include "parse/route.h"
-#include "tally.bpf.h"
-#include "window.bpf.h"
-
-/* Full: the daemon learns of the process at its next collection. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, TALLY_EVENT_BYTES);
-} events SEC(".maps");
+#include "queue.bpf.h"
+#include "workspace.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -47,28 +36,6 @@ struct {
 } pipelines SEC(".maps");
 
 #define EMPTY_LINES_MAX 8 /* characters of them */
-#define STEPS 64          /* parser steps and segments in one verified function ... */
-#define ROUNDS 64         /* ... and how often it is entered for one call */
-
-/* What is left of the segment being fed. */
-struct chunk {
-	__u64 base; /* user address of the next byte not in the window */
-	__u64 len;  /* bytes from there on */
-	__u64 now_ns;
-	__u64 began_ns; /* of the call: the send's start, or now */
-	__u64 queue_ns; /* how long the bytes had waited, for reads */
-	__u32 direction;
-	__u32 reserved;
-};
-
-/* One call's bytes: where they are, segment by segment. */
-struct call {
-	struct chunk chunk;
-	struct source source;
-	__u64 left;    /* bytes of the segments not yet begun */
-	__u32 segment; /* next one */
-	__u32 reserved;
-};
 
 enum feed_result {
 	FEED_AGAIN,
@@ -95,140 +62,6 @@ static __always_inline struct direction *requests_of(struct conversation *c)
 							   : DIRECTION_WRITE];
 }
 
-/* --- whose connection is it -------------------------------------------------- */
-
-static __always_inline void announce(__u32 pid, __u32 service)
-{
-	struct tally_process_event *event;
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct mm_struct *mm = task->mm;
-	__u64 args_len;
-
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event) {
-		missed(TALLY_MISSED_EVENT_FULL, 1);
-		return;
-	}
-	event->pid = pid;
-	event->service = service;
-	event->reserved = 0;
-	bpf_get_current_comm(event->comm, sizeof(event->comm));
-	event->args_len = 0;
-	args_len = mm ? mm->arg_end - mm->arg_start : 0;
-	if (args_len > sizeof(event->args)) /* behind it lies the environment */
-		args_len = sizeof(event->args);
-	if (args_len &&
-	    !bpf_probe_read_user(event->args, (__u32)args_len, (void *)mm->arg_start))
-		event->args_len = (__u32)args_len;
-	bpf_ringbuf_submit(event, 0);
-}
-
-/* The service of a process nobody has named: a provisional one. */
-static __always_inline __u32 provisional_service(__u32 pid)
-{
-	struct tally_process entry = {}, *there;
-	long err;
-
-	entry.service = TALLY_SERVICE_PROVISIONAL |
-			(__u32)(__sync_fetch_and_add(&counters.next_service, 1) + 1);
-	err = bpf_map_update_elem(&processes, &pid, &entry, BPF_NOEXIST);
-	if (!err) {
-		announce(pid, entry.service);
-		return entry.service;
-	}
-	there = bpf_map_lookup_elem(&processes, &pid);
-	if (there)
-		return there->service;
-	return TALLY_SERVICE_OTHER;
-}
-
-/* Called by the process itself, when a request of it is recognised. */
-static __always_inline __u32 service_of(struct conversation *c)
-{
-	if (!c->service)
-		c->service = provisional_service(c->pid);
-	return c->service;
-}
-
-/* --- requests waiting for their responses ------------------------------------ */
-
-static __always_inline __u32 queued(const struct queue_ends *ends)
-{
-	return ends->tail - ends->head;
-}
-
-static __always_inline bool waiting(const struct conversation *c)
-{
-	return queued(&c->ring_ends) || queued(&c->pipeline_ends) || c->overflow;
-}
-
-static __always_inline void balance_begun(const struct conversation *c)
-{
-	if (c->is_unix)
-		add(&counters.unix_balance.begun, 1);
-}
-
-static __always_inline void balance_ended(const struct conversation *c, __u64 count)
-{
-	if (c->is_unix && count)
-		add(&counters.unix_balance.ended, count);
-}
-
-/* The slot for the next request, or NULL: wants a pipeline, or overflowed. */
-static __always_inline struct inflight *queue_slot(struct conversation *c,
-						   struct pipeline *pipe)
-{
-	if (c->overflow)
-		return NULL;
-	if (!queued(&c->pipeline_ends) && queued(&c->ring_ends) < RING_SLOTS)
-		return &c->ring[c->ring_ends.tail & (RING_SLOTS - 1)];
-	if (!pipe || queued(&c->pipeline_ends) >= PIPELINE_SLOTS)
-		return NULL;
-	return &pipe->slots[c->pipeline_ends.tail & (PIPELINE_SLOTS - 1)];
-}
-
-/* The newest request, or NULL. */
-static __always_inline struct inflight *queue_newest(struct conversation *c,
-						     struct pipeline *pipe)
-{
-	if (c->overflow)
-		return NULL;
-	if (queued(&c->pipeline_ends))
-		return pipe ? &pipe->slots[(c->pipeline_ends.tail - 1) &
-					   (PIPELINE_SLOTS - 1)]
-			    : NULL;
-	if (queued(&c->ring_ends))
-		return &c->ring[(c->ring_ends.tail - 1) & (RING_SLOTS - 1)];
-	return NULL;
-}
-
-/* The oldest request, or NULL when there is none or its slot was not kept. */
-static __always_inline struct inflight *queue_oldest(struct conversation *c,
-						     struct pipeline *pipe)
-{
-	if (queued(&c->ring_ends))
-		return &c->ring[c->ring_ends.head & (RING_SLOTS - 1)];
-	if (queued(&c->pipeline_ends) && pipe)
-		return &pipe->slots[c->pipeline_ends.head & (PIPELINE_SLOTS - 1)];
-	return NULL;
-}
-
-/* Takes the oldest off. The exchange makes it one taker's, even when the
- * connection is being ended on another processor. */
-static __always_inline bool queue_take(struct conversation *c, struct pipeline *pipe,
-				       struct inflight *ret)
-{
-	struct inflight *oldest = queue_oldest(c, pipe);
-	struct queue_ends *ends =
-	    queued(&c->ring_ends) ? &c->ring_ends : &c->pipeline_ends;
-	__u32 head = ends->head;
-
-	if (!oldest)
-		return false;
-	*ret = *oldest;
-	return __sync_val_compare_and_swap(&ends->head, head, head + 1) == head;
-}
-
 /* --- finishing ---------------------------------------------------------------- */
 
 static __always_inline __u64 since(__u64 now_ns, __u64 then_ns)
@@ -236,49 +69,46 @@ static __always_inline __u64 since(__u64 now_ns, __u64 then_ns)
 	return then_ns && now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
-/* One request is over: hand it to the tally. error: it got no full response. */
-__noinline int conversation_tally(struct conversation *c,
-				  const struct inflight *request,
-				  const struct answer *answer, __u32 error)
+/* ws->request is over: the tally's sample of it. error: it got no full response. */
+static __always_inline void sample_take(struct conversation *c, struct workspace *ws,
+					__u32 error)
 {
-	struct sample sample = {};
+	const struct inflight *request = &ws->request;
+	const struct answer *answer = &c->answer;
+	struct sample *sample = &ws->sample;
 
-	if (!c || !request || !answer)
-		return 0;
-	if (c->service == TALLY_SERVICE_OTHER)
-		missed(TALLY_MISSED_PROCESS_FULL, 1);
-	sample.key.service = c->service;
-	sample.key.port = c->role == TALLY_ROLE_SERVER ? c->local_port : c->remote_port;
-	sample.key.status = answer->status;
-	sample.key.route = request->route;
-	sample.key.address = c->address;
-	sample.key.protocol = TALLY_PROTOCOL_HTTP1;
-	sample.key.role = c->role;
-	sample.key.method = request->method;
-	sample.key.error = (__u8)error;
-	sample.duration_ns = since(answer->end_ns, request->start_ns);
-	sample.queue_ns = request->queue_ns;
-	sample.request_bytes =
+	__builtin_memset(sample, 0, sizeof(*sample));
+	/* who answers may have no name yet, or be a process we know nothing of */
+	sample->key.service = c->service ? c->service : request->service;
+	sample->key.port =
+	    c->role == TALLY_ROLE_SERVER ? c->local_port : c->remote_port;
+	sample->key.status = answer->status;
+	sample->key.route = request->route;
+	sample->key.address = c->address;
+	sample->key.protocol = TALLY_PROTOCOL_HTTP1;
+	sample->key.role = c->role;
+	sample->key.method = request->method;
+	sample->key.error = (__u8)error;
+	sample->duration_ns = since(answer->end_ns, request->start_ns);
+	sample->queue_ns = request->queue_ns;
+	sample->request_bytes =
 	    request->whole ? request->body_bytes : requests_of(c)->body_bytes;
-	sample.route_service = c->route_service;
-	sample.answered = answer->first_ns != 0;
-	sample.first_byte_ns = since(answer->first_ns, request->start_ns);
-	sample.response_bytes = answer->body_bytes;
-	tally_count(&sample);
-	balance_ended(c, 1);
-	return 0;
+	sample->route_service = request->service;
+	sample->answered = answer->first_ns != 0;
+	sample->first_byte_ns = since(answer->first_ns, request->start_ns);
+	sample->response_bytes = answer->body_bytes;
 }
 
-/* The response is complete (or failed): its request leaves the queue. */
+/* The response is complete (or failed): its request leaves the queue, to be
+ * counted by the caller's conversation_settle. */
 __noinline int conversation_answered(struct conversation *c, struct pipeline *pipe,
-				     __u32 error)
+				     struct workspace *ws, __u32 error)
 {
-	struct inflight request;
-
-	if (!c)
+	if (!c || !ws)
 		return 0;
-	if (queue_take(c, pipe, &request)) {
-		conversation_tally(c, &request, &c->answer, error);
+	if (queue_take(c, pipe, &ws->request)) {
+		sample_take(c, ws, error);
+		ws->finished = 1;
 		return 1;
 	}
 	if (!queued(&c->ring_ends) && !queued(&c->pipeline_ends) && c->overflow) {
@@ -288,19 +118,35 @@ __noinline int conversation_answered(struct conversation *c, struct pipeline *pi
 	return 0;
 }
 
+/* Counts the request that the last step finished, if it did. Apart from that step,
+ * so that the depths of the two do not add up. */
+static __always_inline void conversation_settle(struct conversation *c,
+						struct workspace *ws)
+{
+	if (!ws->finished)
+		return;
+	ws->finished = 0;
+	if (ws->sample.key.service == TALLY_SERVICE_OTHER)
+		missed(TALLY_MISSED_PROCESS_FULL, 1);
+	tally_count(&ws->sample);
+	balance_ended(c, 1);
+}
+
 /* A response that came before its request's send was over: whoever of the two
  * threads is second completes the pair. */
-static __always_inline void early_settle(struct conversation *c, struct pipeline *pipe)
+static __always_inline void early_settle(struct conversation *c, struct pipeline *pipe,
+					 struct workspace *ws)
 {
 	if (!waiting(c) || c->answer.early != EARLY_DONE)
 		return;
 	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_NONE) ==
 	    EARLY_DONE)
-		conversation_answered(c, pipe, TALLY_ERROR_NONE);
+		conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 }
 
 static __always_inline void response_end(struct conversation *c, struct direction *d,
-					 struct pipeline *pipe, __u64 now_ns)
+					 struct pipeline *pipe, struct workspace *ws,
+					 __u64 now_ns)
 {
 	if (d->orphan) {
 		d->orphan = 0;
@@ -309,10 +155,10 @@ static __always_inline void response_end(struct conversation *c, struct directio
 		c->answer.body_bytes = d->body_bytes;
 		if (c->answer.early == EARLY_BEGUN && !waiting(c)) {
 			__sync_lock_test_and_set(&c->answer.early, EARLY_DONE);
-			early_settle(c, pipe);
+			early_settle(c, pipe, ws);
 		} else {
 			c->answer.early = EARLY_NONE;
-			conversation_answered(c, pipe, TALLY_ERROR_NONE);
+			conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 		}
 	}
 	d->begun_ns = 0;
@@ -334,10 +180,11 @@ static __always_inline void request_end(struct conversation *c, struct direction
 }
 
 static __always_inline void message_end(struct conversation *c, struct direction *d,
-					struct pipeline *pipe, __u64 now_ns)
+					struct pipeline *pipe, struct workspace *ws,
+					__u64 now_ns)
 {
 	if (d->http1.responses)
-		response_end(c, d, pipe, now_ns);
+		response_end(c, d, pipe, ws, now_ns);
 	else
 		request_end(c, d, pipe);
 }
@@ -359,7 +206,7 @@ static __always_inline bool request_push(struct conversation *c, struct directio
 		__sync_fetch_and_add(&c->overflow, 1);
 		return true;
 	}
-	service_of(c);
+	slot->service = service_of(c);
 	slot->start_ns = d->begun_ns;
 	lineless =
 	    d->http1.phase == HTTP1_START; /* answered before its line was whole */
@@ -513,13 +360,15 @@ conversation_malformed(struct conversation *c, struct pipeline *pipe, __u32 dire
 
 /* Bytes of a known number but without a window: bodies advance, heads are lost. */
 __noinline int conversation_advance(struct conversation *c, struct pipeline *pipe,
-				    struct chunk *chunk, __u32 reason)
+				    struct workspace *ws, __u32 reason)
 {
 	struct direction *d;
+	struct chunk *chunk;
 	__u64 len, skip;
 
-	if (!c || !chunk)
+	if (!c || !ws)
 		return 0;
+	chunk = &ws->call.chunk;
 	d = direction_of(c, chunk->direction);
 	len = chunk->len;
 	chunk->len = 0;
@@ -528,7 +377,7 @@ __noinline int conversation_advance(struct conversation *c, struct pipeline *pip
 		d->body_bytes += skip;
 		d->last_ns = chunk->now_ns;
 		if (http1_skip(&d->http1, skip))
-			message_end(c, d, pipe, chunk->now_ns);
+			message_end(c, d, pipe, ws, chunk->now_ns);
 		len -= skip;
 	}
 	if (len)
@@ -550,22 +399,25 @@ static __always_inline void window_return(struct window *w, struct chunk *chunk)
 	w->len = w->pos = 0;
 }
 
-__noinline int request_line(struct conversation *c, struct chunk *chunk,
-			    struct window *w)
+__noinline int request_line(struct conversation *c, struct workspace *ws)
 {
 	struct direction *d;
+	struct chunk *chunk;
+	struct window *w;
 	__u32 len, service;
 	__u64 hash;
 
-	if (!c || !chunk || !w)
+	if (!c || !ws)
 		return 0;
+	chunk = &ws->call.chunk;
+	w = &ws->window;
 	d = direction_of(c, chunk->direction);
 	d->http1.phase = HTTP1_HEADERS;
 	if (d->http1.method == TALLY_METHOD_CONNECT) {
 		c->route = TALLY_ROUTE_NONE;
 		return 0;
 	}
-	len = route_normalise(w, d->http1.target_start, d->http1.target_end,
+	len = route_normalise(w, &ws->route, d->http1.target_start, d->http1.target_end,
 			      d->http1.target_cut);
 	if (!len) { /* "http://host": RFC 9112 section 3.2.1 sends "/" */
 		w->bytes[0] = '/';
@@ -639,7 +491,7 @@ __noinline int status_line(struct conversation *c, struct chunk *chunk,
 }
 
 static __always_inline void response_head(struct conversation *c, struct direction *d,
-					  struct chunk *chunk, struct pipeline *pipe)
+					  struct workspace *ws, struct pipeline *pipe)
 {
 	struct inflight *request = d->orphan ? NULL : queue_oldest(c, pipe);
 	int body = http1_head(&d->http1, request ? request->method : TALLY_METHOD_GET);
@@ -649,16 +501,16 @@ static __always_inline void response_head(struct conversation *c, struct directi
 		d->begun_ns = 0;
 		break;
 	case HTTP1_BODY_TUNNEL:
-		response_end(c, d, pipe, chunk->now_ns);
+		response_end(c, d, pipe, ws, ws->call.chunk.now_ns);
 		give_up(c, TALLY_MISSED_COUNT);
 		break;
 	case HTTP1_BODY_NONE:
-		response_end(c, d, pipe, chunk->now_ns);
+		response_end(c, d, pipe, ws, ws->call.chunk.now_ns);
 		break;
 	default:
 		/* it may answer a HEAD we did not see, and have no body at all */
 		if (d->orphan && !waiting(c) && d->http1.phase != HTTP1_UNTIL_CLOSE) {
-			response_end(c, d, pipe, chunk->now_ns);
+			response_end(c, d, pipe, ws, ws->call.chunk.now_ns);
 			d->http1.phase = HTTP1_SEEK;
 		}
 		break;
@@ -667,7 +519,7 @@ static __always_inline void response_head(struct conversation *c, struct directi
 
 /* False: wants a pipeline first. */
 static __always_inline bool request_head(struct conversation *c, struct direction *d,
-					 struct pipeline *pipe)
+					 struct pipeline *pipe, struct workspace *ws)
 {
 	if (!d->answered && !request_push(c, d, pipe)) {
 		d->wants_push = 1;
@@ -676,7 +528,7 @@ static __always_inline bool request_head(struct conversation *c, struct directio
 	d->wants_push = 0;
 	if (http1_head(&d->http1, TALLY_METHOD_OTHER) == HTTP1_BODY_NONE)
 		request_end(c, d, pipe);
-	early_settle(c, pipe);
+	early_settle(c, pipe, ws);
 	return true;
 }
 
@@ -763,15 +615,18 @@ static __always_inline void skip_empty_lines(struct window *w)
 }
 
 /* The first bytes of a call while out of step. FEED_AGAIN: in step now. */
-__noinline int conversation_detect(struct conversation *c, struct chunk *chunk,
-				   struct window *w)
+__noinline int conversation_detect(struct conversation *c, struct workspace *ws)
 {
 	struct direction *d;
+	struct chunk *chunk;
+	struct window *w;
 	bool known, requests;
 	int result;
 
-	if (!c || !chunk || !w)
+	if (!c || !ws)
 		return FEED_SKIP;
+	chunk = &ws->call.chunk;
+	w = &ws->window;
 	d = direction_of(c, chunk->direction);
 	known = c->state != CONVERSATION_UNKNOWN;
 	requests = known && carries_requests(c, chunk->direction);
@@ -817,217 +672,24 @@ __noinline int conversation_detect(struct conversation *c, struct chunk *chunk,
 	return port_selected(c) ? FEED_AGAIN : give_up(c, TALLY_MISSED_COUNT);
 }
 
-/* --- feeding ------------------------------------------------------------------ */
-
-/* Fills the window: what was carried over, then bytes of the segment. */
-static __always_inline bool window_load(struct direction *d, struct chunk *chunk,
-					struct window *w)
-{
-	__u64 len = chunk->len;
-	long err;
-
-	w->pos = 0;
-	if (d->carry_len) {
-		__u32 carry = d->carry_len & (CARRY_BYTES - 1);
-
-		for (__u32 i = 0; i < CARRY_BYTES / 8; i++)
-			((__u64 *)w->bytes)[i] = ((__u64 *)d->carry)[i];
-		if (len > CARRY_BYTES)
-			len = CARRY_BYTES;
-		err = bpf_probe_read_user(w->bytes + carry, (__u32)len,
-					  (void *)chunk->base);
-		w->len = carry + (__u32)len;
-	} else {
-		if (len > WINDOW_BYTES)
-			len = WINDOW_BYTES;
-		err = bpf_probe_read_user(w->bytes, (__u32)len, (void *)chunk->base);
-		w->len = (__u32)len;
-	}
-	d->carry_len = 0;
-	chunk->base += len;
-	chunk->len -= len;
-	return err == 0;
-}
-
-/* The line at pos is not complete: read on, or keep it for the next call. */
-static __always_inline int line_unfinished(struct direction *d, struct chunk *chunk,
-					   struct window *w)
-{
-	__u32 rest = w->len - w->pos;
-
-	if (chunk->len) {
-		window_return(w, chunk);
-		return FEED_AGAIN;
-	}
-	for (__u32 i = 0; i < CARRY_BYTES / 8; i++)
-		((__u64 *)d->carry)[i] = window_word(w, w->pos + i * 8);
-	d->carry_len = rest < CARRY_BYTES ? (__u8)rest : CARRY_BYTES - 1;
-	w->pos = w->len;
-	return FEED_DONE;
-}
-
-__noinline int feed_line(struct conversation *c, struct chunk *chunk, struct window *w,
-			 struct pipeline *pipe)
-{
-	struct direction *d;
-	int event;
-
-	if (!c || !chunk || !w)
-		return FEED_SKIP;
-	d = direction_of(c, chunk->direction);
-	if (d->http1.phase == HTTP1_START)
-		message_begins(c, d, chunk);
-	event = http1_line(w, &d->http1);
-	switch (event) {
-	case HTTP1_MORE:
-		return line_unfinished(d, chunk, w);
-	case HTTP1_AGAIN:
-		if (d->http1.phase == HTTP1_START)
-			d->begun_ns = 0; /* an empty line before the request line */
-		return FEED_AGAIN;
-	case HTTP1_START_LINE:
-		if (d->http1.responses)
-			status_line(c, chunk, pipe);
-		else
-			request_line(c, chunk, w);
-		return FEED_AGAIN;
-	case HTTP1_HEAD:
-		if (d->http1.responses)
-			response_head(c, d, chunk, pipe);
-		else if (!request_head(c, d, pipe))
-			return FEED_WANTS_PIPELINE;
-		return c->state == CONVERSATION_OPAQUE || d->http1.phase == HTTP1_SEEK
-			   ? FEED_SKIP
-			   : FEED_AGAIN;
-	case HTTP1_MESSAGE_END:
-		d->http1.phase = HTTP1_START;
-		message_end(c, d, pipe, chunk->now_ns);
-		return FEED_AGAIN;
-	default:
-		conversation_malformed(c, pipe, chunk->direction);
-		return FEED_SKIP;
-	}
-}
-
-static __always_inline int feed_skip(struct conversation *c, struct direction *d,
-				     struct chunk *chunk, struct window *w,
-				     struct pipeline *pipe, __u64 skip)
-{
-	__u64 in_window = w->len - w->pos;
-
-	if (in_window > skip)
-		in_window = skip;
-	w->pos += (__u32)in_window;
-	chunk->base += skip - in_window;
-	chunk->len -= skip - in_window;
-	d->body_bytes += skip;
-	if (http1_skip(&d->http1, skip))
-		message_end(c, d, pipe, chunk->now_ns);
-	return FEED_AGAIN;
-}
-
-static __always_inline int feed_step(struct conversation *c, struct chunk *chunk,
-				     struct window *w, struct pipeline *pipe)
-{
-	struct direction *d = direction_of(c, chunk->direction);
-	__u64 skip;
-
-	if (d->wants_push && !request_head(c, d, pipe))
-		return FEED_WANTS_PIPELINE;
-	if (w->pos >= w->len && !chunk->len)
-		return FEED_DONE;
-	skip = http1_skippable(&d->http1, w->len - w->pos + chunk->len);
-	if (skip)
-		return feed_skip(c, d, chunk, w, pipe, skip);
-	if (w->pos >= w->len && !window_load(d, chunk, w)) {
-		conversation_lose(c, chunk->direction, TALLY_MISSED_READ_FAULT);
-		return FEED_SKIP;
-	}
-	if (d->http1.phase == HTTP1_SEEK) {
-		int found = conversation_detect(c, chunk, w);
-
-		if (found != FEED_AGAIN)
-			return found;
-		if (d->http1.phase == HTTP1_SEEK)
-			return line_unfinished(d, chunk, w);
-	}
-	return feed_line(c, chunk, w, pipe);
-}
-
-/* Makes the next segment the chunk; its length may be 0. False: no more. */
-static __always_inline bool call_next_segment(struct call *call)
-{
-	__u64 segment[2], len;
-
-	if (call->source.kind == SOURCE_BUFFER) {
-		call->chunk.base = call->source.base;
-		call->chunk.len = call->left;
-		call->left = 0;
-		return true;
-	}
-	if (call->segment >= call->source.segments ||
-	    source_segment(&call->source, call->segment, segment))
-		return false;
-	call->segment++;
-	len = segment[1] > call->source.skip ? segment[1] - call->source.skip : 0;
-	call->chunk.base = segment[0] + call->source.skip;
-	call->source.skip = 0;
-	call->chunk.len = len < call->left ? len : call->left;
-	call->left -= call->chunk.len;
-	return true;
-}
-
-/* One step; at the end of a segment, on to the next. */
-__noinline int feed_on(struct conversation *c, struct call *call, struct window *w,
-		       struct pipeline *pipe)
-{
-	int result;
-
-	if (!c || !call || !w)
-		return FEED_SKIP;
-	result = feed_step(c, &call->chunk, w, pipe);
-	if (result != FEED_DONE || !call->left)
-		return result;
-	if (call_next_segment(call))
-		return FEED_AGAIN;
-	conversation_lose(c, call->chunk.direction, TALLY_MISSED_READ_FAULT);
-	return FEED_SKIP;
-}
-
-/* Up to STEPS steps over what the call moved; what was read ahead is put back. */
-__noinline int feed_steps(struct conversation *c, struct call *call,
-			  struct pipeline *pipe)
-{
-	struct window w = {};
-	int result = FEED_AGAIN;
-
-	if (!c || !call)
-		return FEED_SKIP;
-	for (__u32 i = 0; i < STEPS; i++) {
-		result = feed_on(c, call, &w, pipe);
-		if (result != FEED_AGAIN)
-			break;
-	}
-	if (result == FEED_AGAIN || result == FEED_WANTS_PIPELINE)
-		window_return(&w, &call->chunk);
-	return result;
-}
-
 /* --- the end of a connection -------------------------------------------------- */
 
 /* A response that only closing ends is complete, unless the connection broke. */
 static __always_inline void end_until_close(struct conversation *c, struct direction *d,
-					    struct pipeline *pipe, __u64 now_ns)
+					    struct pipeline *pipe, struct workspace *ws,
+					    __u64 now_ns)
 {
 	if (d->http1.phase != HTTP1_UNTIL_CLOSE || !d->begun_ns)
 		return;
 	d->http1.phase = HTTP1_SEEK;
-	response_end(c, d, pipe, now_ns);
+	response_end(c, d, pipe, ws, now_ns);
+	conversation_settle(c, ws);
 }
 
-/* Everything in flight ends here, without (or with half) a response. */
+/* Everything in flight ends here, without (or with half) a response. ws: NULL when
+ * nothing is. */
 __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe,
-				   __u64 now_ns)
+				   struct workspace *ws, __u64 now_ns)
 {
 	struct direction *requests, *responses;
 
@@ -1044,10 +706,12 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 		c->answer.first_ns = 0;
 		c->answer.body_bytes = 0;
 	}
-	if (c->state == CONVERSATION_CANDIDATE || c->state == CONVERSATION_HTTP1)
+	if (ws &&
+	    (c->state == CONVERSATION_CANDIDATE || c->state == CONVERSATION_HTTP1))
 		for (__u32 i = 0; i < RING_SLOTS + PIPELINE_SLOTS; i++) {
-			if (!conversation_answered(c, pipe, TALLY_ERROR_CLOSED))
+			if (!conversation_answered(c, pipe, ws, TALLY_ERROR_CLOSED))
 				break;
+			conversation_settle(c, ws);
 			c->answer.status = 0;
 			c->answer.first_ns = 0;
 			c->answer.body_bytes = 0;

@@ -40,7 +40,9 @@ struct inflight {
 	__u64 queue_ns;
 	__u8 method;
 	__u8 whole; /* its body was seen to the end: body_bytes is final */
-	__u8 reserved[6];
+	__u8 reserved[2];
+	__u32
+	    service; /* who asked or was asked, and under which `route` was put down */
 };
 
 struct queue_ends {

@@ -70,7 +70,10 @@ struct sock {
 	struct socket *sk_socket;
 };
 
-struct socket;
+struct socket {
+	struct sock *sk;
+};
+
 struct tcp_ulp_ops;
 
 struct inet_connection_sock {
@@ -113,6 +116,10 @@ struct iov_iter {
 	void *ubuf;
 	unsigned long count;
 	unsigned long nr_segs;
+};
+
+struct iov_iter___before_6_4 {
+	const struct iovec *iov;
 };
 
 struct msghdr {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * window.bpf.h - which user memory a call moved. Sends through TCP name it in
- * their msghdr (tcp_sendmsg_locked); everything else is found through the
- * saved registers of the system call, which still hold its arguments. An
- * io_uring request may complete on the way out of any other call of its thread:
- * then those are not its arguments, and ax, which is -ENOSYS inside a call, tells.
+ * window.bpf.h - which user memory a call moved. A msghdr names it, where the hook
+ * has one; the rest is found through the saved registers of the system call, which
+ * still hold its arguments. An io_uring request may complete on the way out of any
+ * other call of its thread: then those are not its arguments, and ax, which is
+ * -ENOSYS inside a call, tells.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "maps.bpf.h"
 
 #define ENOSYS 38
+#define IOV_MAX 1024 /* the kernel's UIO_MAXIOV */
 
 /* x86-64 system call numbers */
 enum {
@@ -147,25 +148,79 @@ static __always_inline bool bytes_leave_unseen(void)
 	return regs->orig_ax == NR_SPLICE || regs->orig_ax == NR_GETSOCKOPT;
 }
 
-/* At the start of a TCP send: for every caller, io_uring and 32-bit ones too.
- * The array is kernel memory and outlives the send (net/socket.c frees it after
- * sock_send_length), though the iterator itself moves on. */
-static __always_inline void source_from_message(struct source *s, struct msghdr *msg)
+/* Since 6.0; before, one buffer is an array of one. */
+static __always_inline bool is_buffer(const struct msghdr *msg)
 {
-	__u8 type = msg->msg_iter.iter_type;
+	return bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
+	       msg->msg_iter.iter_type ==
+		   bpf_core_enum_value(enum iter_type, ITER_UBUF);
+}
 
+static __always_inline bool is_array(const struct msghdr *msg)
+{
+	return msg->msg_iter.iter_type ==
+	       bpf_core_enum_value(enum iter_type, ITER_IOVEC);
+}
+
+static __always_inline const struct iovec *iter_array(const struct msghdr *msg)
+{
+	const struct iov_iter___before_6_4 *old = (const void *)&msg->msg_iter;
+
+	if (bpf_core_field_exists(msg->msg_iter.__iov))
+		return msg->msg_iter.__iov;
+	return old->iov;
+}
+
+/* At the start of a send: for every caller, io_uring and 32-bit ones too. The
+ * array is kernel memory and outlives the send (net/socket.c frees it after
+ * sock_send_length), though the iterator itself moves on. */
+static __always_inline void source_from_message(struct source *s,
+						const struct msghdr *msg)
+{
 	s->kind = SOURCE_NONE;
 	s->missing = TALLY_MISSED_NO_WINDOW;
 	s->skip = msg->msg_iter.iov_offset;
-	if (type == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
+	if (is_buffer(msg)) {
 		s->kind = SOURCE_BUFFER;
 		s->base = (__u64)msg->msg_iter.ubuf + s->skip;
 		s->skip = 0;
-	} else if (type == bpf_core_enum_value(enum iter_type, ITER_IOVEC)) {
+	} else if (is_array(msg)) {
 		s->kind = SOURCE_KERNEL_IOVEC;
-		s->base = (__u64)msg->msg_iter.__iov;
+		s->base = (__u64)iter_array(msg);
 		s->segments = (__u32)msg->msg_iter.nr_segs;
 	}
+}
+
+/* s stands behind `moved` bytes: back to the first of them, as lib/iov_iter.c's
+ * iov_iter_revert() goes. The array is kernel memory. */
+__noinline int source_revert(struct source *s, __u32 moved)
+{
+	__u64 len = 0;
+
+	if (!s)
+		return 0;
+	for (__u32 i = 0; i < IOV_MAX && moved > s->skip; i++) {
+		moved -= (__u32)s->skip;
+		s->base -= sizeof(struct iovec);
+		if (bpf_probe_read_kernel(&len, sizeof(len),
+					  (void *)(s->base + sizeof(len))))
+			break;
+		s->skip = len;
+		s->segments++;
+	}
+	s->skip -= moved;
+	return 0;
+}
+
+/* At the end of a receive: the iterator stands behind what came. */
+static __always_inline void source_from_received(struct source *s,
+						 const struct msghdr *msg, __u32 moved)
+{
+	source_from_message(s, msg);
+	if (s->kind == SOURCE_BUFFER)
+		s->base -= moved;
+	else if (s->kind == SOURCE_KERNEL_IOVEC)
+		source_revert(s, moved);
 }
 
 /* Segment i of an iovec array. */

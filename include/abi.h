@@ -174,8 +174,9 @@ struct tally_config {
 	__u32 series_max; /* rows of the series map, overflow not counted */
 	__u32 port_count; /* 0: every port */
 	__u16 ports[TALLY_PORTS_MAX];
-	__u8 ignore_unknown; /* processes not in the map are not selected */
-	__u8 reserved[7];
+	__u8 ignore_unknown;    /* processes not in the map are not selected */
+	__u8 recvmsg_arguments; /* this kernel's tcp_recvmsg has so many */
+	__u8 reserved[6];
 };
 
 /* Written by programs, read by the daemon through the .bss map. */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "abi.h"
+#include "capture.h"
 
 #define CONFIG_ERROR_LEN 512
 #define CONFIG_LIST_MAX 64
@@ -81,6 +82,7 @@ struct config {
 	uint16_t ports[TALLY_PORTS_MAX];
 	size_t port_count;
 	char *service;
+	enum capture capture;
 	uint32_t max_series;         /* rows */
 	uint32_t max_routes;         /* per service */
 	uint64_t grace_ms;           /* how long an ended service stays visible */

@@ -13,6 +13,7 @@
 #define CONFIG_SERVICE_LEN_MAX 255
 #define CONFIG_REMOTE_WRITES_MAX 16
 #define CONFIG_PID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
+#define CAPTURE_NAMES "auto, tracepoint or fentry"
 #define CONFIG_SERIES_MAX 1000000
 #define CONFIG_INTERVAL_MIN_MS 100
 #define CONFIG_INTERVAL_MAX_MS 86400000ull    /* a day */

@@ -9,40 +9,25 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "capture.h"
+
 /* Returns true when bpftally can run here. */
 bool doctor_run(FILE *out);
 /* The same questions as one line for an error message: the first requirement
  * that fails, what to do; false when none does. */
 bool doctor_first_failure(char *ret_line, size_t size);
 
-enum doctor_tracepoint {
-	DOCTOR_SOCK_RECV_LENGTH,
-	DOCTOR_SOCK_SEND_LENGTH,
-	DOCTOR_SK_DATA_READY,
-	DOCTOR_INET_SOCK_SET_STATE,
-	DOCTOR_TCP_DESTROY_SOCK,
-	DOCTOR_TCP_RCV_SPACE_ADJUST,
-	DOCTOR_SCHED_PROCESS_EXEC,
-	DOCTOR_SCHED_PROCESS_FORK,
-	DOCTOR_SCHED_PROCESS_EXIT,
-	DOCTOR_TCP_SENDMSG_LOCKED, /* optional */
-	DOCTOR_TRACEPOINT_COUNT,
-};
-
-enum doctor_answer { DOCTOR_UNKNOWN, DOCTOR_NO, DOCTOR_YES };
-
 /* Integers that could not be read are -1. */
 struct doctor_facts {
 	char release[65]; /* uname(2) */
 	char machine[65];
-	bool btf;
-	bool tracepoints[DOCTOR_TRACEPOINT_COUNT]; /* nothing without btf */
-	uint64_t capabilities;                     /* effective, a bit each */
-	bool user_namespace;                       /* not the initial one */
-	bool pid_namespace;                        /* not the initial one */
-	char lockdown[32];                         /* "" where there is none */
-	/* Unknown without the capabilities to load; tracing, without BTF too. */
-	enum doctor_answer tracing, sk_storage, ringbuf;
+	struct capture_facts capture;
+	uint64_t capabilities; /* effective, a bit each */
+	bool user_namespace;   /* not the initial one */
+	bool pid_namespace;    /* not the initial one */
+	char lockdown[32];     /* "" where there is none */
+	/* Unknown without the capabilities to load. */
+	enum capture_answer sk_storage, ringbuf;
 	int unprivileged_bpf_disabled;
 	int bpf_jit_enable;
 	int bpf_stats_enabled;

@@ -29,6 +29,8 @@ struct options {
 	uint64_t max_routes;
 	uint64_t scrape_interval_ms;
 	uint64_t grace_ms;
+	bool capture_given;
+	enum capture capture;
 	bool verbose;
 };
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "abi.h"
+#include "capture.h"
 
 #define PROBES_ERROR_LEN 512
 
@@ -23,12 +24,15 @@ enum probes_map {
 	PROBES_ROUTE_COUNTS, /* __u32 service -> __u32 distinct routes */
 };
 
-/* 0, or -errno with one line in ret_error that says what, why and what to do;
- * nothing stays attached then. */
-int probes_open(const struct tally_config *config, struct probes **ret_probes,
-		char ret_error[PROBES_ERROR_LEN]);
+/* wanted: CAPTURE_AUTO leaves the choice to what the kernel has. 0, or -errno with
+ * one line in ret_error that says what, why and what to do; nothing stays attached
+ * then. */
+int probes_open(const struct tally_config *config, enum capture wanted,
+		struct probes **ret_probes, char ret_error[PROBES_ERROR_LEN]);
 void probes_close(struct probes **probes);
 
+/* The way that was taken. */
+enum capture probes_capture(const struct probes *probes);
 int probes_map_fd(const struct probes *probes, enum probes_map map);
 /* The programs' counters, mapped: they change under the reader. */
 const struct tally_counters *probes_counters(const struct probes *probes);

@@ -150,6 +150,17 @@ static int read_service(struct config_reader *reader, const struct config_node *
 	return 0;
 }
 
+static int read_capture(struct config_reader *reader, const struct config_node *node,
+			const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (!err && !capture_parse(text, target))
+		err = config_fail_value(reader, node, field->key, CAPTURE_NAMES);
+	return err;
+}
+
 static const char *label_problem(const char *name, const char *value)
 {
 	(void)value;
@@ -188,6 +199,7 @@ static const struct config_field file_fields[] = {
     {"exe", read_exes, CONFIG_NO_TARGET},
     {"port", read_ports, .min = 1, .max = UINT16_MAX},
     {"service", read_service, FIELD(service)},
+    {"capture", read_capture, FIELD(capture)},
     {"grace_period", config_read_duration, FIELD(grace_ms), 0, CONFIG_GRACE_MAX_MS},
     {"limits", config_read_section, .section = &limits_section},
     {"global", config_read_section, .section = &global_section},
@@ -274,6 +286,8 @@ static void apply_numbers(const struct options *options, struct config *config)
 		config->scrape_interval_ms = options->scrape_interval_ms;
 	if (options->grace_ms != OPTIONS_NOT_GIVEN)
 		config->grace_ms = options->grace_ms;
+	if (options->capture_given)
+		config->capture = options->capture;
 	config->verbose = options->verbose;
 }
 

@@ -24,22 +24,6 @@
 /* cgroup v1 writes its largest number, rounded to pages, for "no limit". */
 #define MEMORY_UNLIMITED_BYTES (1ull << 62)
 
-static const struct {
-	const char *name;
-	const char *since;
-} tracepoints[DOCTOR_TRACEPOINT_COUNT] = {
-    [DOCTOR_SOCK_RECV_LENGTH] = {"sock_recv_length", "6.3"},
-    [DOCTOR_SOCK_SEND_LENGTH] = {"sock_send_length", "6.3"},
-    [DOCTOR_SK_DATA_READY] = {"sk_data_ready", "6.3"},
-    [DOCTOR_INET_SOCK_SET_STATE] = {"inet_sock_set_state", "4.16"},
-    [DOCTOR_TCP_DESTROY_SOCK] = {"tcp_destroy_sock", "4.16"},
-    [DOCTOR_TCP_RCV_SPACE_ADJUST] = {"tcp_rcv_space_adjust", "4.15"},
-    [DOCTOR_SCHED_PROCESS_EXEC] = {"sched_process_exec", "3.4"},
-    [DOCTOR_SCHED_PROCESS_FORK] = {"sched_process_fork", "2.6.32"},
-    [DOCTOR_SCHED_PROCESS_EXIT] = {"sched_process_exit", "2.6.32"},
-    [DOCTOR_TCP_SENDMSG_LOCKED] = {"tcp_sendmsg_locked", "6.16"},
-};
-
 /* ---- judging ---- */
 
 __attribute__((format(printf, 3, 4))) static void
@@ -83,7 +67,7 @@ static void judge_kernel(const struct doctor_facts *facts, struct doctor_report 
 
 static void judge_btf(const struct doctor_facts *facts, struct doctor_report *report)
 {
-	if (facts->btf)
+	if (facts->capture.btf)
 		add(report, DOCTOR_MARK_OK, "kernel type information (BTF)");
 	else
 		add(report, DOCTOR_MARK_NO,
@@ -92,26 +76,76 @@ static void judge_btf(const struct doctor_facts *facts, struct doctor_report *re
 		    "/sys if it has that)");
 }
 
-static void judge_tracepoint(const struct doctor_facts *facts,
-			     enum doctor_tracepoint tracepoint,
-			     struct doctor_report *report)
+/* What both ways of capture need. */
+static void judge_hooks(const struct doctor_facts *facts, struct doctor_report *report)
 {
-	const char *name = tracepoints[tracepoint].name;
+	const struct capture_hook *hook;
 
-	if (!facts->btf)
-		add(report, DOCTOR_MARK_NOTE, "tracepoint %s: unknown without BTF",
-		    name);
-	else if (facts->tracepoints[tracepoint])
-		add(report, DOCTOR_MARK_OK, "tracepoint %s", name);
-	else if (tracepoint == DOCTOR_TCP_SENDMSG_LOCKED)
-		add(report, DOCTOR_MARK_NOTE,
-		    "tracepoint %s: not in this kernel, optional; durations of client "
-		    "requests begin late, when the send ends; Linux %s has it",
-		    name, tracepoints[tracepoint].since);
-	else
+	if (facts->capture.btf && !facts->capture.helpers)
 		add(report, DOCTOR_MARK_NO,
-		    "tracepoint %s: not in this kernel (%s); use Linux %s or newer",
-		    name, facts->release, tracepoints[tracepoint].since);
+		    "BPF helpers: kernel %s is too old; use Linux 5.15 or newer",
+		    facts->release);
+	for (size_t i = 0; (hook = capture_hook(i)); i++) {
+		if (hook->way != CAPTURE_AUTO)
+			continue;
+		if (!facts->capture.btf)
+			add(report, DOCTOR_MARK_NOTE,
+			    "tracepoint %s: unknown without BTF", hook->target);
+		else if (facts->capture.hooks[i])
+			add(report, DOCTOR_MARK_OK, "tracepoint %s", hook->target);
+		else
+			add(report, DOCTOR_MARK_NO,
+			    "tracepoint %s: not in this kernel (%s); use Linux %s or "
+			    "newer",
+			    hook->target, facts->release, hook->since);
+	}
+}
+
+static void judge_way(const struct doctor_facts *facts, enum capture way,
+		      const char *what, struct doctor_report *report)
+{
+	const struct capture_hook *lacks = capture_lacks(&facts->capture, way);
+
+	if (capture_can(&facts->capture, way))
+		add(report, DOCTOR_MARK_OK, "%s", what);
+	else if (lacks)
+		add(report, DOCTOR_MARK_NOTE,
+		    "%s: this kernel has no %s that we know (Linux %s)", what,
+		    lacks->target, lacks->since);
+	else if (way == CAPTURE_FENTRY && facts->capture.functions == CAPTURE_NO)
+		add(report, DOCTOR_MARK_NOTE,
+		    "%s: this kernel lets no program attach to a function "
+		    "(CONFIG_FUNCTION_TRACER)",
+		    what);
+	else
+		add(report, DOCTOR_MARK_NOTE, "%s: cannot be told here", what);
+}
+
+static void judge_capture(const struct doctor_facts *facts,
+			  struct doctor_report *report)
+{
+	const struct capture_facts *capture = &facts->capture;
+	enum capture way = capture_choose(capture, CAPTURE_AUTO);
+
+	if (!capture->btf || !capture->helpers)
+		return;
+	judge_way(facts, CAPTURE_TRACEPOINT, "capture by tracepoints", report);
+	judge_way(facts, CAPTURE_FENTRY, "capture by functions (fentry)", report);
+	if (way == CAPTURE_AUTO && capture->functions == CAPTURE_UNKNOWN)
+		return;
+	if (way == CAPTURE_AUTO)
+		add(report, DOCTOR_MARK_NO,
+		    "capture: no way in this kernel (%s); use Linux 6.3 or newer, or "
+		    "5.15 or newer built with CONFIG_FUNCTION_TRACER=y",
+		    facts->release);
+	else if (capture_sees_send_begin(capture, way))
+		add(report, DOCTOR_MARK_OK, "capture: %s", capture_name(way));
+	else
+		add(report, DOCTOR_MARK_OK,
+		    "capture: %s; durations of client requests begin late, when the "
+		    "send ends: Linux 6.16, or CONFIG_FUNCTION_TRACER=y, tells when it "
+		    "began",
+		    capture_name(way));
 }
 
 static void judge_loading(const struct doctor_facts *facts,
@@ -175,12 +209,12 @@ static void judge_lockdown(const struct doctor_facts *facts,
 }
 
 static void judge_feature(const struct doctor_facts *facts, const char *what,
-			  enum doctor_answer answer, const char *since,
+			  enum capture_answer answer, const char *since,
 			  struct doctor_report *report)
 {
-	if (answer == DOCTOR_YES)
+	if (answer == CAPTURE_YES)
 		add(report, DOCTOR_MARK_OK, "%s", what);
-	else if (answer == DOCTOR_UNKNOWN)
+	else if (answer == CAPTURE_UNKNOWN)
 		add(report, DOCTOR_MARK_NOTE, "%s: cannot be told without %s", what,
 		    can_load(facts) ? "the lines above"
 				    : "the privileges to load BPF programs");
@@ -236,19 +270,18 @@ void doctor_judge(const struct doctor_facts *facts, struct doctor_report *ret_re
 	ret_report->count = 0;
 	judge_kernel(facts, ret_report);
 	judge_btf(facts, ret_report);
-	for (enum doctor_tracepoint i = 0; i < DOCTOR_TRACEPOINT_COUNT; i++)
-		judge_tracepoint(facts, i, ret_report);
+	judge_hooks(facts, ret_report);
+	judge_capture(facts, ret_report);
 	judge_lockdown(facts, ret_report);
 	judge_loading(facts, ret_report);
 	judge_reading(facts, ret_report);
 	judge_pid_namespace(facts, ret_report);
-	judge_feature(facts, "tracing programs", facts->tracing, "5.5", ret_report);
+	judge_feature(facts, "tracing programs", facts->capture.tracing, "5.5",
+		      ret_report);
 	judge_feature(facts, "socket storage", facts->sk_storage, "5.2", ret_report);
 	judge_feature(facts, "ring buffer", facts->ringbuf, "5.8", ret_report);
 	note_settings(facts, ret_report);
 }
-
-_Static_assert(DOCTOR_TRACEPOINT_COUNT + 13 <= DOCTOR_LINES_MAX, "a line each");
 
 bool doctor_can_run(const struct doctor_report *report)
 {
@@ -423,75 +456,23 @@ static bool in_pid_namespace(void)
 	       status.st_ino != INITIAL_PID_NAMESPACE;
 }
 
-static void free_btf(struct btf **btf)
-{
-	btf__free(*btf);
-}
-
-/* NULL without. libbpf would look for vmlinux files in /boot too, but the kernel
- * itself uses only its own. */
-static struct btf *load_kernel_btf(void)
-{
-	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return NULL;
-	return btf__load_vmlinux_btf();
-}
-
-/* The kernel describes a raw tracepoint NAME by a typedef btf_trace_NAME (commit
- * e8c423fb31fa, Linux 5.5). 0: there is none. */
-static uint32_t find_tracepoint(const struct btf *btf,
-				enum doctor_tracepoint tracepoint)
-{
-	char name[64];
-	int id;
-
-	snprintf(name, sizeof(name), "btf_trace_%s", tracepoints[tracepoint].name);
-	id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
-	return id > 0 ? (uint32_t)id : 0;
-}
-
-/* Loads, and drops at once, `return 0` for a tracepoint that every kernel since
- * 4.16 has. libbpf_probe_bpf_prog_type() asks by an fentry program instead, which
- * kernels without the function tracer refuse though they run ours. */
-static enum doctor_answer probe_tracing(const struct btf *btf)
-{
-	static const struct bpf_insn program[] = {
-	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
-	    {.code = BPF_JMP | BPF_EXIT},
-	};
-	LIBBPF_OPTS(bpf_prog_load_opts, options,
-		    .expected_attach_type = BPF_TRACE_RAW_TP,
-		    .attach_btf_id = find_tracepoint(btf, DOCTOR_INET_SOCK_SET_STATE));
-	AUTO_CLOSE int fd = -1;
-
-	if (!options.attach_btf_id)
-		return DOCTOR_UNKNOWN;
-	fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, NULL, "GPL", program,
-			   sizeof(program) / sizeof(program[0]), &options);
-	return fd < 0 ? DOCTOR_NO : DOCTOR_YES;
-}
-
-static enum doctor_answer probe_map(enum bpf_map_type type)
+static enum capture_answer probe_map(enum bpf_map_type type)
 {
 	int probed = libbpf_probe_bpf_map_type(type, NULL);
 
 	if (probed < 0)
-		return DOCTOR_UNKNOWN;
-	return probed ? DOCTOR_YES : DOCTOR_NO;
+		return CAPTURE_UNKNOWN;
+	return probed ? CAPTURE_YES : CAPTURE_NO;
 }
 
 static void ask_kernel(struct doctor_facts *facts)
 {
-	CLEANUP(free_btf) struct btf *btf = load_kernel_btf();
-
-	facts->btf = btf;
-	for (enum doctor_tracepoint i = 0; btf && i < DOCTOR_TRACEPOINT_COUNT; i++)
-		facts->tracepoints[i] = find_tracepoint(btf, i);
+	capture_ask(&facts->capture);
 	/* Without privileges a refusal says nothing about the kernel. */
-	if (!can_load(facts))
+	if (!can_load(facts)) {
+		facts->capture.tracing = facts->capture.functions = CAPTURE_UNKNOWN;
 		return;
-	if (btf)
-		facts->tracing = probe_tracing(btf);
+	}
 	facts->sk_storage = probe_map(BPF_MAP_TYPE_SK_STORAGE);
 	facts->ringbuf = probe_map(BPF_MAP_TYPE_RINGBUF);
 }

@@ -295,7 +295,7 @@ static int start_probes(struct agent *agent)
 	memcpy(config.ports, agent->config.ports, sizeof(config.ports));
 	if (getrandom(&config.seed, sizeof(config.seed), 0) != sizeof(config.seed))
 		return -EIO;
-	err = probes_open(&config, &agent->probes, error);
+	err = probes_open(&config, agent->config.capture, &agent->probes, error);
 	if (err) {
 		log_error("%s", error);
 		return err;

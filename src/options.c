@@ -26,6 +26,7 @@ enum {
 	OPTION_GRACE,
 	OPTION_MAX_SERIES,
 	OPTION_MAX_ROUTES,
+	OPTION_CAPTURE,
 	OPTION_VERBOSE,
 	OPTION_VERSION,
 	OPTION_HELP,
@@ -46,6 +47,7 @@ static const struct option long_options[] = {
     {"grace", required_argument, NULL, OPTION_GRACE},
     {"max-series", required_argument, NULL, OPTION_MAX_SERIES},
     {"max-routes", required_argument, NULL, OPTION_MAX_ROUTES},
+    {"capture", required_argument, NULL, OPTION_CAPTURE},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -147,6 +149,16 @@ static int take_port(const struct parse *parse)
 	if (options->port_count == TALLY_PORTS_MAX)
 		return fail_too_many(parse, TALLY_PORTS_MAX);
 	options->ports[options->port_count++] = (uint16_t)port;
+	return 0;
+}
+
+static int take_capture(const struct parse *parse)
+{
+	struct options *options = parse->options;
+
+	if (!capture_parse(parse->value, &options->capture))
+		return fail_value(parse, CAPTURE_NAMES);
+	options->capture_given = true;
 	return 0;
 }
 
@@ -260,6 +272,8 @@ static int take_option(const struct parse *parse, int option)
 		return take_number(parse, CONFIG_SERIES_MAX, &options->max_series);
 	case OPTION_MAX_ROUTES:
 		return take_number(parse, TALLY_ROUTE_ROWS, &options->max_routes);
+	case OPTION_CAPTURE:
+		return take_capture(parse);
 	default:
 		options->verbose = true;
 		return 0;
@@ -399,6 +413,9 @@ const char *config_help(void)
 	       "start\n"
 	       "\n"
 	       "Other:\n"
+	       "  --capture auto|tracepoint|fentry\n"
+	       "                           the kernel's hooks to use (auto: what it "
+	       "has)\n"
 	       "  --verbose                say more on standard error\n"
 	       "  --version                print the version\n"
 	       "  --help                   print this\n";

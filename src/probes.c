@@ -18,6 +18,7 @@
 
 struct probes {
 	struct bpftally *skeleton;
+	enum capture capture;
 	struct bpf_link *connections; /* the socket storage iterator */
 	struct ring_buffer *events;
 	void (*seen)(void *context, const struct tally_process_event *event);
@@ -38,19 +39,27 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 	return 0;
 }
 
-/* A tracepoint that this kernel lacks is left out where we can do without it. */
-static void choose_programs(struct bpftally *skeleton)
+static void choose_programs(struct probes *probes, const struct capture_facts *facts)
 {
-	if (libbpf_find_vmlinux_btf_id("tcp_sendmsg_locked", BPF_TRACE_RAW_TP) > 0)
-		return;
-	bpf_program__set_autoload(skeleton->progs.tcp_sendmsg_locked, false);
-	log_warning("this kernel has no tcp_sendmsg_locked tracepoint (6.16): client "
-		    "durations start when the send is over, not when it begins");
+	struct bpf_program *program;
+
+	bpf_object__for_each_program (program, probes->skeleton->obj)
+		bpf_program__set_autoload(
+		    program,
+		    capture_takes(facts, probes->capture, bpf_program__name(program)));
+	if (!capture_sees_send_begin(facts, probes->capture))
+		log_warning("this kernel does not tell when a send begins (Linux 6.16, "
+			    "or CONFIG_FUNCTION_TRACER=y): client durations start when "
+			    "the send is over");
 }
 
-static int set_limits(struct bpftally *skeleton, const struct tally_config *config)
+static int configure(struct bpftally *skeleton, const struct tally_config *config,
+		     const struct capture_facts *facts)
 {
-	memcpy((void *)&skeleton->rodata->config, config, sizeof(*config));
+	struct tally_config *there = (struct tally_config *)&skeleton->rodata->config;
+
+	*there = *config;
+	there->recvmsg_arguments = facts->recvmsg_arguments;
 	/* two rows more: what finds no room is counted under `other` */
 	return bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
 }
@@ -120,16 +129,38 @@ static int explain(char ret_error[PROBES_ERROR_LEN], const char *what, int err)
 	return err;
 }
 
-static int load(struct probes *probes, const struct tally_config *config,
-		char ret_error[PROBES_ERROR_LEN])
+/* Which hooks; the doctor says why there are none. */
+static int choose_capture(struct probes *probes, enum capture wanted,
+			  const struct capture_facts *facts,
+			  char ret_error[PROBES_ERROR_LEN])
 {
+	probes->capture = capture_choose(facts, wanted);
+	if (probes->capture != CAPTURE_AUTO)
+		return 0;
+	if (wanted == CAPTURE_AUTO || doctor_first_failure(ret_error, PROBES_ERROR_LEN))
+		return explain(ret_error, "load the kernel programs", -ENOTSUP);
+	snprintf(ret_error, PROBES_ERROR_LEN,
+		 "cannot capture by %s (--capture): this kernel has not what it takes; "
+		 "'bpftally doctor' says what is missing",
+		 capture_name(wanted));
+	return -ENOTSUP;
+}
+
+static int load(struct probes *probes, const struct tally_config *config,
+		enum capture wanted, char ret_error[PROBES_ERROR_LEN])
+{
+	struct capture_facts facts;
 	int err;
 
+	capture_ask(&facts);
+	err = choose_capture(probes, wanted, &facts, ret_error);
+	if (err)
+		return err;
 	probes->skeleton = bpftally__open();
 	if (!probes->skeleton)
 		return explain(ret_error, "open the kernel programs", -errno);
-	choose_programs(probes->skeleton);
-	err = set_limits(probes->skeleton, config);
+	choose_programs(probes, &facts);
+	err = configure(probes->skeleton, config, &facts);
 	if (!err)
 		err = bpftally__load(probes->skeleton);
 	if (!err)
@@ -156,8 +187,8 @@ static int attach(struct probes *probes, char ret_error[PROBES_ERROR_LEN])
 	return err ? explain(ret_error, "attach the kernel programs", err) : 0;
 }
 
-int probes_open(const struct tally_config *config, struct probes **ret_probes,
-		char ret_error[PROBES_ERROR_LEN])
+int probes_open(const struct tally_config *config, enum capture wanted,
+		struct probes **ret_probes, char ret_error[PROBES_ERROR_LEN])
 {
 	struct probes *probes = calloc(1, sizeof(*probes));
 	int err;
@@ -168,7 +199,7 @@ int probes_open(const struct tally_config *config, struct probes **ret_probes,
 	}
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(print_libbpf);
-	err = load(probes, config, ret_error);
+	err = load(probes, config, wanted, ret_error);
 	if (!err)
 		err = attach(probes, ret_error);
 	if (err) {
@@ -188,6 +219,11 @@ void probes_close(struct probes **probes)
 	bpftally__destroy((*probes)->skeleton);
 	free(*probes);
 	*probes = NULL;
+}
+
+enum capture probes_capture(const struct probes *probes)
+{
+	return probes->capture;
 }
 
 int probes_map_fd(const struct probes *probes, enum probes_map map)

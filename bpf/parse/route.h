@@ -149,17 +149,17 @@ VERIFIED_ONCE int route_byte(struct window *w, struct route *r)
 /* Writes the route of the target [start, end) over w->bytes[0..]; returns its
  * length, <= ROUTE_TEXT. Absolute-form ("http://host/x") is its path;
  * "*" and authority-form (CONNECT) have none but "*" or "". cut: the target
- * goes on beyond end. start must be >= ROUTE_LEAD. */
-VERIFIED_ONCE __u32 route_normalise(struct window *w, __u32 start, __u32 end, __u32 cut)
+ * goes on beyond end. r: scratch. start must be >= ROUTE_LEAD. */
+VERIFIED_ONCE __u32 route_normalise(struct window *w, struct route *r, __u32 start,
+				    __u32 end, __u32 cut)
 {
-	struct route r = {.in = start, .end = end, .cut = cut};
-
-	if (!w || start < ROUTE_LEAD)
+	if (!w || !r || start < ROUTE_LEAD)
 		return 0;
+	*r = (struct route){.in = start, .end = end, .cut = cut};
 	for (__u32 i = 0; i < WINDOW_BYTES; i++)
-		if (!route_byte(w, &r))
+		if (!route_byte(w, r))
 			break;
-	return r.out <= ROUTE_TEXT ? r.out : ROUTE_TEXT;
+	return r->out <= ROUTE_TEXT ? r->out : ROUTE_TEXT;
 }
 
 /* Seeded hash of the first len bytes; never 0 or 1, which are reserved. */

@@ -8,6 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct window *window;
+	struct route route;
 	uint32_t len;
 
 	if (!window)
@@ -19,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(window->bytes + ROUTE_LEAD, data + 1, size - 1);
 	window->len = ROUTE_LEAD + (uint32_t)size - 1;
 	window->pos = window->len;
-	len = route_normalise(window, ROUTE_LEAD, window->len, data[0] & 1);
+	len = route_normalise(window, &route, ROUTE_LEAD, window->len, data[0] & 1);
 	if (len > ROUTE_TEXT || len > window->len + 1)
 		abort();
 	for (uint32_t i = 0; i < len; i++)

@@ -82,8 +82,12 @@ static inline void scene_attach(struct scene *scene, const struct tally_config *
 {
 	const struct tally_process self = {.service = SCENE_SERVICE};
 	char error[PROBES_ERROR_LEN] = "";
-	int err = probes_open(config, &scene->probes, error);
+	const char *forced = getenv("BPFTALLY_CAPTURE");
+	enum capture wanted = CAPTURE_AUTO;
+	int err;
 
+	REQUIRE(!forced || capture_parse(forced, &wanted));
+	err = probes_open(config, wanted, &scene->probes, error);
 	if (err) {
 		fprintf(stderr, "probes_open: %s (%s)\n", error, strerror(-err));
 		REQUIRE(err == 0);

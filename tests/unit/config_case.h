@@ -35,7 +35,7 @@ static inline void load_bytes(const void *bytes, size_t len, char *const *more,
 			      struct loaded *ret_loaded)
 {
 	int fd = memfd_create("config", MFD_CLOEXEC);
-	char path[64], *argv[16] = {"bpftally", "--config", path};
+	char path[64], *argv[20] = {"bpftally", "--config", path};
 	size_t prefix;
 
 	assert(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);

@@ -114,7 +114,9 @@ static inline void stream_start_line(struct stream *s)
 	if (s->http1.responses) {
 		stream_say(s, "status %u\n", s->http1.status);
 	} else {
-		uint32_t len = route_normalise(w, start, end, s->http1.target_cut);
+		struct route route;
+		uint32_t len =
+		    route_normalise(w, &route, start, end, s->http1.target_cut);
 
 		stream_say(s, "method %u route %.*s\n", s->http1.method, (int)len,
 			   (const char *)w->bytes);

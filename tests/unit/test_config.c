@@ -29,6 +29,7 @@ static void nothing_given_is_the_documented_defaults(void **state)
 	assert_int_equal(config->pid_count + config->exes.count + config->port_count,
 			 0);
 	assert_null(config->service);
+	assert_int_equal(config->capture, CAPTURE_AUTO);
 	assert_int_equal(config->max_series, 8192);
 	assert_int_equal(config->max_routes, 256);
 	assert_int_equal(config->grace_ms, 300000);
@@ -44,6 +45,7 @@ static const char whole_file[] = "listen: 127.0.0.1:80\n"
 				 "exe: [/a, /b]\n"
 				 "port: [80, 81]\n"
 				 "service: file\n"
+				 "capture: fentry\n"
 				 "grace_period: 0s\n"
 				 "limits: {series: 10, routes_per_service: 20}\n"
 				 "global:\n"
@@ -70,6 +72,7 @@ static void every_key_of_the_file_arrives(void **state)
 	assert_int_equal(config->ports[1], 81);
 	assert_string_equal(config->service, "file");
 	assert_int_equal(config->grace_ms, 0);
+	assert_int_equal(config->capture, CAPTURE_FENTRY);
 	assert_int_equal(config->max_series, 10);
 	assert_int_equal(config->max_routes, 20);
 	assert_int_equal(config->scrape_interval_ms, 60000);
@@ -89,6 +92,7 @@ static void the_command_line_wins_and_its_lists_replace(void **state)
 			"--port=90",
 			"--service=line",
 			"--grace=1m",
+			"--capture=tracepoint",
 			"--max-series=30",
 			"--max-routes=40",
 			"--scrape-interval=1s",
@@ -110,6 +114,7 @@ static void the_command_line_wins_and_its_lists_replace(void **state)
 	assert_int_equal(config->ports[0], 90);
 	assert_string_equal(config->service, "line");
 	assert_int_equal(config->grace_ms, 60000);
+	assert_int_equal(config->capture, CAPTURE_TRACEPOINT);
 	assert_int_equal(config->max_series, 30);
 	assert_int_equal(config->max_routes, 40);
 	assert_int_equal(config->scrape_interval_ms, 1000);

@@ -27,17 +27,19 @@ static struct doctor_facts good_facts(void)
 	struct doctor_facts facts = {
 	    .release = "6.18.1",
 	    .machine = "x86_64",
-	    .btf = true,
+	    .capture = {.btf = true,
+			.helpers = true,
+			.tracing = CAPTURE_YES,
+			.functions = CAPTURE_YES},
 	    .capabilities = NEEDED_CAPABILITIES,
-	    .tracing = DOCTOR_YES,
-	    .sk_storage = DOCTOR_YES,
-	    .ringbuf = DOCTOR_YES,
+	    .sk_storage = CAPTURE_YES,
+	    .ringbuf = CAPTURE_YES,
 	    .unprivileged_bpf_disabled = 2,
 	    .bpf_jit_enable = 1,
 	    .memory_limit_bytes = UINT64_MAX,
 	};
 
-	memset(facts.tracepoints, true, sizeof(facts.tracepoints));
+	memset(facts.capture.hooks, true, sizeof(facts.capture.hooks));
 	return facts;
 }
 
@@ -86,16 +88,15 @@ static void machine_with_everything_can_run(void **state)
 	static const char *const lines[] = {
 	    "kernel 6.18.1 on x86_64",
 	    "kernel type information (BTF)",
-	    "tracepoint sock_recv_length",
-	    "tracepoint sock_send_length",
-	    "tracepoint sk_data_ready",
 	    "tracepoint inet_sock_set_state",
 	    "tracepoint tcp_destroy_sock",
 	    "tracepoint tcp_rcv_space_adjust",
 	    "tracepoint sched_process_exec",
 	    "tracepoint sched_process_fork",
 	    "tracepoint sched_process_exit",
-	    "tracepoint tcp_sendmsg_locked",
+	    "capture by tracepoints",
+	    "capture by functions (fentry)",
+	    "capture: tracepoint",
 	    "lockdown none",
 	    "privileges to load BPF programs",
 	    "privileges to read /proc of all users",
@@ -121,9 +122,9 @@ static void kernel_without_btf_cannot_run(void **state)
 	struct doctor_facts facts = good_facts();
 
 	(void)state;
-	facts.btf = false;
-	facts.tracing = DOCTOR_UNKNOWN;
-	memset(facts.tracepoints, false, sizeof(facts.tracepoints));
+	facts.capture.btf = false;
+	facts.capture.tracing = CAPTURE_UNKNOWN;
+	memset(facts.capture.hooks, false, sizeof(facts.capture.hooks));
 	expect_failures(
 	    &facts,
 	    "kernel type information (BTF): /sys/kernel/btf/vmlinux cannot be read; "
@@ -131,31 +132,31 @@ static void kernel_without_btf_cannot_run(void **state)
 	    "a kernel built with CONFIG_DEBUG_INFO_BTF=y (mount /sys if it has that)",
 	    NULL);
 	expect_line(&facts, DOCTOR_MARK_NOTE,
-		    "tracepoint sock_recv_length: unknown without BTF");
+		    "tracepoint tcp_destroy_sock: unknown without BTF");
 	expect_line(&facts, DOCTOR_MARK_NOTE,
 		    "tracing programs: cannot be told without the lines above");
+}
+
+static void lose_hook(struct doctor_facts *facts, const char *program)
+{
+	for (size_t i = 0; capture_hook(i); i++)
+		if (!strcmp(capture_hook(i)->program, program))
+			facts->capture.hooks[i] = false;
 }
 
 static void missing_tracepoint_names_the_kernel_that_has_it(void **state)
 {
 	static const struct {
-		enum doctor_tracepoint tracepoint;
-		const char *line;
+		const char *tracepoint, *line;
 	} cases[] = {
-	    {DOCTOR_SOCK_RECV_LENGTH, "tracepoint sock_recv_length: not in this kernel "
-				      "(6.1.0); use Linux 6.3 or newer"},
-	    {DOCTOR_SOCK_SEND_LENGTH, "tracepoint sock_send_length: not in this kernel "
-				      "(6.1.0); use Linux 6.3 or newer"},
-	    {DOCTOR_SK_DATA_READY, "tracepoint sk_data_ready: not in this kernel "
-				   "(6.1.0); use Linux 6.3 or newer"},
-	    {DOCTOR_INET_SOCK_SET_STATE, "tracepoint inet_sock_set_state: not in this "
-					 "kernel (6.1.0); use Linux 4.16 or newer"},
-	    {DOCTOR_SCHED_PROCESS_EXEC, "tracepoint sched_process_exec: not in this "
-					"kernel (6.1.0); use Linux 3.4 or newer"},
-	    {DOCTOR_SCHED_PROCESS_FORK, "tracepoint sched_process_fork: not in this "
-					"kernel (6.1.0); use Linux 2.6.32 or newer"},
-	    {DOCTOR_SCHED_PROCESS_EXIT, "tracepoint sched_process_exit: not in this "
-					"kernel (6.1.0); use Linux 2.6.32 or newer"},
+	    {"inet_sock_set_state", "tracepoint inet_sock_set_state: not in this "
+				    "kernel (6.1.0); use Linux 4.16 or newer"},
+	    {"sched_process_exec", "tracepoint sched_process_exec: not in this "
+				   "kernel (6.1.0); use Linux 3.4 or newer"},
+	    {"sched_process_fork", "tracepoint sched_process_fork: not in this "
+				   "kernel (6.1.0); use Linux 2.6.32 or newer"},
+	    {"sched_process_exit", "tracepoint sched_process_exit: not in this "
+				   "kernel (6.1.0); use Linux 2.6.32 or newer"},
 	};
 
 	(void)state;
@@ -163,23 +164,68 @@ static void missing_tracepoint_names_the_kernel_that_has_it(void **state)
 		struct doctor_facts facts = good_facts();
 
 		strcpy(facts.release, "6.1.0");
-		facts.tracepoints[cases[i].tracepoint] = false;
+		lose_hook(&facts, cases[i].tracepoint);
 		expect_failures(&facts, cases[i].line, NULL);
 	}
 }
 
-static void missing_optional_tracepoint_is_a_note(void **state)
+static void kernel_below_the_floor_gets_one_line(void **state)
 {
 	struct doctor_facts facts = good_facts();
 
 	(void)state;
-	facts.tracepoints[DOCTOR_TCP_SENDMSG_LOCKED] = false;
+	strcpy(facts.release, "5.10.0");
+	facts.capture.helpers = false;
+	lose_hook(&facts, "sock_recv_length");
+	expect_failures(
+	    &facts, "BPF helpers: kernel 5.10.0 is too old; use Linux 5.15 or newer",
+	    NULL);
+}
+
+static void one_way_of_capture_is_enough(void **state)
+{
+	static const char *const tracepoints[] = {"sock_recv_length",
+						  "sock_send_length", "sk_data_ready"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tracepoints) / sizeof(tracepoints[0]); i++) {
+		struct doctor_facts facts = good_facts();
+		char line[128];
+
+		snprintf(line, sizeof(line),
+			 "capture by tracepoints: this kernel has no %s that we know "
+			 "(Linux 6.3)",
+			 tracepoints[i]);
+		lose_hook(&facts, tracepoints[i]);
+		expect_failures(&facts, NULL, NULL);
+		expect_line(&facts, DOCTOR_MARK_NOTE, line);
+		expect_line(&facts, DOCTOR_MARK_OK, "capture: fentry");
+		facts.capture.functions = CAPTURE_NO;
+		expect_failures(&facts,
+				"capture: no way in this kernel (6.18.1); use Linux "
+				"6.3 or newer, or 5.15 or newer built with "
+				"CONFIG_FUNCTION_TRACER=y",
+				NULL);
+	}
+}
+
+static void functions_that_cannot_be_hooked_are_a_note(void **state)
+{
+	struct doctor_facts facts = good_facts();
+
+	(void)state;
+	facts.capture.functions = CAPTURE_NO;
 	expect_failures(&facts, NULL, NULL);
-	expect_line(
-	    &facts, DOCTOR_MARK_NOTE,
-	    "tracepoint tcp_sendmsg_locked: not in this kernel, optional; "
-	    "durations of client requests begin late, when the send ends; Linux "
-	    "6.16 has it");
+	expect_line(&facts, DOCTOR_MARK_NOTE,
+		    "capture by functions (fentry): this kernel lets no program attach "
+		    "to a function (CONFIG_FUNCTION_TRACER)");
+	expect_line(&facts, DOCTOR_MARK_OK, "capture: tracepoint");
+	lose_hook(&facts, "tcp_sendmsg_locked");
+	expect_failures(&facts, NULL, NULL);
+	expect_line(&facts, DOCTOR_MARK_OK,
+		    "capture: tracepoint; durations of client requests begin late, "
+		    "when the send ends: Linux 6.16, or CONFIG_FUNCTION_TRACER=y, "
+		    "tells when it began");
 }
 
 static void lockdown_confidentiality_cannot_run(void **state)
@@ -230,7 +276,7 @@ static void without_privileges_features_are_not_blamed(void **state)
 
 	(void)state;
 	facts.capabilities = 0;
-	facts.tracing = facts.sk_storage = facts.ringbuf = DOCTOR_UNKNOWN;
+	facts.capture.tracing = facts.sk_storage = facts.ringbuf = CAPTURE_UNKNOWN;
 	expect_failures(&facts,
 			"privileges to load BPF programs: CAP_BPF and CAP_PERFMON "
 			"missing; run as root (sudo), or with these capabilities",
@@ -316,8 +362,8 @@ static void refused_features_are_failures_in_order(void **state)
 	struct doctor_facts facts = good_facts();
 
 	(void)state;
-	facts.tracing = DOCTOR_NO;
-	facts.ringbuf = DOCTOR_NO;
+	facts.capture.tracing = CAPTURE_NO;
+	facts.ringbuf = CAPTURE_NO;
 	expect_failures(
 	    &facts,
 	    "tracing programs: refused by this kernel (6.18.1); use Linux "
@@ -549,7 +595,9 @@ int main(void)
 	    cmocka_unit_test(machine_with_everything_can_run),
 	    cmocka_unit_test(kernel_without_btf_cannot_run),
 	    cmocka_unit_test(missing_tracepoint_names_the_kernel_that_has_it),
-	    cmocka_unit_test(missing_optional_tracepoint_is_a_note),
+	    cmocka_unit_test(kernel_below_the_floor_gets_one_line),
+	    cmocka_unit_test(one_way_of_capture_is_enough),
+	    cmocka_unit_test(functions_that_cannot_be_hooked_are_a_note),
 	    cmocka_unit_test(lockdown_confidentiality_cannot_run),
 	    cmocka_unit_test(loading_needs_bpf_and_perfmon_or_admin),
 	    cmocka_unit_test(without_privileges_features_are_not_blamed),

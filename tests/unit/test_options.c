@@ -59,6 +59,7 @@ static void nothing_given_is_marked_as_such(void **state)
 	assert_true(options.max_routes == OPTIONS_NOT_GIVEN);
 	assert_true(options.scrape_interval_ms == OPTIONS_NOT_GIVEN);
 	assert_true(options.grace_ms == OPTIONS_NOT_GIVEN);
+	assert_false(options.capture_given);
 	assert_false(options.verbose);
 }
 
@@ -70,7 +71,7 @@ static void every_option_arrives(void **state)
 	accept("--pid 1 --pid=4194304 --exe /a* --exe /b --port 80 --port 65535 "
 	       "--service shop --listen :1 --config f --remote-write http://a/b "
 	       "--tenant t --token-file k --scrape-interval 500ms --grace 0 "
-	       "--max-series 1000000 --max-routes 16384 --verbose",
+	       "--max-series 1000000 --max-routes 16384 --capture fentry --verbose",
 	       &options);
 	assert_int_equal(options.action, CONFIG_RUN);
 	assert_int_equal(options.pid_count, 2);
@@ -92,6 +93,8 @@ static void every_option_arrives(void **state)
 	assert_int_equal(options.grace_ms, 0);
 	assert_int_equal(options.max_series, 1000000);
 	assert_int_equal(options.max_routes, 16384);
+	assert_true(options.capture_given);
+	assert_int_equal(options.capture, CAPTURE_FENTRY);
 	assert_true(options.verbose);
 }
 
@@ -159,6 +162,7 @@ static const struct {
      "--max-series must be a whole number from 1 to 1000000, not '0'"},
     {"--max-routes 16385",
      "--max-routes must be a whole number from 1 to 16384, not '16385'"},
+    {"--capture kprobe", "--capture must be auto, tracepoint or fentry, not 'kprobe'"},
     {"--remote-write ftp://a", "--remote-write must begin with http:// or https://"},
     {"--remote-write http://u:geheim@a",
      "--remote-write must not hold user or password; use basic_auth"},
@@ -254,8 +258,8 @@ static void help_and_document_name_exactly_the_options(void **state)
 	    "--pid",          "--exe",          "--port",       "--service",
 	    "--listen",       "--grace",        "--max-series", "--max-routes",
 	    "--remote-write", "--tenant",       "--token-file", "--scrape-interval",
-	    "--config",       "--check-config", "--verbose",    "--version",
-	    "--help"};
+	    "--config",       "--check-config", "--capture",    "--verbose",
+	    "--version",      "--help"};
 	const char *at = config_help();
 
 	(void)state;

@@ -22,7 +22,7 @@ static int open_as_nobody(void)
 
 	if (!getuid() && (setgroups(0, NULL) || setgid(65534) || setuid(65534)))
 		return 1;
-	if (!probes_open(&config, &probes, error))
+	if (!probes_open(&config, CAPTURE_AUTO, &probes, error))
 		return 2;
 	if (probes)
 		return 3;

@@ -63,6 +63,7 @@ static struct window *window;
 static uint32_t normalise(const char *target, uint32_t cut)
 {
 	uint32_t len = (uint32_t)strlen(target);
+	struct route route;
 
 	memset(window, 0, sizeof(*window));
 	memcpy(window->bytes, "GET ", 4);
@@ -70,7 +71,7 @@ static uint32_t normalise(const char *target, uint32_t cut)
 	memcpy(window->bytes + 4 + len, " HTTP/1.1\r\n", 11);
 	window->len = 4 + len + 11;
 	window->pos = window->len;
-	return route_normalise(window, 4, 4 + len, cut);
+	return route_normalise(window, &route, 4, 4 + len, cut);
 }
 
 static void targets_become_routes(void **state)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* queue.bpf.h - requests that wait for their responses, oldest first: the ring in
+ * the conversation, then the pipeline, then a mere count (conversation.h). */
+#pragma once
+
+#include "conversation.h"
+#include "maps.bpf.h"
+
+static __always_inline __u32 queued(const struct queue_ends *ends)
+{
+	return ends->tail - ends->head;
+}
+
+static __always_inline bool waiting(const struct conversation *c)
+{
+	return queued(&c->ring_ends) || queued(&c->pipeline_ends) || c->overflow;
+}
+
+static __always_inline void balance_begun(const struct conversation *c)
+{
+	if (c->is_unix)
+		__sync_fetch_and_add(&counters.unix_balance.begun, 1);
+}
+
+static __always_inline void balance_ended(const struct conversation *c, __u64 count)
+{
+	if (c->is_unix && count)
+		__sync_fetch_and_add(&counters.unix_balance.ended, count);
+}
+
+/* The slot for the next request, or NULL: wants a pipeline, or overflowed. */
+static __always_inline struct inflight *queue_slot(struct conversation *c,
+						   struct pipeline *pipe)
+{
+	if (c->overflow)
+		return NULL;
+	if (!queued(&c->pipeline_ends) && queued(&c->ring_ends) < RING_SLOTS)
+		return &c->ring[c->ring_ends.tail & (RING_SLOTS - 1)];
+	if (!pipe || queued(&c->pipeline_ends) >= PIPELINE_SLOTS)
+		return NULL;
+	return &pipe->slots[c->pipeline_ends.tail & (PIPELINE_SLOTS - 1)];
+}
+
+/* The newest request, or NULL. */
+static __always_inline struct inflight *queue_newest(struct conversation *c,
+						     struct pipeline *pipe)
+{
+	if (c->overflow)
+		return NULL;
+	if (queued(&c->pipeline_ends))
+		return pipe ? &pipe->slots[(c->pipeline_ends.tail - 1) &
+					   (PIPELINE_SLOTS - 1)]
+			    : NULL;
+	if (queued(&c->ring_ends))
+		return &c->ring[(c->ring_ends.tail - 1) & (RING_SLOTS - 1)];
+	return NULL;
+}
+
+/* The oldest request, or NULL when there is none or its slot was not kept. */
+static __always_inline struct inflight *queue_oldest(struct conversation *c,
+						     struct pipeline *pipe)
+{
+	if (queued(&c->ring_ends))
+		return &c->ring[c->ring_ends.head & (RING_SLOTS - 1)];
+	if (queued(&c->pipeline_ends) && pipe)
+		return &pipe->slots[c->pipeline_ends.head & (PIPELINE_SLOTS - 1)];
+	return NULL;
+}
+
+/* Takes the oldest off. The exchange makes it one taker's, even when the
+ * connection is being ended on another processor. */
+static __always_inline bool queue_take(struct conversation *c, struct pipeline *pipe,
+				       struct inflight *ret)
+{
+	struct inflight *oldest = queue_oldest(c, pipe);
+	struct queue_ends *ends =
+	    queued(&c->ring_ends) ? &c->ring_ends : &c->pipeline_ends;
+	__u32 head = ends->head;
+
+	if (!oldest)
+		return false;
+	*ret = *oldest;
+	return __sync_val_compare_and_swap(&ends->head, head, head + 1) == head;
+}

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * socket.bpf.h - what happens on a socket, whichever hook told: bytes arrived,
+ * a send began, a send or receive is over, the connection ends. Keeps the stream
+ * position honest and feeds the bytes to the conversation.
+ *
+ * For TCP, copied_seq and write_seq are the truth about how far the application
+ * has read and written: a step other than `ret` is bytes that went by unseen.
+ */
+#pragma once
+
+#include "endpoint.bpf.h"
+#include "feed.bpf.h"
+
+#define EPIPE 32
+#define ECONNRESET 104
+
+/* --- stream position ------------------------------------------------------------ */
+
+struct step {
+	__u32 gap;      /* bytes before these that nobody saw */
+	bool moved;     /* false: a peek */
+	bool overtaken; /* by another thread's call: whose bytes are whose? */
+	bool encrypted; /* kernel TLS: what moves is not what is read */
+};
+
+/* The end of the stream counts as one byte once it is read. */
+static __always_inline bool read_to_the_end(const struct sock *sk,
+					    const struct tcp_sock *tp)
+{
+	return (sk->sk_shutdown & RCV_SHUTDOWN) && tp->copied_seq == tp->rcv_nxt;
+}
+
+static __always_inline struct step step_to(struct direction *d, struct sock *sk,
+					   bool write, __u32 ret)
+{
+	struct step step = {.moved = true};
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u32 seq, advanced;
+
+	if (!tp)
+		return step;
+	seq = write ? tp->write_seq : tp->copied_seq;
+	advanced = seq - d->seq;
+	if (!write && advanced == ret + 1 && read_to_the_end(sk, tp))
+		advanced--;
+	if (d->positioned) {
+		step.moved = advanced != 0;
+		step.overtaken = advanced < ret;
+		step.gap = advanced - ret;
+		if (step.gap && tp->inet_conn.icsk_ulp_ops)
+			step.encrypted = true;
+	}
+	d->seq = seq;
+	d->positioned = 1;
+	return step;
+}
+
+/* --- feeding a call ------------------------------------------------------------- */
+
+static __always_inline struct pipeline *pipeline_of(struct conversation *c,
+						    struct sock *sk)
+{
+	if (!queued(&c->pipeline_ends))
+		return NULL;
+	return bpf_sk_storage_get(&pipelines, sk, NULL, 0);
+}
+
+/* Everything the call moved. */
+static __always_inline void feed_call(struct conversation *c, struct sock *sk,
+				      struct workspace *ws)
+{
+	struct pipeline *pipe = pipeline_of(c, sk);
+
+	for (__u32 i = 0; i < ROUNDS; i++) {
+		int result = feed_steps(c, ws, pipe);
+
+		if (result == FEED_WANTS_PIPELINE)
+			pipe = bpf_sk_storage_get(&pipelines, sk, NULL,
+						  BPF_SK_STORAGE_GET_F_CREATE);
+		else if (result != FEED_AGAIN)
+			return;
+	}
+	conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_WORK_LIMIT);
+}
+
+/* A message that io_uring or a 32-bit caller moved on a connection of which we
+ * know nothing: say so once. */
+static __always_inline void flag_unknown(struct conversation *c, __u32 reason)
+{
+	if (c->state != CONVERSATION_UNKNOWN || c->flagged)
+		return;
+	if (reason != TALLY_MISSED_IO_URING && reason != TALLY_MISSED_COMPAT)
+		return;
+	c->flagged = 1;
+	c->paid++;
+	missed(reason, 1);
+}
+
+/* len bytes that nobody can look at. */
+static __always_inline void advance(struct conversation *c, struct sock *sk,
+				    struct workspace *ws, __u64 len, __u32 reason)
+{
+	ws->call.chunk.len = len;
+	conversation_advance(c, pipeline_of(c, sk), ws, reason);
+	conversation_settle(c, ws);
+}
+
+/* ret bytes moved in one direction; the chunk has the times, the source the memory
+ * unless it is to be found through the registers. */
+static __always_inline void moved(struct conversation *c, struct sock *sk, __u32 ret,
+				  struct workspace *ws, bool in_memory)
+{
+	struct call *call = &ws->call;
+	struct direction *d = direction_of(c, call->chunk.direction);
+	bool write = call->chunk.direction == DIRECTION_WRITE;
+	struct step step = step_to(d, sk, write, ret);
+
+	if (!step.moved)
+		return;
+	if (step.encrypted) {
+		give_up(c, TALLY_MISSED_TLS);
+		return;
+	}
+	if (step.overtaken) {
+		conversation_lose(c, call->chunk.direction, TALLY_MISSED_CONCURRENT_IO);
+		return;
+	}
+	if (step.gap)
+		advance(c, sk, ws, step.gap, TALLY_MISSED_LOST_SYNC);
+	d->last_ns = call->chunk.now_ns;
+	if (!in_memory || http1_skippable(&d->http1, ret) == ret) {
+		advance(c, sk, ws, ret, TALLY_MISSED_NO_WINDOW);
+		return;
+	}
+	if (call->source.kind == SOURCE_NONE && !call->source.missing)
+		source_from_registers(&call->source, c, ret);
+	if (call->source.kind == SOURCE_NONE) {
+		flag_unknown(c, call->source.missing);
+		advance(c, sk, ws, ret, call->source.missing);
+		return;
+	}
+	call->left = ret;
+	feed_call(c, sk, ws);
+}
+
+/* NULL for two threads in one direction at once (whose bytes come first, nobody
+ * says), or when as many programs run at once as there are workspaces. */
+static __always_inline struct workspace *enter(struct conversation *c, __u32 direction)
+{
+	struct workspace *ws = NULL;
+
+	if (!__sync_lock_test_and_set(&direction_of(c, direction)->busy, 1)) {
+		ws = workspace_take();
+		if (ws) {
+			ws->call.chunk.direction = direction;
+			ws->call.chunk.now_ns = bpf_ktime_get_ns();
+			return ws;
+		}
+		direction_of(c, direction)->busy = 0;
+	}
+	conversation_lose(c, direction, TALLY_MISSED_CONCURRENT_IO);
+	return NULL;
+}
+
+static __always_inline void leave(struct conversation *c, struct workspace *ws)
+{
+	direction_of(c, ws->call.chunk.direction)->busy = 0;
+	workspace_give(ws);
+}
+
+/* The response that only closing ends is whole. */
+static __always_inline void close_off(struct conversation *c, struct sock *sk,
+				      __u32 direction, __u64 now_ns)
+{
+	struct direction *d = direction_of(c, direction);
+	struct workspace *ws;
+
+	if (d->http1.phase != HTTP1_UNTIL_CLOSE)
+		return;
+	ws = workspace_take();
+	if (!ws) {
+		conversation_lose(c, direction, TALLY_MISSED_CONCURRENT_IO);
+		return;
+	}
+	end_until_close(c, d, pipeline_of(c, sk), ws, now_ns);
+	workspace_give(ws);
+}
+
+/* What is in flight got no response, or half of one. */
+static __always_inline void break_off(struct conversation *c, struct sock *sk,
+				      __u64 now_ns)
+{
+	struct workspace *ws = waiting(c) ? workspace_take() : NULL;
+
+	if (!ws)
+		drop_waiting(c, TALLY_MISSED_CONCURRENT_IO);
+	conversation_broken(c, pipeline_of(c, sk), ws, now_ns);
+	if (ws)
+		workspace_give(ws);
+}
+
+/* --- receiving ------------------------------------------------------------------ */
+
+static __always_inline bool has_unread(struct sock *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (tp)
+		return tp->rcv_nxt != tp->copied_seq;
+	return sk->sk_receive_queue.qlen != 0;
+}
+
+/* How long what was read now had been there. What is left has waited at least
+ * since now: when it came is not known. */
+static __always_inline __u64 queue_wait(struct conversation *c, struct sock *sk)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+	__u64 wait = since(now_ns, c->ready_ns);
+
+	c->ready_ns = has_unread(sk) ? now_ns : 0;
+	return wait;
+}
+
+/* NULL for TCP, and where the kernel lacks the helper (5.16). */
+static __always_inline struct sock *unix_peer(struct sock *sk)
+{
+	struct unix_sock *u = NULL;
+
+	if (sk->__sk_common.skc_family == AF_UNIX &&
+	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_unix_sock))
+		u = bpf_skc_to_unix_sock(sk);
+	return u ? u->peer : NULL;
+}
+
+/* A server on a Unix socket closes without a hook of ours; its client's end of
+ * file tells. The peer's socket lives as long as the client holds on to it. */
+static __always_inline void unix_peer_ended(struct sock *sk)
+{
+	struct sock *peer = unix_peer(sk);
+	struct conversation *c;
+
+	if (!peer)
+		return;
+	c = find(peer);
+	if (!c || c->role != TALLY_ROLE_SERVER)
+		return;
+	close_off(c, peer, DIRECTION_WRITE, c->directions[DIRECTION_WRITE].last_ns);
+}
+
+static __always_inline void end_of_file(struct conversation *c, struct sock *sk)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (!(sk->sk_shutdown & RCV_SHUTDOWN)) /* a read of no bytes */
+		return;
+	/* a FIN counts as one */
+	step_to(direction_of(c, DIRECTION_READ), sk, false, 0);
+	if (c->is_unix)
+		unix_peer_ended(sk);
+	if (c->role != TALLY_ROLE_CLIENT || c->state == CONVERSATION_OPAQUE)
+		return;
+	close_off(c, sk, DIRECTION_READ, now_ns);
+	break_off(c, sk, now_ns);
+}
+
+static __always_inline void failed(struct conversation *c, struct sock *sk, int ret)
+{
+	c->mmsg_index = 0;
+	if (c->is_unix && (ret == -EPIPE || ret == -ECONNRESET) && !has_unread(sk) &&
+	    c->state != CONVERSATION_OPAQUE)
+		break_off(c, sk, bpf_ktime_get_ns());
+}
+
+/* A receive is over: ret bytes, or an error. msg: where they went, NULL when only
+ * the registers can tell. */
+static __always_inline int received(struct sock *sk, int ret, int flags,
+				    struct msghdr *msg)
+{
+	struct conversation *c;
+	struct workspace *ws;
+	__u64 queue_ns;
+
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
+		return 0;
+	c = ret > 0 ? find_or_make(sk) : find(sk);
+	if (!c)
+		return 0;
+	if (ret < 0)
+		failed(c, sk, ret);
+	else if (!ret)
+		end_of_file(c, sk);
+	if (ret <= 0 || !observed(c, sk))
+		return 0;
+	queue_ns = queue_wait(c, sk);
+	ws = enter(c, DIRECTION_READ);
+	if (!ws)
+		return 0;
+	ws->call.chunk.began_ns = ws->call.chunk.now_ns;
+	ws->call.chunk.queue_ns = queue_ns;
+	if (msg)
+		source_from_received(&ws->call.source, msg, (__u32)ret);
+	moved(c, sk, (__u32)ret, ws, !(flags & MSG_TRUNC));
+	name_server(c, sk);
+	leave(c, ws);
+	return 0;
+}
+
+/* The position alone tells what was spliced out. A body moves on by it; a head
+ * that went that way is lost. */
+static __always_inline void catch_up(struct conversation *c, struct sock *sk)
+{
+	struct direction *d = direction_of(c, DIRECTION_READ);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct workspace *ws;
+	__u32 gap;
+
+	if (!tp || !d->positioned)
+		return;
+	queue_wait(c, sk);
+	ws = enter(c, DIRECTION_READ);
+	if (!ws)
+		return;
+	gap = tp->copied_seq - d->seq;
+	d->seq += gap;
+	if (gap && read_to_the_end(sk, tp))
+		gap--;
+	d->last_ns = ws->call.chunk.now_ns;
+	if (gap)
+		advance(c, sk, ws, gap, TALLY_MISSED_LOST_SYNC);
+	leave(c, ws);
+}
+
+/* Bytes left by a way that says no length: splice, zero-copy receive. */
+static __always_inline int left_unseen(struct sock *sk)
+{
+	struct conversation *c = find(sk);
+
+	if (c && c->role && c->state != CONVERSATION_OPAQUE &&
+	    c->state != CONVERSATION_IGNORED)
+		catch_up(c, sk);
+	return 0;
+}
+
+/* Bytes arrived. On a Unix socket its peer is sending right now: that send began
+ * at the latest here. */
+static __always_inline int arrived(struct sock *sk)
+{
+	struct conversation *c;
+	struct sock *peer;
+
+	if (sk->__sk_common.skc_state == TCP_LISTEN)
+		return 0;
+	c = find_or_make(sk);
+	if (!c || c->state == CONVERSATION_OPAQUE)
+		return 0;
+	if (!c->ready_ns && c->role != TALLY_ROLE_CLIENT)
+		c->ready_ns = bpf_ktime_get_ns();
+	peer = unix_peer(sk);
+	if (!peer)
+		return 0;
+	c = find_or_make(peer);
+	if (c && c->state != CONVERSATION_OPAQUE && !c->sending.began_ns) {
+		c->sending.began_ns = bpf_ktime_get_ns();
+		c->sending.thread = (__u32)bpf_get_current_pid_tgid();
+		c->sending.known = 0;
+	}
+	return 0;
+}
+
+/* --- sending -------------------------------------------------------------------- */
+
+/* A send begins; of one that loops over its bytes, the first round counts. */
+static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
+{
+	__u32 thread = (__u32)bpf_get_current_pid_tgid();
+	struct conversation *c = generation ? find_or_make(sk) : NULL;
+
+	if (!c || c->state == CONVERSATION_OPAQUE)
+		return 0;
+	if (c->sending.began_ns && c->sending.thread == thread)
+		return 0;
+	source_from_message(&c->sending.source, msg);
+	c->sending.thread = thread;
+	c->sending.known = 1;
+	c->sending.began_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* What was noted when this send began, if it was this one. */
+static __always_inline void sending_take(struct conversation *c, struct call *call)
+{
+	call->chunk.began_ns = call->chunk.now_ns;
+	if (!c->sending.began_ns ||
+	    c->sending.thread != (__u32)bpf_get_current_pid_tgid())
+		return;
+	call->chunk.began_ns = c->sending.began_ns;
+	if (c->sending.known)
+		call->source = c->sending.source;
+}
+
+static __always_inline void sending_done(struct conversation *c)
+{
+	if (c->sending.thread == (__u32)bpf_get_current_pid_tgid())
+		c->sending.began_ns = 0;
+}
+
+/* A send is over: ret bytes, or an error. */
+static __always_inline int sent(struct sock *sk, int ret)
+{
+	struct conversation *c = ret > 0 ? find_or_make(sk) : find(sk);
+	struct workspace *ws = NULL;
+
+	if (!c)
+		return 0;
+	if (ret < 0)
+		failed(c, sk, ret);
+	if (ret > 0 && observed(c, sk))
+		ws = enter(c, DIRECTION_WRITE);
+	if (ws) {
+		sending_take(c, &ws->call);
+		moved(c, sk, (__u32)ret, ws, true);
+		name_server(c, sk);
+		leave(c, ws);
+	}
+	sending_done(c);
+	return 0;
+}
+
+/* --- the end -------------------------------------------------------------------- */
+
+/* What was in flight when the socket went had no response. Ended here and not
+ * with the state: a reset often comes inside the very send it answers, and a
+ * response may be read long after both ends are closed. */
+static __always_inline void finish(struct conversation *c, struct sock *sk)
+{
+	__u32 responses =
+	    c->role == TALLY_ROLE_SERVER ? DIRECTION_WRITE : DIRECTION_READ;
+
+	if (!c->role || c->state == CONVERSATION_OPAQUE)
+		return;
+	if (!sk->sk_err)
+		close_off(c, sk, responses, direction_of(c, responses)->last_ns);
+	break_off(c, sk, c->ended_ns ? c->ended_ns : bpf_ktime_get_ns());
+}
+
+/* A TCP connection is being closed, or made anew. */
+static __always_inline int state_changed(struct sock *sk, int state)
+{
+	struct conversation *c;
+
+	if (state != TCP_FIN_WAIT1 && state != TCP_LAST_ACK && state != TCP_CLOSE &&
+	    state != TCP_SYN_SENT)
+		return 0;
+	c = find(sk);
+	if (!c)
+		return 0;
+	if (state == TCP_SYN_SENT) { /* disconnected, and connects anew */
+		finish(c, sk);
+		bpf_sk_storage_delete(&conversations, sk);
+		return 0;
+	}
+	if (state == TCP_CLOSE && sk->sk_protocol == IPPROTO_MPTCP) {
+		finish(c, sk); /* tcp_destroy_sock is of its subflows */
+		return 0;
+	}
+	if (state == TCP_CLOSE && !c->ended_ns)
+		c->ended_ns = bpf_ktime_get_ns();
+	if (c->role == TALLY_ROLE_SERVER && c->state != CONVERSATION_OPAQUE &&
+	    !sk->sk_err)
+		close_off(c, sk, DIRECTION_WRITE,
+			  direction_of(c, DIRECTION_WRITE)->last_ns);
+	return 0;
+}

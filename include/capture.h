@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * capture.h - by which hooks the kernel tells what sockets do: tracepoints (Linux
+ * 6.3), or the functions themselves (fentry, 5.15 with the function tracer). Knows
+ * the hook of every program of bpf/, what this kernel has of them, and which
+ * programs a way of capture takes. It loads nothing but one empty trial program.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum capture { CAPTURE_AUTO, CAPTURE_TRACEPOINT, CAPTURE_FENTRY };
+
+enum capture_answer { CAPTURE_UNKNOWN, CAPTURE_NO, CAPTURE_YES };
+
+#define CAPTURE_HOOKS_MAX 32
+
+struct capture_facts {
+	bool btf;                      /* nothing below is known without */
+	bool helpers;                  /* all that we call: Linux 5.15 */
+	bool hooks[CAPTURE_HOOKS_MAX]; /* by the index of capture_hook */
+	uint8_t recvmsg_arguments;     /* of tcp_recvmsg, when its hook is there */
+	/* An empty program was loaded for a tracepoint; attached to a function.
+	 * Without privileges a refusal says nothing about the kernel. */
+	enum capture_answer tracing, functions;
+};
+
+struct capture_hook {
+	const char *program; /* its name in bpf/ */
+	const char *target;  /* tracepoint or function */
+	/* How many the function has, in the versions that we know; 0: a tracepoint. */
+	uint8_t arguments_min, arguments_max;
+	enum capture way; /* CAPTURE_AUTO: both ways need it */
+	bool optional;
+	const char *since; /* Linux */
+};
+
+/* NULL behind the last one. */
+const struct capture_hook *capture_hook(size_t index);
+void capture_ask(struct capture_facts *ret_facts);
+/* The first hook that this way needs and the kernel lacks; NULL when it is whole. */
+const struct capture_hook *capture_lacks(const struct capture_facts *facts,
+					 enum capture way);
+bool capture_can(const struct capture_facts *facts, enum capture way);
+/* What is wanted, if it can be; for CAPTURE_AUTO the cheaper of those that can.
+ * CAPTURE_AUTO: none. */
+enum capture capture_choose(const struct capture_facts *facts, enum capture wanted);
+/* Whether this way loads the program of that name. */
+bool capture_takes(const struct capture_facts *facts, enum capture way,
+		   const char *program);
+/* Does the start of a send have a time of its own? */
+bool capture_sees_send_begin(const struct capture_facts *facts, enum capture way);
+/* "auto", "tracepoint", "fentry"; false for what is none of them. */
+const char *capture_name(enum capture way);
+bool capture_parse(const char *text, enum capture *ret_way);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+/* Every kernel since 4.16 has them. */
+#define TRIAL_TRACEPOINT "btf_trace_inet_sock_set_state"
+#define TRIAL_FUNCTION "tcp_sendmsg"
+
+#define RECVMSG "tcp_recvmsg"
+
+#define EITHER(name, since)                                                            \
+	{                                                                              \
+		name, name, 0, 0, CAPTURE_AUTO, false, since                           \
+	}
+#define TRACEPOINT(name, optional, since)                                              \
+	{                                                                              \
+		name, name, 0, 0, CAPTURE_TRACEPOINT, optional, since                  \
+	}
+#define FUNCTION(program, name, min, max, optional)                                    \
+	{                                                                              \
+		program, name, min, max, CAPTURE_FENTRY, optional, "5.15"              \
+	}
+
+static const struct capture_hook hooks[] = {
+    EITHER("inet_sock_set_state", "4.16"),
+    EITHER("tcp_destroy_sock", "4.16"),
+    EITHER("tcp_rcv_space_adjust", "4.15"),
+    EITHER("sched_process_exec", "3.4"),
+    EITHER("sched_process_fork", "2.6.32"),
+    EITHER("sched_process_exit", "2.6.32"),
+    TRACEPOINT("sock_recv_length", false, "6.3"),
+    TRACEPOINT("sock_send_length", false, "6.3"),
+    TRACEPOINT("sk_data_ready", false, "6.3"),
+    TRACEPOINT("tcp_sendmsg_locked", true, "6.16"),
+    FUNCTION("tcp_sendmsg_entry", "tcp_sendmsg", 3, 3, false),
+    FUNCTION("tcp_sendmsg_exit", "tcp_sendmsg", 3, 3, false),
+    FUNCTION("tcp_sendpage_exit", "tcp_sendpage", 5, 5, true),
+    FUNCTION("tcp_recvmsg_exit", RECVMSG, 4, 6, false),
+    FUNCTION("unix_stream_sendmsg_entry", "unix_stream_sendmsg", 3, 3, false),
+    FUNCTION("unix_stream_sendmsg_exit", "unix_stream_sendmsg", 3, 3, false),
+    FUNCTION("unix_stream_sendpage_exit", "unix_stream_sendpage", 5, 5, true),
+    FUNCTION("unix_stream_recvmsg_exit", "unix_stream_recvmsg", 4, 4, false),
+    FUNCTION("sock_def_readable_entry", "sock_def_readable", 1, 1, false),
+};
+
+#define HOOKS (sizeof(hooks) / sizeof(hooks[0]))
+_Static_assert(HOOKS <= CAPTURE_HOOKS_MAX, "a fact each");
+
+const struct capture_hook *capture_hook(size_t index)
+{
+	return index < HOOKS ? &hooks[index] : NULL;
+}
+
+/* --- judging ------------------------------------------------------------------- */
+
+static bool has_program(const struct capture_facts *facts, const char *program)
+{
+	for (size_t i = 0; i < HOOKS; i++)
+		if (!strcmp(hooks[i].program, program))
+			return facts->hooks[i];
+	return false;
+}
+
+static const struct capture_hook *hook_of(const char *program)
+{
+	for (size_t i = 0; i < HOOKS; i++)
+		if (!strcmp(hooks[i].program, program))
+			return &hooks[i];
+	return NULL;
+}
+
+const struct capture_hook *capture_lacks(const struct capture_facts *facts,
+					 enum capture way)
+{
+	for (size_t i = 0; i < HOOKS; i++)
+		if (hooks[i].way == way && !hooks[i].optional && !facts->hooks[i])
+			return &hooks[i];
+	return NULL;
+}
+
+bool capture_can(const struct capture_facts *facts, enum capture way)
+{
+	if (!facts->btf || !facts->helpers || capture_lacks(facts, way))
+		return false;
+	return way != CAPTURE_FENTRY || facts->functions == CAPTURE_YES;
+}
+
+enum capture capture_choose(const struct capture_facts *facts, enum capture wanted)
+{
+	if (wanted != CAPTURE_AUTO)
+		return capture_can(facts, wanted) ? wanted : CAPTURE_AUTO;
+	if (capture_can(facts, CAPTURE_TRACEPOINT))
+		return CAPTURE_TRACEPOINT;
+	return capture_can(facts, CAPTURE_FENTRY) ? CAPTURE_FENTRY : CAPTURE_AUTO;
+}
+
+/* The start of a send is worth a function's hook where its tracepoint is missing. */
+static bool stands_in(const struct capture_facts *facts,
+		      const struct capture_hook *hook)
+{
+	return !strcmp(hook->program, "tcp_sendmsg_entry") &&
+	       !has_program(facts, "tcp_sendmsg_locked") &&
+	       facts->functions == CAPTURE_YES;
+}
+
+bool capture_takes(const struct capture_facts *facts, enum capture way,
+		   const char *program)
+{
+	const struct capture_hook *hook = hook_of(program);
+
+	if (!hook) /* it has no hook that a kernel could lack */
+		return true;
+	if (!has_program(facts, program))
+		return false;
+	return hook->way == CAPTURE_AUTO || hook->way == way || stands_in(facts, hook);
+}
+
+bool capture_sees_send_begin(const struct capture_facts *facts, enum capture way)
+{
+	return capture_takes(facts, way, "tcp_sendmsg_locked") ||
+	       capture_takes(facts, way, "tcp_sendmsg_entry");
+}
+
+static const char *const names[] = {
+    [CAPTURE_AUTO] = "auto",
+    [CAPTURE_TRACEPOINT] = "tracepoint",
+    [CAPTURE_FENTRY] = "fentry",
+};
+
+const char *capture_name(enum capture way)
+{
+	return names[way];
+}
+
+bool capture_parse(const char *text, enum capture *ret_way)
+{
+	for (enum capture way = CAPTURE_AUTO; way <= CAPTURE_FENTRY; way++) {
+		if (strcmp(text, names[way]))
+			continue;
+		*ret_way = way;
+		return true;
+	}
+	return false;
+}
+
+/* --- asking -------------------------------------------------------------------- */
+
+static void free_btf(struct btf **btf)
+{
+	btf__free(*btf);
+}
+
+/* NULL without. libbpf would look for vmlinux files in /boot too, but the kernel
+ * itself uses only its own. */
+static struct btf *load_kernel_btf(void)
+{
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return NULL;
+	return btf__load_vmlinux_btf();
+}
+
+/* The kernel describes a raw tracepoint NAME by a typedef btf_trace_NAME (commit
+ * e8c423fb31fa, Linux 5.5). */
+static bool has_tracepoint(const struct btf *btf, const char *target)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "btf_trace_%s", target);
+	return btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) > 0;
+}
+
+/* 0: there is no such function, or BTF does not say. */
+static uint8_t count_arguments(const struct btf *btf, const char *target)
+{
+	int id = btf__find_by_name_kind(btf, target, BTF_KIND_FUNC);
+	const struct btf_type *type =
+	    id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+
+	if (type)
+		type = btf__type_by_id(btf, type->type);
+	return type && btf_is_func_proto(type) ? (uint8_t)btf_vlen(type) : 0;
+}
+
+static bool has_hook(const struct btf *btf, const struct capture_hook *hook)
+{
+	uint8_t arguments;
+
+	if (!hook->arguments_max)
+		return has_tracepoint(btf, hook->target);
+	arguments = count_arguments(btf, hook->target);
+	return arguments >= hook->arguments_min && arguments <= hook->arguments_max;
+}
+
+/* The newest helper that every way needs is bpf_task_pt_regs (commit dd6e10fbd9fb,
+ * Linux 5.15). */
+static bool has_helpers(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
+	const struct btf_type *helpers =
+	    id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+
+	for (uint16_t i = 0; helpers && i < btf_vlen(helpers); i++)
+		if (btf_enum(helpers)[i].val == BPF_FUNC_task_pt_regs)
+			return true;
+	return false;
+}
+
+/* `return 0` for what BTF describes by this type; a descriptor, or -errno. libbpf's
+ * own probe of tracing programs asks for fentry, which kernels without the function
+ * tracer refuse though they run programs on tracepoints. */
+static int load_trial(const struct btf *btf, const char *name, uint32_t kind,
+		      enum bpf_attach_type type)
+{
+	static const struct bpf_insn program[] = {
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
+	    {.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type);
+	int id = btf__find_by_name_kind(btf, name, kind);
+
+	if (id <= 0)
+		return -ENOENT;
+	options.attach_btf_id = (uint32_t)id;
+	return bpf_prog_load(BPF_PROG_TYPE_TRACING, NULL, "GPL", program,
+			     sizeof(program) / sizeof(program[0]), &options);
+}
+
+static enum capture_answer try_tracepoint(const struct btf *btf)
+{
+	AUTO_CLOSE int fd =
+	    load_trial(btf, TRIAL_TRACEPOINT, BTF_KIND_TYPEDEF, BPF_TRACE_RAW_TP);
+
+	return fd < 0 ? CAPTURE_NO : CAPTURE_YES;
+}
+
+/* A kernel may describe its functions and still have no place to hook them: only
+ * attaching tells. The empty program is gone when this returns. */
+static enum capture_answer try_function(const struct btf *btf)
+{
+	AUTO_CLOSE int program =
+	    load_trial(btf, TRIAL_FUNCTION, BTF_KIND_FUNC, BPF_TRACE_FENTRY);
+	AUTO_CLOSE int link = program < 0 ? -1 : bpf_raw_tracepoint_open(NULL, program);
+
+	return link < 0 ? CAPTURE_NO : CAPTURE_YES;
+}
+
+void capture_ask(struct capture_facts *ret_facts)
+{
+	CLEANUP(free_btf) struct btf *btf = load_kernel_btf();
+
+	*ret_facts = (struct capture_facts){.btf = btf};
+	if (!btf)
+		return;
+	ret_facts->helpers = has_helpers(btf);
+	for (size_t i = 0; i < HOOKS; i++)
+		ret_facts->hooks[i] = has_hook(btf, &hooks[i]);
+	ret_facts->recvmsg_arguments = count_arguments(btf, RECVMSG);
+	ret_facts->tracing = try_tracepoint(btf);
+	ret_facts->functions = try_function(btf);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "capture.h"
+
+/* A kernel that has everything. */
+static struct capture_facts good_facts(void)
+{
+	struct capture_facts facts = {.btf = true,
+				      .helpers = true,
+				      .tracing = CAPTURE_YES,
+				      .functions = CAPTURE_YES};
+
+	memset(facts.hooks, true, sizeof(facts.hooks));
+	return facts;
+}
+
+static void lose(struct capture_facts *facts, const char *program)
+{
+	for (size_t i = 0; capture_hook(i); i++)
+		if (!strcmp(capture_hook(i)->program, program))
+			facts->hooks[i] = false;
+}
+
+/* Debian 12: 6.1. */
+static struct capture_facts kernel_6_1(void)
+{
+	struct capture_facts facts = good_facts();
+
+	lose(&facts, "sock_recv_length");
+	lose(&facts, "sock_send_length");
+	lose(&facts, "sk_data_ready");
+	lose(&facts, "tcp_sendmsg_locked");
+	return facts;
+}
+
+static void tracepoints_are_chosen_where_they_are(void **state)
+{
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	assert_int_equal(capture_choose(&facts, CAPTURE_AUTO), CAPTURE_TRACEPOINT);
+	assert_int_equal(capture_choose(&facts, CAPTURE_FENTRY), CAPTURE_FENTRY);
+	facts.functions = CAPTURE_NO;
+	assert_int_equal(capture_choose(&facts, CAPTURE_AUTO), CAPTURE_TRACEPOINT);
+	assert_int_equal(capture_choose(&facts, CAPTURE_FENTRY), CAPTURE_AUTO);
+}
+
+static void functions_are_chosen_where_tracepoints_are_missing(void **state)
+{
+	struct capture_facts facts = kernel_6_1();
+
+	(void)state;
+	assert_int_equal(capture_choose(&facts, CAPTURE_AUTO), CAPTURE_FENTRY);
+	assert_int_equal(capture_choose(&facts, CAPTURE_TRACEPOINT), CAPTURE_AUTO);
+	assert_string_equal(capture_lacks(&facts, CAPTURE_TRACEPOINT)->target,
+			    "sock_recv_length");
+	facts.functions = CAPTURE_UNKNOWN;
+	assert_int_equal(capture_choose(&facts, CAPTURE_AUTO), CAPTURE_AUTO);
+}
+
+static void a_kernel_below_the_floor_has_no_way(void **state)
+{
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	facts.helpers = false;
+	assert_int_equal(capture_choose(&facts, CAPTURE_AUTO), CAPTURE_AUTO);
+	facts = good_facts();
+	facts.btf = false;
+	assert_int_equal(capture_choose(&facts, CAPTURE_AUTO), CAPTURE_AUTO);
+}
+
+static void an_optional_hook_may_be_missing(void **state)
+{
+	static const char *const programs[] = {"tcp_sendpage_exit",
+					       "unix_stream_sendpage_exit"};
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(capture_takes(&facts, CAPTURE_FENTRY, programs[i]));
+		lose(&facts, programs[i]);
+		assert_false(capture_takes(&facts, CAPTURE_FENTRY, programs[i]));
+	}
+	assert_null(capture_lacks(&facts, CAPTURE_FENTRY));
+	lose(&facts, "tcp_recvmsg_exit");
+	assert_string_equal(capture_lacks(&facts, CAPTURE_FENTRY)->target,
+			    "tcp_recvmsg");
+}
+
+static void each_way_takes_its_own_programs(void **state)
+{
+	static const struct {
+		const char *program;
+		bool tracepoint, fentry;
+	} cases[] = {
+	    {"sock_recv_length", true, false},
+	    {"sock_send_length", true, false},
+	    {"sk_data_ready", true, false},
+	    {"tcp_sendmsg_locked", true, false},
+	    {"tcp_sendmsg_entry", false, true},
+	    {"tcp_sendmsg_exit", false, true},
+	    {"tcp_recvmsg_exit", false, true},
+	    {"unix_stream_sendmsg_entry", false, true},
+	    {"unix_stream_sendmsg_exit", false, true},
+	    {"unix_stream_recvmsg_exit", false, true},
+	    {"sock_def_readable_entry", false, true},
+	    {"inet_sock_set_state", true, true},
+	    {"tcp_destroy_sock", true, true},
+	    {"tcp_rcv_space_adjust", true, true},
+	    {"process_exec", true, true}, /* no hook of a kernel's choice */
+	};
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(
+		    capture_takes(&facts, CAPTURE_TRACEPOINT, cases[i].program),
+		    cases[i].tracepoint);
+		assert_int_equal(
+		    capture_takes(&facts, CAPTURE_FENTRY, cases[i].program),
+		    cases[i].fentry);
+	}
+}
+
+/* 6.3 to 6.15: tracepoints, but none for the start of a send. */
+static void a_function_tells_when_a_send_begins_where_no_tracepoint_does(void **state)
+{
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	assert_true(capture_sees_send_begin(&facts, CAPTURE_TRACEPOINT));
+	lose(&facts, "tcp_sendmsg_locked");
+	assert_true(capture_takes(&facts, CAPTURE_TRACEPOINT, "tcp_sendmsg_entry"));
+	assert_false(capture_takes(&facts, CAPTURE_TRACEPOINT, "tcp_sendmsg_exit"));
+	assert_true(capture_sees_send_begin(&facts, CAPTURE_TRACEPOINT));
+	facts.functions = CAPTURE_NO;
+	assert_false(capture_takes(&facts, CAPTURE_TRACEPOINT, "tcp_sendmsg_entry"));
+	assert_false(capture_sees_send_begin(&facts, CAPTURE_TRACEPOINT));
+}
+
+static void names_are_read_back(void **state)
+{
+	enum capture way = CAPTURE_FENTRY;
+
+	(void)state;
+	for (enum capture each = CAPTURE_AUTO; each <= CAPTURE_FENTRY; each++) {
+		assert_true(capture_parse(capture_name(each), &way));
+		assert_int_equal(way, each);
+	}
+	assert_false(capture_parse("kprobe", &way));
+	assert_false(capture_parse("", &way));
+	assert_int_equal(way, CAPTURE_FENTRY);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(tracepoints_are_chosen_where_they_are),
+	    cmocka_unit_test(functions_are_chosen_where_tracepoints_are_missing),
+	    cmocka_unit_test(a_kernel_below_the_floor_has_no_way),
+	    cmocka_unit_test(an_optional_hook_may_be_missing),
+	    cmocka_unit_test(each_way_takes_its_own_programs),
+	    cmocka_unit_test(
+		a_function_tells_when_a_send_begins_where_no_tracepoint_does),
+	    cmocka_unit_test(names_are_read_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
