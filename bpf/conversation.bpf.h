@@ -19,7 +19,7 @@
 #include "owner.bpf.h"
 #include "parse/detect.h"
 #include "queue.bpf.h"
-#include "workspace.bpf.h"
+#include "tally.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -429,7 +429,7 @@ __noinline int request_line(struct conversation *c, struct workspace *ws)
 		return 0;
 	if (!route_known(service, hash)) {
 		window_return(w, chunk);
-		hash = route_insert(w, len, service, hash);
+		hash = route_insert(ws, len, service, hash);
 		w->len = w->pos = 0;
 	}
 	c->route = hash;

@@ -76,7 +76,7 @@ enum source_kind { SOURCE_NONE, SOURCE_BUFFER, SOURCE_USER_IOVEC, SOURCE_KERNEL_
 
 struct source {
 	__u64 base;
-	__u64 skip; /* bytes of the first segment that are not part of it */
+	__u64 skip; /* bytes of the buffer or first segment that are not part of it */
 	__u32 segments;
 	__u8 kind;
 	__u8 missing; /* enum tally_missed when kind is SOURCE_NONE */

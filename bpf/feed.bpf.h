@@ -161,7 +161,7 @@ static __always_inline bool call_next_segment(struct call *call)
 	__u64 segment[2], len;
 
 	if (call->source.kind == SOURCE_BUFFER) {
-		call->chunk.base = call->source.base;
+		call->chunk.base = call->source.base + call->source.skip;
 		call->chunk.len = call->left;
 		call->left = 0;
 		return true;

@@ -182,8 +182,7 @@ static __always_inline void source_from_message(struct source *s,
 	s->skip = msg->msg_iter.iov_offset;
 	if (is_buffer(msg)) {
 		s->kind = SOURCE_BUFFER;
-		s->base = (__u64)msg->msg_iter.ubuf + s->skip;
-		s->skip = 0;
+		s->base = (__u64)msg->msg_iter.ubuf;
 	} else if (is_array(msg)) {
 		s->kind = SOURCE_KERNEL_IOVEC;
 		s->base = (__u64)iter_array(msg);
@@ -218,7 +217,7 @@ static __always_inline void source_from_received(struct source *s,
 {
 	source_from_message(s, msg);
 	if (s->kind == SOURCE_BUFFER)
-		s->base -= moved;
+		s->skip -= moved;
 	else if (s->kind == SOURCE_KERNEL_IOVEC)
 		source_revert(s, moved);
 }

@@ -9,7 +9,6 @@
 #pragma once
 
 #include "parse/route.h"
-#include "tally.bpf.h"
 #include "window.bpf.h"
 
 #define WORKSPACES 256    /* a power of two; one per program running at once */
@@ -35,9 +34,23 @@ struct call {
 	__u32 reserved;
 };
 
+/* A finished request, as the conversation saw it. */
+struct sample {
+	struct tally_series_key key;
+	__u64 duration_ns;
+	__u64 first_byte_ns;
+	__u64 queue_ns;
+	__u64 request_bytes;
+	__u64 response_bytes;
+	__u32 answered;      /* a response began: first_byte and its size count */
+	__u32 route_service; /* under which the route's text was put down */
+};
+
 struct workspace {
+	__u32 index; /* in the pool */
 	__u32 busy;
 	__u32 finished; /* sample is a request to be counted */
+	__u32 reserved;
 	struct call call;
 	struct inflight request; /* the one that was finished last */
 	struct sample sample;
@@ -65,6 +78,7 @@ static __always_inline struct workspace *workspace_take(void)
 
 		if (!ws || __sync_lock_test_and_set(&ws->busy, 1))
 			continue;
+		ws->index = index;
 		__builtin_memset(&ws->call, 0, sizeof(ws->call));
 		ws->window.pos = ws->window.len = 0;
 		return ws;
