@@ -48,7 +48,6 @@ CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
-.SECONDARY:
 .PHONY: all help install clean test test-unit test-kernel test-e2e check fuzz bench tools
 
 all: $(B)/bpftally
