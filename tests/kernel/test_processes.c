@@ -385,6 +385,72 @@ static void an_executed_program_is_another_service(void **state)
 	assert_missed(scene, "inetd", nothing_missed);
 }
 
+/* Who answers may be one of whom nothing is known: a child from before the attach
+ * that was handed the connection, or a new program. The request is the reader's. */
+static void a_request_that_a_stranger_answers_is_its_readers(void **state)
+{
+	struct scene *scene = *state;
+	struct endpoint *endpoint = endpoint_open(scene, IPV4);
+	const struct tally_config config = config_of_port(endpoint);
+	struct pair pair = pair_open(endpoint);
+	struct services services;
+	int gate[2];
+	pid_t child;
+	char go;
+
+	REQUIRE(!pipe2(gate, O_CLOEXEC));
+	child = fork();
+	if (child == 0) {
+		REQUIRE(read(gate[0], &go, 1) == 1);
+		put(pair.fd[SERVER], RESPONSE, LEN(RESPONSE));
+		_exit(0);
+	}
+	scene_attach(scene, &config);
+	put(pair.fd[CLIENT], REQUEST, LEN(REQUEST));
+	take(pair.fd[SERVER], REQUEST, LEN(REQUEST), 0);
+	REQUIRE(write(gate[1], "g", 1) == 1);
+	await_child(child);
+	take(pair.fd[CLIENT], RESPONSE, LEN(RESPONSE), 0);
+	assert_rows(scene, endpoint, "answered by a stranger", ROWS(WHO));
+	services = read_services(scene);
+	assert_int_equal(services.provisional, 2);
+	assert_int_equal(services.requests[TALLY_SERVICE_OTHER], 0);
+	assert_missed(scene, "answered by a stranger", nothing_missed);
+	pair_close(&pair);
+	close(gate[0]);
+	close(gate[1]);
+}
+
+/* A program that reads the request and becomes another, which answers. */
+static void a_request_that_a_new_program_answers_is_counted(void **state)
+{
+	struct scene *scene = *state;
+	struct endpoint *endpoint = endpoint_open(scene, IPV4);
+	const struct tally_config config = config_of_port(endpoint);
+	struct services services;
+	pid_t child;
+
+	scene_attach(scene, &config);
+	child = fork();
+	if (child == 0) {
+		int fd = endpoint_accept(endpoint);
+
+		take(fd, REQUEST, LEN(REQUEST), 0);
+		REQUIRE(dup2(fd, 1) == 1);
+		execl(
+		    "/bin/sh", "sh", "-c",
+		    "printf 'HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello'",
+		    (char *)NULL);
+		_exit(1);
+	}
+	ask(endpoint, 1);
+	await_child(child);
+	assert_rows(scene, endpoint, "answered by a new program", ROWS(WHO));
+	services = read_services(scene);
+	assert_int_equal(services.provisional, 2);
+	assert_missed(scene, "answered by a new program", nothing_missed);
+}
+
 static void see_process(void *context, uint32_t pid,
 			const struct tally_process *process)
 {
@@ -574,6 +640,8 @@ int main(void)
 	    TEST(who_speaks_nothing_we_know_is_not_announced),
 	    TEST(a_forked_child_is_its_parents_service_at_once),
 	    TEST(an_executed_program_is_another_service),
+	    TEST(a_request_that_a_stranger_answers_is_its_readers),
+	    TEST(a_request_that_a_new_program_answers_is_counted),
 	    TEST(a_pinned_process_stays_what_it_was_across_exec),
 	    TEST(a_process_that_ends_leaves_the_table),
 	    TEST(ipv4_in_ipv6_is_named_alike_by_both_ends),

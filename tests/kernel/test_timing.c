@@ -233,6 +233,57 @@ static void time_between_requests_is_in_no_duration(void **state)
 	}
 }
 
+static void splice_away(int fd, size_t len)
+{
+	int ends[2];
+
+	REQUIRE(!pipe2(ends, O_CLOEXEC));
+	while (len) {
+		ssize_t moved = splice(fd, NULL, ends[1], NULL, len, 0);
+
+		REQUIRE(moved > 0);
+		len -= (size_t)moved;
+	}
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* A splice empties the socket too: the next request waits from its own arrival. */
+static void a_spliced_body_leaves_no_wait_to_the_next_request(void **state)
+{
+	static const char upload[] = "POST /up HTTP/1.1\r\nContent-Length: 10\r\n\r\n";
+	static const char body[] = "0123456789";
+
+	for (enum transport transport = 0; transport < UNIX; transport++) {
+		struct endpoint *endpoint = endpoint_open(*state, transport);
+		struct pair pair = pair_open(endpoint);
+		struct times times;
+		struct rows *rows;
+
+		put(pair.fd[CLIENT], upload, LEN(upload));
+		take(pair.fd[SERVER], upload, LEN(upload), 0);
+		put(pair.fd[CLIENT], body, LEN(body));
+		splice_away(pair.fd[SERVER], LEN(body));
+		put(pair.fd[SERVER], RESPONSE, LEN(RESPONSE));
+		take(pair.fd[CLIENT], RESPONSE, LEN(RESPONSE), 0);
+		take_time(50 * MS);
+		send_request(&pair, &times);
+		read_request(&pair, &times);
+		respond_at_once(&pair, &times);
+		rows = rows_await(*state, endpoint, 4);
+		endpoint->requests = rows_requests(rows);
+		assert_int_equal(endpoint->requests, 4);
+		for (unsigned int i = 0; i < rows->count; i++)
+			if (rows->row[i].role == TALLY_ROLE_SERVER &&
+			    !strcmp(rows->row[i].route, "/timed"))
+				assert_within(
+				    "queue", rows->row[i].sum.queue_sum_ns,
+				    between(times.server_ready, times.server_read));
+		pair_close(&pair);
+		free(rows);
+	}
+}
+
 /* Body in ten pieces, 100 ms apart; one loop serves all transports at once. */
 static void a_body_that_trickles_for_a_second_ends_with_its_last_byte(void **state)
 {
@@ -474,6 +525,7 @@ int main(void)
 	    cmocka_unit_test(a_server_that_sleeps_is_timed_at_both_ends),
 	    cmocka_unit_test(a_request_that_waits_in_the_queue_waits_there_alone),
 	    cmocka_unit_test(time_between_requests_is_in_no_duration),
+	    cmocka_unit_test(a_spliced_body_leaves_no_wait_to_the_next_request),
 	    cmocka_unit_test(a_body_that_trickles_for_a_second_ends_with_its_last_byte),
 	    cmocka_unit_test(a_request_that_trickles_begins_with_its_first_byte),
 	    cmocka_unit_test(an_interim_response_is_not_the_first_byte),
