@@ -5,7 +5,7 @@
 
 #include "conversation.bpf.h"
 
-/* Full: the series carry no server_address. */
+/* Full: the series of later connections carry no server_address, in the ledger. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -80,9 +80,11 @@ static __always_inline __u64 address_intern(struct tally_address *a)
 		hash ^= hash >> 29;
 	}
 	hash |= 1;
-	if (!bpf_map_lookup_elem(&addresses, &hash))
-		bpf_map_update_elem(&addresses, &hash, a, BPF_NOEXIST);
-	return hash;
+	if (bpf_map_lookup_elem(&addresses, &hash) ||
+	    !bpf_map_update_elem(&addresses, &hash, a, BPF_ANY))
+		return hash;
+	missed(TALLY_MISSED_ADDRESS_FULL, 1);
+	return 0;
 }
 
 /* IPv4 in IPv6 is IPv4, so that both ends of a connection name it alike. */

@@ -108,18 +108,27 @@ __noinline __u64 route_insert(struct workspace *ws, __u32 len, __u32 service,
 }
 
 /* The request was read before its process was named, and is counted after: the
- * route's text goes along to the name's service. */
-static __always_inline void route_adopt(__u32 service, __u64 hash, __u32 from)
+ * route's text goes along to the name's service. The route to count under. */
+static __always_inline __u64 route_adopt(__u32 service, __u64 hash, __u32 from)
 {
 	struct tally_route_key key = {.hash = hash, .service = from};
 	struct tally_route *text;
+	long err;
 
 	if (service == from || hash <= TALLY_ROUTE_OTHER)
-		return;
+		return hash;
 	text = bpf_map_lookup_elem(&routes, &key);
 	key.service = service;
-	if (!text || bpf_map_lookup_elem(&routes, &key) || !route_reserve(service))
-		return;
-	if (bpf_map_update_elem(&routes, &key, text, BPF_NOEXIST))
+	if (bpf_map_lookup_elem(&routes, &key))
+		return hash;
+	if (text && route_reserve(service)) {
+		err = bpf_map_update_elem(&routes, &key, text, BPF_NOEXIST);
+		if (!err)
+			return hash;
 		route_release(service);
+		if (err == -EEXIST)
+			return hash;
+	}
+	missed(TALLY_MISSED_ROUTE_FULL, 1);
+	return TALLY_ROUTE_OTHER;
 }

@@ -160,7 +160,7 @@ int each_connection(struct bpf_iter__bpf_sk_storage_map *ctx)
 	record.protocol =
 	    TALLY_PROTOCOL_HTTP1 | (c->is_unix ? TALLY_CONNECTION_UNIX : 0);
 	record.in_flight =
-	    (__u16)(queued(&c->ring_ends) + queued(&c->pipeline_ends) + c->overflow);
+	    queued(&c->ring_ends) + queued(&c->pipeline_ends) + c->overflow;
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;
 }

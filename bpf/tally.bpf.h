@@ -94,7 +94,7 @@ __noinline int tally_count(const struct sample *sample)
 	key = sample->key;
 	s = bpf_map_lookup_elem(&series, &key);
 	if (!s) {
-		route_adopt(key.service, key.route, sample->route_service);
+		key.route = route_adopt(key.service, key.route, sample->route_service);
 		s = series_make(&key);
 	}
 	if (!s) {

@@ -74,6 +74,7 @@ enum tally_missed {
 	TALLY_MISSED_EVENT_FULL,      /* daemon told late of a new process */
 	TALLY_MISSED_SERIES_FULL,     /* counted, but under `other` */
 	TALLY_MISSED_ROUTE_FULL,      /* counted, but with route `other` */
+	TALLY_MISSED_ADDRESS_FULL,    /* counted, but without server_address */
 	TALLY_MISSED_TALLY_FAILED,    /* map update refused: not counted */
 	TALLY_MISSED_TLS,             /* connection is encrypted */
 	TALLY_MISSED_HTTP2,           /* connection speaks HTTP/2 */
@@ -152,9 +153,10 @@ struct tally_process_event {
 /* One record per live connection that we follow, written by the iterator. */
 struct tally_connection {
 	__u32 service;
-	__u16 in_flight;
+	__u32 in_flight;
 	__u8 role;
 	__u8 protocol;
+	__u16 reserved;
 };
 
 /* Conservation of requests on Unix sockets, which close without a hook: what
@@ -196,5 +198,5 @@ struct tally_counters {
 _Static_assert(sizeof(struct tally_series_key) == 32, "key layout");
 _Static_assert(sizeof(struct tally_route_key) == 16, "key layout");
 _Static_assert(sizeof(struct tally_process) == 8, "value layout");
-_Static_assert(sizeof(struct tally_connection) == 8, "record layout");
+_Static_assert(sizeof(struct tally_connection) == 12, "record layout");
 _Static_assert(sizeof(struct tally_series) % 8 == 0, "atomics need 8");

@@ -25,6 +25,8 @@ int drain_routes(int map_fd, drain_visit_route visit, void *context);
 
 int drain_route(int map_fd, uint64_t hash, uint32_t service,
 		struct tally_route *ret_route);
+/* -ENOENT when the kernel has no entry of that process. */
+int drain_process(int map_fd, uint32_t pid, struct tally_process *ret_process);
 int drain_address(int map_fd, uint64_t hash, struct tally_address *ret_address);
 /* Rows that the map can hold. */
 int drain_capacity(int map_fd, uint32_t *ret_rows);
@@ -37,10 +39,9 @@ int drain_take_series(int map_fd, const struct tally_series_key *key,
 int drain_delete_series(int map_fd, const struct tally_series_key *key);
 int drain_delete_route(int map_fd, const struct tally_route_key *key);
 int drain_delete_route_count(int map_fd, uint32_t service);
-/* Puts a route under another service, unless that one has it; the number of
- * routes does not grow. */
-int drain_move_route(int map_fd, const struct tally_route_key *key,
-		     const struct tally_route *route, uint32_t service);
+/* Puts a route under a service, unless that one has it; -E2BIG when the map is full. */
+int drain_put_route(int map_fd, const struct tally_route_key *key,
+		    const struct tally_route *route);
 
 /* a += b, every counter. */
 void drain_add(struct tally_series *a, const struct tally_series *b);

@@ -48,11 +48,12 @@ typedef void (*targets_visit)(void *context, uint32_t pid,
 int targets_scan(struct targets *targets, targets_visit visit, void *context,
 		 size_t *ret_count, uint32_t *ret_missing_pid);
 
-/* The kernel saw an unnamed process: name it, select it. The entry to write:
- * the service's id, or TALLY_PROCESS_IGNORED. Remembers event->service as an
- * alias of that service (or of none) since now_ms. -ENOMEM. */
+/* The kernel saw an unnamed process: name it, select it. still: /proc speaks of the
+ * same program, else the event alone does. The entry to write: the service's id,
+ * or TALLY_PROCESS_IGNORED. Remembers event->service as an alias of that service
+ * (or of none) since now_ms. -ENOMEM. */
 int targets_name(struct targets *targets, const struct tally_process_event *event,
-		 int64_t now_ms, struct tally_process *ret_process);
+		 bool still, int64_t now_ms, struct tally_process *ret_process);
 
 /* Service of an id found in the kernel: its own or by alias. NULL: not known
  * (yet), or not selected: targets_ignored tells. */
@@ -76,4 +77,6 @@ void targets_live_end(struct targets *targets, int64_t now_ms);
 const struct service *targets_expired(const struct targets *targets, int64_t now_ms);
 void targets_drop_service(struct targets *targets, uint32_t id);
 
+/* How many distinct routes a service may have. */
+uint32_t targets_routes_max(const struct targets *targets);
 size_t targets_service_count(const struct targets *targets);

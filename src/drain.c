@@ -151,6 +151,11 @@ int drain_route(int map_fd, uint64_t hash, uint32_t service,
 	return bpf_map_lookup_elem(map_fd, &key, ret_route);
 }
 
+int drain_process(int map_fd, uint32_t pid, struct tally_process *ret_process)
+{
+	return bpf_map_lookup_elem(map_fd, &pid, ret_process);
+}
+
 int drain_address(int map_fd, uint64_t hash, struct tally_address *ret_address)
 {
 	return bpf_map_lookup_elem(map_fd, &hash, ret_address);
@@ -196,16 +201,11 @@ int drain_delete_route_count(int map_fd, uint32_t service)
 	return delete_key(map_fd, &service);
 }
 
-/* Deleted first: in a full map there is room for the new one only then. */
-int drain_move_route(int map_fd, const struct tally_route_key *key,
-		     const struct tally_route *route, uint32_t service)
+int drain_put_route(int map_fd, const struct tally_route_key *key,
+		    const struct tally_route *route)
 {
-	struct tally_route_key target = {.hash = key->hash, .service = service};
-	int err = delete_key(map_fd, key);
+	int err = bpf_map_update_elem(map_fd, key, route, BPF_NOEXIST);
 
-	if (err)
-		return err;
-	err = bpf_map_update_elem(map_fd, &target, route, BPF_NOEXIST);
 	return err == -EEXIST ? 0 : err;
 }
 

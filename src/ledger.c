@@ -56,6 +56,8 @@ static const struct reason reasons[TALLY_MISSED_COUNT] = {
 				  "requests counted as service other: too many series"},
     [TALLY_MISSED_ROUTE_FULL] = {"route_full",
 				 "requests counted as route other: too many routes"},
+    [TALLY_MISSED_ADDRESS_FULL] =
+	{"address_full", "connections counted without server address: too many"},
     [TALLY_MISSED_TALLY_FAILED] =
 	{"tally_failed", "requests for which there was not even the row of other"},
     [TALLY_MISSED_TLS] = {"tls", "connections that are encrypted"},

@@ -25,7 +25,7 @@
  * Routes are found by hash alone: the text of a hash is the same for every
  * service, and a request that was under way when its process was named has its
  * route under the alias but its row under the service. For the same reason the
- * routes of a settled alias move to its service instead of being deleted.
+ * routes of a settled alias move to its service, as far as that has room.
  */
 #include "series.h"
 
@@ -53,7 +53,7 @@ struct retired {
 	char address[ADDRESS_TEXT_LEN];
 };
 
-/* An id with rows and without a name. */
+/* An id with rows, or routes, and without a name. */
 struct stranger {
 	uint32_t id;
 	bool shown; /* as "unknown" */
@@ -88,7 +88,8 @@ struct owner {
 	bool connected;   /* a connection has */
 	bool settled;     /* see is_settled */
 	bool expired;
-	uint32_t rows; /* in the kernel */
+	uint32_t rows;   /* in the kernel */
+	uint32_t routes; /* in the kernel, under this very id */
 	struct owner *next;
 };
 
@@ -123,7 +124,7 @@ struct collection {
 	struct owner *all_owners;
 	struct route *all_routes;
 	struct groups *groups;
-	struct table owners, routes, addresses, retired;
+	struct table owners, routes, own_routes, addresses, retired;
 };
 
 static void note(struct collection *collection, int err)
@@ -292,20 +293,30 @@ static bool same_route(const void *item, const void *wanted)
 	return ((const struct route *)item)->key.hash == *(const uint64_t *)wanted;
 }
 
+static bool same_own_route(const void *item, const void *wanted)
+{
+	return !memcmp(&((const struct route *)item)->key, wanted,
+		       sizeof(struct tally_route_key));
+}
+
 static void see_route(void *context, const struct tally_route_key *key,
 		      const struct tally_route *value)
 {
 	struct collection *collection = context;
 	uint64_t hash = hash_of(collection, &key->hash, sizeof(key->hash));
 	struct route *route = snapshot_alloc(collection->snapshot, sizeof(*route));
+	struct owner *owner = get_owner(collection, key->service);
 
-	if (!route)
+	if (!route || !owner)
 		return;
+	owner->routes++;
 	route->key = *key;
 	route->value = *value;
 	route->value.text[sizeof(route->value.text) - 1] = 0;
 	route->next = collection->all_routes;
 	collection->all_routes = route;
+	table_add(&collection->own_routes, hash_of(collection, key, sizeof(*key)),
+		  route, collection->snapshot);
 	if (!table_find(&collection->routes, hash, same_route, &key->hash))
 		table_add(&collection->routes, hash, route, collection->snapshot);
 }
@@ -523,15 +534,54 @@ static int retire_into(struct collection *collection, const struct row *row,
 	return err;
 }
 
+/* The route goes over to the service while that has no more than its share; the
+ * kernel counts those that it puts down itself, so both together have two. */
+static int keep_route(struct collection *collection, uint32_t service, uint64_t hash,
+		      bool *ret_kept)
+{
+	struct tally_route_key key = {.hash = hash, .service = service};
+	uint64_t own_hash = hash_of(collection, &key, sizeof(key));
+	struct owner *owner = get_owner(collection, service);
+	const struct route *text =
+	    table_find(&collection->routes, hash_of(collection, &hash, sizeof(hash)),
+		       same_route, &hash);
+	struct route *route;
+	int err;
+
+	*ret_kept = hash <= TALLY_ROUTE_OTHER ||
+		    table_find(&collection->own_routes, own_hash, same_own_route, &key);
+	if (*ret_kept || !owner || !text ||
+	    owner->routes >= targets_routes_max(collection->targets))
+		return 0;
+	route = snapshot_alloc(collection->snapshot, sizeof(*route));
+	if (!route)
+		return 0;
+	*route = (struct route){.key = key, .value = text->value};
+	err = drain_put_route(probes_map_fd(collection->probes, PROBES_ROUTES), &key,
+			      &route->value);
+	if (err)
+		return err == -E2BIG ? 0 : err;
+	owner->routes++;
+	table_add(&collection->own_routes, own_hash, route, collection->snapshot);
+	*ret_kept = true;
+	return 0;
+}
+
 /* On any failure the row stays where it is and is shown from there. */
 static int retire_row(struct collection *collection, struct row *row)
 {
 	struct series *series = collection->series;
 	struct tally_series_key key = row->key;
 	struct retired *retired;
+	bool kept;
 	int err;
 
 	key.service = row->owner->service;
+	err = keep_route(collection, key.service, key.route, &kept);
+	if (err || has_failed(collection))
+		return err;
+	if (!kept)
+		key.route = TALLY_ROUTE_OTHER;
 	retired = table_find(&collection->retired, hash_key(collection, &key),
 			     same_retired, &key);
 	if (!retired && series->retired_count >= series->retired_max)
@@ -565,22 +615,30 @@ static bool is_finished(const struct owner *owner)
 	return owner->expired || (!owner->rows && owner->settled);
 }
 
+/* Those of an alias go over to its service first: a request may still be under way
+ * that has its route under the alias, and will have its row under the service. */
+static int clean_route(struct collection *collection, const struct route *route,
+		       const struct owner *owner)
+{
+	bool kept;
+	int err = 0;
+
+	if (!owner->expired && owner->state == OWNER_SHOWN &&
+	    owner->service != SERVICE_UNKNOWN)
+		err = keep_route(collection, owner->service, route->key.hash, &kept);
+	if (err)
+		return err;
+	return drain_delete_route(probes_map_fd(collection->probes, PROBES_ROUTES),
+				  &route->key);
+}
+
 static void clean_routes(struct collection *collection)
 {
-	int map_fd = probes_map_fd(collection->probes, PROBES_ROUTES);
-
 	for (struct route *route = collection->all_routes; route; route = route->next) {
 		const struct owner *owner = find_owner(collection, route->key.service);
 
-		if (!owner || !is_finished(owner))
-			continue;
-		if (owner->expired || owner->state != OWNER_SHOWN ||
-		    owner->service == SERVICE_UNKNOWN)
-			note(collection, drain_delete_route(map_fd, &route->key));
-		else
-			note(collection,
-			     drain_move_route(map_fd, &route->key, &route->value,
-					      owner->service));
+		if (owner && is_finished(owner))
+			note(collection, clean_route(collection, route, owner));
 	}
 }
 
@@ -606,11 +664,11 @@ static void drop_aliases(struct collection *collection)
 
 static bool is_stranger(const struct owner *owner)
 {
-	return owner->rows &&
+	return (owner->rows || owner->routes) &&
 	       (owner->state == OWNER_WAITING || is_of(owner, SERVICE_UNKNOWN));
 }
 
-/* Bounded by the rows of the kernel's map: only ids that have some are kept. */
+/* Bounded by the rows of the kernel's maps: only ids that have some are kept. */
 static void remember_strangers(struct collection *collection)
 {
 	struct series *series = collection->series;

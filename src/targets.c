@@ -187,14 +187,15 @@ static bool matches_exes(const struct config *config, const struct proc_facts *f
 
 /* Facts are read only where they are asked for: for a rule or a name. */
 static bool is_selected(const struct targets *targets, uint32_t pid,
-			const struct tally_process_event *event,
+			const struct tally_process_event *event, bool still,
 			struct proc_facts *ret_facts)
 {
 	const struct config *config = targets->config;
 
 	if (config->pid_count && !descends_from_pids(targets, pid))
 		return false;
-	proc_read(targets->proc_root, pid, event, ret_facts);
+	/* no process is 0 */
+	proc_read(targets->proc_root, still ? pid : 0, event, ret_facts);
 	return !config->exes.count || matches_exes(config, ret_facts, event);
 }
 
@@ -446,7 +447,8 @@ static void scan_process(void *context, uint32_t pid)
 	struct tally_process process;
 	struct proc_facts facts;
 
-	if (scan->err || !is_selected(scan->targets, pid, NULL, &facts) || !facts.alive)
+	if (scan->err || !is_selected(scan->targets, pid, NULL, true, &facts) ||
+	    !facts.alive)
 		return;
 	scan->err = name_process(scan->targets, &facts, &process);
 	if (scan->err)
@@ -471,13 +473,13 @@ int targets_scan(struct targets *targets, targets_visit visit, void *context,
 }
 
 int targets_name(struct targets *targets, const struct tally_process_event *event,
-		 int64_t now_ms, struct tally_process *ret_process)
+		 bool still, int64_t now_ms, struct tally_process *ret_process)
 {
 	struct tally_process process = {.flags = TALLY_PROCESS_IGNORED};
 	struct proc_facts facts;
 	int err = 0;
 
-	if (is_selected(targets, event->pid, event, &facts))
+	if (is_selected(targets, event->pid, event, still, &facts))
 		err = name_process(targets, &facts, &process);
 	if (!err)
 		err = remember_alias(targets, event->service, &process, now_ms);
@@ -598,6 +600,11 @@ void targets_drop_service(struct targets *targets, uint32_t id)
 	targets->service_count--;
 	memmove(targets->services + position, targets->services + position + 1,
 		(targets->service_count - position) * sizeof(struct target *));
+}
+
+uint32_t targets_routes_max(const struct targets *targets)
+{
+	return targets->config->max_routes;
 }
 
 size_t targets_service_count(const struct targets *targets)

@@ -168,35 +168,36 @@ static void a_route_is_found_by_hash_and_service(void **state)
 	assert_int_equal(count, 1);
 }
 
-static void a_route_moves_even_in_a_full_map(void **state)
+static void a_route_is_put_where_there_is_room_and_none(void **state)
 {
-	const struct tally_route_key from = {.hash = 9, .service = 5};
-	struct tally_route route;
-
-	(void)state;
-	for (uint32_t i = 0; i < 3; i++)
-		put_route(i, 1, "/x");
-	put_route(9, 5, "/a");
-	assert_int_equal(drain_route(FAKE_FD + ROUTES, 9, 5, &route), 0);
-	assert_int_equal(drain_move_route(FAKE_FD + ROUTES, &from, &route, 6), 0);
-	assert_int_equal(drain_route(FAKE_FD + ROUTES, 9, 5, &route), -ENOENT);
-	assert_int_equal(drain_route(FAKE_FD + ROUTES, 9, 6, &route), 0);
-	assert_string_equal(route.text, "/a");
-	assert_int_equal(fake_maps[ROUTES].count, 4);
-}
-
-static void a_route_that_is_there_already_is_not_overwritten(void **state)
-{
-	const struct tally_route_key from = {.hash = 9, .service = 5};
-	struct tally_route route = {0};
+	const struct tally_route_key key = {.hash = 9, .service = 6};
+	struct tally_route route = {.len = 2, .text = "/a"};
 
 	(void)state;
 	put_route(9, 5, "/from");
-	put_route(9, 6, "/there");
-	assert_int_equal(drain_move_route(FAKE_FD + ROUTES, &from, &route, 6), 0);
+	assert_int_equal(drain_put_route(FAKE_FD + ROUTES, &key, &route), 0);
+	route.text[1] = 'b'; /* it has one: that stays */
+	assert_int_equal(drain_put_route(FAKE_FD + ROUTES, &key, &route), 0);
 	assert_int_equal(drain_route(FAKE_FD + ROUTES, 9, 6, &route), 0);
-	assert_string_equal(route.text, "/there");
-	assert_int_equal(fake_maps[ROUTES].count, 1);
+	assert_string_equal(route.text, "/a");
+	for (uint32_t i = 0; fake_maps[ROUTES].count < 4; i++)
+		put_route(i, 1, "/x");
+	assert_int_equal(drain_put_route(FAKE_FD + ROUTES,
+					 &(struct tally_route_key){.hash = 99}, &route),
+			 -E2BIG);
+}
+
+static void a_process_is_found_by_its_pid(void **state)
+{
+	const __u32 pid = 7;
+	const struct tally_process process = {.service = 3, .flags = 1};
+	struct tally_process found = {0};
+
+	(void)state;
+	bpf_map_update_elem(FAKE_FD + PROCESSES, &pid, &process, BPF_ANY);
+	assert_int_equal(drain_process(FAKE_FD + PROCESSES, 7, &found), 0);
+	assert_memory_equal(&found, &process, sizeof(found));
+	assert_int_equal(drain_process(FAKE_FD + PROCESSES, 8, &found), -ENOENT);
 }
 
 static void an_address_is_found_by_its_hash(void **state)
@@ -284,8 +285,8 @@ int main(void)
 	    TEST(a_batch_does_not_grow_for_ever),
 	    TEST(processes_are_visited_with_their_pid),
 	    TEST(a_route_is_found_by_hash_and_service),
-	    TEST(a_route_moves_even_in_a_full_map),
-	    TEST(a_route_that_is_there_already_is_not_overwritten),
+	    TEST(a_route_is_put_where_there_is_room_and_none),
+	    TEST(a_process_is_found_by_its_pid),
 	    TEST(an_address_is_found_by_its_hash),
 	    TEST(a_row_is_taken_with_its_last_value),
 	    TEST(deleting_what_is_not_there_succeeds),

@@ -20,6 +20,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define ROWS 64u
+#define ROUTES_MAX 8u
 #define PROVISIONAL(n) (TALLY_SERVICE_PROVISIONAL | (uint32_t)(n))
 #define NOW 100000
 #define WEB "service_name=\"web\",service_namespace=\"eu\""
@@ -148,6 +149,12 @@ const struct service *targets_expired(const struct targets *targets, int64_t now
 {
 	assert_int_equal(now_ms, targets->live_end_ms);
 	return targets->expired ? targets_service(targets, targets->expired) : NULL;
+}
+
+uint32_t targets_routes_max(const struct targets *targets)
+{
+	(void)targets;
+	return ROUTES_MAX;
 }
 
 void targets_drop_service(struct targets *targets, uint32_t id)
@@ -544,6 +551,45 @@ static void a_route_is_found_under_the_alias_it_was_put_under(void **state)
 	assert_true(has_route(77, 1));
 	collect_well(scene, NOW + SERIES_SETTLE_MS + 1);
 	check_line(scene, line);
+}
+
+/* Many short-lived processes with a path each: the service's share is a bound. */
+static void routes_of_aliases_beyond_the_services_share_are_other(void **state)
+{
+	struct scene *scene = *state;
+	const uint32_t more = 3;
+	char path[16];
+
+	for (uint32_t i = 0; i < ROUTES_MAX + more; i++) {
+		struct tally_series_key key = server_key(PROVISIONAL(i + 1));
+
+		snprintf(path, sizeof(path), "/%u", i);
+		key.route = 70 + i;
+		name_alias(scene, PROVISIONAL(i + 1), 1, NOW);
+		put_route(key.route, PROVISIONAL(i + 1), path);
+		count(&key, 1);
+	}
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(kernel_rows(), 0);
+	assert_int_equal(fake_maps[PROBES_ROUTES].count, ROUTES_MAX);
+	check_line(scene,
+		   "http_server_request_duration_seconds_count{"
+		   "http_request_method=\"GET\",http_response_status_code=\"200\","
+		   "http_route=\"other\"," WEB ",url_scheme=\"http\"} 3");
+}
+
+/* Its event was lost and it died before a request of it was over. */
+static void routes_of_an_id_without_rows_or_name_go(void **state)
+{
+	struct scene *scene = *state;
+
+	put_route(77, PROVISIONAL(1), "/a");
+	put_route_count(PROVISIONAL(1));
+	collect_well(scene, NOW);
+	assert_true(has_route(77, PROVISIONAL(1)));
+	collect_well(scene, NOW + 5001);
+	assert_false(has_route(77, PROVISIONAL(1)));
+	assert_false(has_route_count(PROVISIONAL(1)));
 }
 
 static void the_rows_of_what_found_no_room_are_shown_when_used(void **state)
@@ -1141,6 +1187,8 @@ int main(void)
 	    TEST(an_address_that_is_not_there_is_no_label),
 	    TEST(routes_without_a_text_are_other),
 	    TEST(a_route_is_found_under_the_alias_it_was_put_under),
+	    TEST(routes_of_aliases_beyond_the_services_share_are_other),
+	    TEST(routes_of_an_id_without_rows_or_name_go),
 	    TEST(the_rows_of_what_found_no_room_are_shown_when_used),
 	    TEST(an_alias_counts_for_its_service),
 	    TEST(a_settled_alias_leaves_the_kernel_and_stays_in_the_count),

@@ -102,7 +102,8 @@ static struct tally_process name_event(struct fixture *fixture,
 {
 	struct tally_process process = {.service = 77, .flags = 77};
 
-	assert_int_equal(targets_name(fixture->targets, event, now_ms, &process), 0);
+	assert_int_equal(targets_name(fixture->targets, event, true, now_ms, &process),
+			 0);
 	return process;
 }
 
@@ -135,6 +136,24 @@ static void without_rules_every_process_is_selected(void **state)
 	assert_int_equal(process.service, 1);
 	assert_int_equal(process.flags, 0);
 	expect_service(fixture, 1, "nginx", "");
+}
+
+/* It became another program before its event was read. */
+static void of_a_program_that_is_no_more_the_event_alone_speaks(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct tally_process_event event = {.pid = 10,
+						  .service = PROVISIONAL(1),
+						  .comm = "first",
+						  .args = "/bin/first",
+						  .args_len = 11};
+	struct tally_process process;
+
+	start(fixture, 10, 1, "/bin/second");
+	assert_int_equal(targets_name(fixture->targets, &event, false, 0, &process), 0);
+	expect_service(fixture, process.service, "first", "");
+	assert_int_equal(targets_name(fixture->targets, &event, true, 0, &process), 0);
+	expect_service(fixture, process.service, "second", "");
 }
 
 static void same_name_and_namespace_is_the_same_service(void **state)
@@ -524,10 +543,11 @@ static void beyond_the_bound_no_alias_is_kept(void **state)
 		name_event(fixture, &event, 0);
 	}
 	event.service = PROVISIONAL(ALIASES_MAX);
-	assert_int_equal(targets_name(fixture->targets, &event, 0, &process), -ENOMEM);
+	assert_int_equal(targets_name(fixture->targets, &event, true, 0, &process),
+			 -ENOMEM);
 	assert_int_equal(process.service, 77);
 	targets_drop_alias(fixture->targets, PROVISIONAL(5));
-	assert_int_equal(targets_name(fixture->targets, &event, 0, &process), 0);
+	assert_int_equal(targets_name(fixture->targets, &event, true, 0, &process), 0);
 	assert_int_equal(process.service, 1);
 	expect_service(fixture, PROVISIONAL(ALIASES_MAX), "p", "");
 	assert_null(targets_service(fixture->targets, PROVISIONAL(5)));
@@ -627,6 +647,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(without_rules_every_process_is_selected),
+	    TEST(of_a_program_that_is_no_more_the_event_alone_speaks),
 	    TEST(same_name_and_namespace_is_the_same_service),
 	    TEST(descendants_of_a_pid_are_pinned),
 	    TEST(missing_pid_is_named),
