@@ -161,6 +161,8 @@ static __always_inline void response_end(struct conversation *c, struct directio
 			conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 		}
 	}
+	if (http1_awaits_continue(&requests_of(c)->http1) && !waiting(c))
+		c->refused = 1;
 	d->begun_ns = 0;
 	d->body_bytes = 0;
 }
@@ -224,6 +226,18 @@ static __always_inline bool request_push(struct conversation *c, struct directio
 
 /* --- losing and finding step --------------------------------------------------- */
 
+/* A body that was refused never came: what comes is the next request, or such a
+ * body all the same. */
+static __always_inline void request_refused(struct conversation *c, struct direction *d,
+					    struct pipeline *pipe)
+{
+	c->refused = 0;
+	if (d->body_bytes || !http1_awaits_continue(&d->http1))
+		return;
+	request_end(c, d, pipe);
+	d->http1.phase = HTTP1_SEEK;
+}
+
 /* Every request in flight is lost for `reason`; their responses are paid for. */
 static __always_inline void drop_waiting(struct conversation *c, __u32 reason)
 {
@@ -250,7 +264,7 @@ static __always_inline int give_up(struct conversation *c, __u32 reason)
 /* It passes from an observed process to one that is not, or back. */
 static __always_inline void conversation_forget(struct conversation *c, __u32 state)
 {
-	drop_waiting(c, TALLY_MISSED_COUNT);
+	drop_waiting(c, TALLY_MISSED_HANDED_OVER);
 	c->paid = 0;
 	c->role = TALLY_ROLE_UNKNOWN;
 	c->addressed = 0;
@@ -437,14 +451,22 @@ __noinline int request_line(struct conversation *c, struct workspace *ws)
 	return 0;
 }
 
-/* A response begins: which request does it answer? */
+/* A response begins: which request does it answer? Whether a send is under way is
+ * looked at first: its end is marked after its request is queued, so that one of
+ * the two shows. */
 static __always_inline void response_begins(struct conversation *c, struct direction *d,
 					    struct pipeline *pipe)
 {
 	struct direction *requests = requests_of(c);
+	bool sending = c->role == TALLY_ROLE_CLIENT &&
+		       *(volatile __u64 *)&c->sending.began_ns != 0;
 
 	if (c->overflow || queue_oldest(c, pipe))
 		return;
+	if (sending) {
+		c->answer.early = EARLY_BEGUN;
+		return;
+	}
 	if (requests->begun_ns && !requests->answered) {
 		/* before its head was complete, or because it was no request */
 		if (request_push(c, requests, pipe)) {
@@ -454,10 +476,6 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 				request_end(c, requests, pipe);
 			return;
 		}
-	}
-	if (c->role == TALLY_ROLE_CLIENT && c->sending.began_ns) {
-		c->answer.early = EARLY_BEGUN;
-		return;
 	}
 	d->orphan = 1;
 	if (c->paid)
@@ -502,7 +520,8 @@ static __always_inline void response_head(struct conversation *c, struct directi
 		break;
 	case HTTP1_BODY_TUNNEL:
 		response_end(c, d, pipe, ws, ws->call.chunk.now_ns);
-		give_up(c, TALLY_MISSED_COUNT);
+		drop_waiting(c, TALLY_MISSED_LOST_SYNC);
+		c->state = CONVERSATION_TUNNEL;
 		break;
 	case HTTP1_BODY_NONE:
 		response_end(c, d, pipe, ws, ws->call.chunk.now_ns);
@@ -614,6 +633,25 @@ static __always_inline void skip_empty_lines(struct window *w)
 	}
 }
 
+/* Behind an upgrade or CONNECT the client speaks first, in both of what we name. */
+static __always_inline int tunnel_detect(struct conversation *c, struct direction *d,
+					 const struct chunk *chunk,
+					 const struct window *w)
+{
+	if (!carries_requests(c, chunk->direction))
+		return FEED_SKIP;
+	switch (detect(w, &d->http1)) {
+	case DETECT_MORE:
+		return FEED_AGAIN;
+	case DETECT_TLS:
+		return give_up(c, TALLY_MISSED_TLS);
+	case DETECT_HTTP2:
+		return give_up(c, TALLY_MISSED_HTTP2);
+	default:
+		return give_up(c, TALLY_MISSED_COUNT);
+	}
+}
+
 /* The first bytes of a call while out of step. FEED_AGAIN: in step now. */
 __noinline int conversation_detect(struct conversation *c, struct workspace *ws)
 {
@@ -628,16 +666,20 @@ __noinline int conversation_detect(struct conversation *c, struct workspace *ws)
 	chunk = &ws->call.chunk;
 	w = &ws->window;
 	d = direction_of(c, chunk->direction);
+	d->http1.phase = HTTP1_SEEK;
+	if (c->state == CONVERSATION_TUNNEL)
+		return tunnel_detect(c, d, chunk, w);
 	known = c->state != CONVERSATION_UNKNOWN;
 	requests = known && carries_requests(c, chunk->direction);
-	if (!known) /* RFC 9112 section 2.2: empty lines before a request */
-		skip_empty_lines(w);
+	if (!known) {
+		detect_skip_proxy(w);
+		skip_empty_lines(w); /* RFC 9112 section 2.2: before a request */
+	}
 	if (w->pos >= w->len)
 		return FEED_AGAIN;
 	result =
 	    known && !requests ? detect_response(w, &d->http1) : detect(w, &d->http1);
 	d->http1.responses = known && !requests;
-	d->http1.phase = HTTP1_SEEK;
 	switch (result) {
 	case DETECT_MORE:
 		message_begins(c, d, chunk);

@@ -29,6 +29,7 @@ enum conversation_state {
 	CONVERSATION_UNKNOWN,
 	CONVERSATION_CANDIDATE, /* request seen, no response yet */
 	CONVERSATION_HTTP1,
+	CONVERSATION_TUNNEL,  /* was HTTP/1: what the client says next names it */
 	CONVERSATION_OPAQUE,  /* not ours, or no longer: left alone for good */
 	CONVERSATION_IGNORED, /* its process is not selected */
 };
@@ -116,6 +117,7 @@ struct conversation {
 	__u8 is_unix;
 	__u8 flagged; /* this connection is in the ledger already */
 	__u8 request_seen;
+	__u8 refused; /* the request under way got its answer before its body */
 	__u16 local_port;
 	__u16 remote_port;
 	__u64 address;   /* of the server end */

@@ -93,7 +93,7 @@ __noinline int feed_line(struct conversation *c, struct workspace *ws,
 			response_head(c, d, ws, pipe);
 		else if (!request_head(c, d, pipe, ws))
 			return FEED_WANTS_PIPELINE;
-		return c->state == CONVERSATION_OPAQUE || d->http1.phase == HTTP1_SEEK
+		return c->state >= CONVERSATION_TUNNEL || d->http1.phase == HTTP1_SEEK
 			   ? FEED_SKIP
 			   : FEED_AGAIN;
 	case HTTP1_MESSAGE_END:
@@ -144,7 +144,7 @@ static __always_inline int feed_step(struct conversation *c, struct workspace *w
 		conversation_lose(c, chunk->direction, TALLY_MISSED_READ_FAULT);
 		return FEED_SKIP;
 	}
-	if (d->http1.phase == HTTP1_SEEK) {
+	if (d->http1.phase == HTTP1_SEEK || c->state == CONVERSATION_TUNNEL) {
 		int found = conversation_detect(c, ws);
 
 		if (found != FEED_AGAIN)

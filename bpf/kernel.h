@@ -21,6 +21,7 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
 #define RCV_SHUTDOWN 1
+#define SHUTDOWN_MASK 3
 #define MSG_OOB 0x1
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20

@@ -43,19 +43,21 @@ static __always_inline void announce(__u32 pid, __u32 service)
 static __always_inline __u32 provisional_service(__u32 pid)
 {
 	struct tally_process entry = {}, *there;
-	long err;
 
 	entry.service = TALLY_SERVICE_PROVISIONAL |
 			(__u32)(__sync_fetch_and_add(&counters.next_service, 1) + 1);
-	err = bpf_map_update_elem(&processes, &pid, &entry, BPF_NOEXIST);
-	if (!err) {
+	if (!bpf_map_update_elem(&processes, &pid, &entry, BPF_NOEXIST)) {
 		announce(pid, entry.service);
 		return entry.service;
 	}
 	there = bpf_map_lookup_elem(&processes, &pid);
-	if (there)
+	if (!there)
+		return TALLY_SERVICE_OTHER;
+	if (!(there->flags & TALLY_PROCESS_UNNAMED) ||
+	    __sync_val_compare_and_swap(&there->service, 0, entry.service))
 		return there->service;
-	return TALLY_SERVICE_OTHER;
+	announce(pid, entry.service);
+	return entry.service;
 }
 
 /* Called by the process itself, when a request of it is recognised. */

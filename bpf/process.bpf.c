@@ -2,8 +2,8 @@
 /*
  * process.bpf.c - the lives of processes that the process map knows. A child
  * is its parent's service before it runs (prefork servers need no /proc); a new
- * program is a stranger again, unless selected by pid; the dead leave, so that a
- * reused pid inherits nothing.
+ * program is a stranger again, though it stays selected if that was by pid; the
+ * dead leave, so that a reused pid inherits nothing.
  */
 #include "maps.bpf.h"
 
@@ -31,9 +31,14 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	__u32 pid = task->tgid;
 	struct tally_process *entry = bpf_map_lookup_elem(&processes, &pid);
 
-	if (!entry || (entry->flags & TALLY_PROCESS_PINNED))
+	if (!entry)
 		return 0;
-	bpf_map_delete_elem(&processes, &pid);
+	if (entry->flags & TALLY_PROCESS_PINNED) {
+		entry->flags |= TALLY_PROCESS_UNNAMED;
+		entry->service = 0;
+	} else {
+		bpf_map_delete_elem(&processes, &pid);
+	}
 	/* its sockets may live on under the same pid: ask again */
 	__sync_fetch_and_add(&generation, 1);
 	return 0;

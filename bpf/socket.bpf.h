@@ -128,6 +128,8 @@ static __always_inline void moved(struct conversation *c, struct sock *sk, __u32
 	}
 	if (step.gap)
 		advance(c, sk, ws, step.gap, TALLY_MISSED_LOST_SYNC);
+	if (c->refused && carries_requests(c, call->chunk.direction))
+		request_refused(c, d, pipeline_of(c, sk));
 	d->last_ns = call->chunk.now_ns;
 	if (!in_memory || http1_skippable(&d->http1, ret) == ret) {
 		advance(c, sk, ws, ret, TALLY_MISSED_NO_WINDOW);
@@ -464,11 +466,15 @@ static __always_inline int state_changed(struct sock *sk, int state)
 		finish(c, sk); /* tcp_destroy_sock is of its subflows */
 		return 0;
 	}
-	if (state == TCP_CLOSE && !c->ended_ns)
+	/* both halves at once: the application closed it (tcp_close) */
+	if ((state == TCP_CLOSE || sk->sk_shutdown == SHUTDOWN_MASK) && !c->ended_ns)
 		c->ended_ns = bpf_ktime_get_ns();
 	if (c->role == TALLY_ROLE_SERVER && c->state != CONVERSATION_OPAQUE &&
 	    !sk->sk_err)
 		close_off(c, sk, DIRECTION_WRITE,
 			  direction_of(c, DIRECTION_WRITE)->last_ns);
+	/* nothing can be read any more, though the peer may never say so */
+	if (state != TCP_CLOSE && sk->sk_shutdown == SHUTDOWN_MASK && !has_unread(sk))
+		finish(c, sk);
 	return 0;
 }

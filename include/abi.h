@@ -69,6 +69,7 @@ enum tally_missed {
 	TALLY_MISSED_PIPELINE_FULL,   /* more requests in flight than we hold */
 	TALLY_MISSED_WORK_LIMIT,      /* more messages in one call than we walk */
 	TALLY_MISSED_CONCURRENT_IO,   /* two threads in one direction at once */
+	TALLY_MISSED_HANDED_OVER,     /* answered by a process not selected */
 	TALLY_MISSED_CONNECTION_FULL, /* no memory for a connection's state */
 	TALLY_MISSED_PROCESS_FULL,    /* process table full */
 	TALLY_MISSED_EVENT_FULL,      /* daemon told late of a new process */
@@ -130,6 +131,7 @@ struct tally_address {
 enum tally_process_flags {
 	TALLY_PROCESS_IGNORED = 1, /* not selected: leave its sockets alone */
 	TALLY_PROCESS_PINNED = 2,  /* selected by pid: stays so across exec */
+	TALLY_PROCESS_UNNAMED = 4, /* pinned, and a program without a name as yet */
 };
 
 struct tally_process {

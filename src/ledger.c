@@ -47,6 +47,8 @@ static const struct reason reasons[TALLY_MISSED_COUNT] = {
 				 "requests in a call that moved too many messages"},
     [TALLY_MISSED_CONCURRENT_IO] =
 	{"concurrent_io", "requests while two threads used one direction of a socket"},
+    [TALLY_MISSED_HANDED_OVER] =
+	{"handed_over", "requests answered by a process that is not selected"},
     [TALLY_MISSED_CONNECTION_FULL] =
 	{"connection_full", "transfers on connections without memory in the kernel"},
     [TALLY_MISSED_PROCESS_FULL] =

@@ -88,6 +88,36 @@ PURE_INLINE int detect_request(const struct window *w, struct http1 *p)
 	return DETECT_REQUEST;
 }
 
+#define PROXY_V2_HEADER 16
+#define WORD_PROXY_V2 WORD('\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q')
+
+/* A proxy may tell who its client is before the first message, in a line or in 16
+ * bytes and what they announce (the PROXY protocol, haproxy's proxy-protocol.txt).
+ * Moves pos past it where it is whole in the window. */
+VERIFIED_ONCE int detect_skip_proxy(struct window *w)
+{
+	__u64 word;
+	__u32 len;
+
+	if (!w)
+		return 0;
+	word = window_word(w, w->pos);
+	if (w->len - w->pos < PROXY_V2_HEADER)
+		return 0;
+	if ((word & LOW(6)) == WORD('P', 'R', 'O', 'X', 'Y', ' ', 0, 0)) {
+		len = window_find(w, w->pos, '\n') + 1 - w->pos;
+	} else if (word == WORD_PROXY_V2) {
+		word = window_word(w, w->pos + 8);
+		len = PROXY_V2_HEADER + ((__u32)(__u8)(word >> 48) << 8) +
+		      (__u8)(word >> 56);
+	} else {
+		return 0;
+	}
+	if (len <= w->len - w->pos)
+		w->pos += len;
+	return 0;
+}
+
 /* Looks at [pos, len); consumes nothing. p is scratch: the caller sets it up. */
 VERIFIED_ONCE int detect(const struct window *w, struct http1 *p)
 {

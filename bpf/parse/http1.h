@@ -50,7 +50,8 @@ enum http1_event {
 enum http1_framing {
 	HTTP1_HAS_LENGTH = 1,
 	HTTP1_CHUNKED = 2,
-	HTTP1_CODED = 4, /* a transfer coding whose end only closing shows */
+	HTTP1_CODED = 4,   /* a transfer coding whose end only closing shows */
+	HTTP1_EXPECTS = 8, /* the body comes only after a 100 (Continue) */
 };
 
 enum http1_body {
@@ -146,22 +147,28 @@ PURE_INLINE bool http1_is_version(__u64 word)
 	       (__u8)(word >> 56) <= '9';
 }
 
-/* Absolute-form: the path begins after the authority; returns where, or the end
- * of the target when there is no path (which means "/"). */
-PURE_INLINE __u32 http1_path_start(const struct window *w, __u32 start, __u32 end)
+PURE_INLINE __u32 smaller(__u32 a, __u32 b)
 {
-	__u64 word;
-	__u32 authority;
+	return a < b ? a : b;
+}
 
-	word = window_word(w, start) | LOWER8;
-	if ((word & LOW(7)) == WORD('h', 't', 't', 'p', ':', '/', '/', 0))
-		authority = start + 7;
-	else if (word == WORD('h', 't', 't', 'p', 's', ':', '/', '/'))
-		authority = start + 8;
-	else
+/* Absolute-form, "scheme://authority/path?query": the path begins where the
+ * authority ends (RFC 3986 section 3.2). Returns where, or the end of the target
+ * when there is no path (which means "/"). */
+VERIFIED_ONCE __u32 http1_path_start(const struct window *w, __u32 start, __u32 end)
+{
+	__u32 colon, authority;
+
+	if (!w || window_byte(w, start) == '/' || window_byte(w, start) == '*')
 		return start;
-	authority = window_find(w, authority, '/');
-	return authority < end ? authority : end;
+	colon = window_find(w, start, ':');
+	if (colon + 2 >= end || window_byte(w, colon + 1) != '/' ||
+	    window_byte(w, colon + 2) != '/')
+		return start;
+	authority = window_find(w, colon + 3, '/');
+	authority = smaller(authority, window_find(w, colon + 3, '?'));
+	authority = smaller(authority, window_find(w, colon + 3, '#'));
+	return authority < end && window_byte(w, authority) == '/' ? authority : end;
 }
 
 /* request-line = method SP request-target SP HTTP-version. A cut line shows no
@@ -335,8 +342,19 @@ PURE_INLINE int http1_header(const struct window *w, struct http1 *p)
 		    (window_byte(w, w->pos + 16) | 0x20) == 'g' &&
 		    window_byte(w, w->pos + 17) == ':')
 			return http1_coding(w, p, w->pos + 18);
+	} else if ((first & LOW(7)) == WORD('e', 'x', 'p', 'e', 'c', 't', ':', 0)) {
+		p->framing |= HTTP1_EXPECTS;
 	}
 	return HTTP1_AGAIN;
+}
+
+/* The request's body never begins: it waited for a 100 (Continue) and got a final
+ * answer instead (RFC 9110 section 10.1.1). */
+PURE_INLINE bool http1_awaits_continue(const struct http1 *p)
+{
+	return (p->framing & HTTP1_EXPECTS) &&
+	       (p->phase == HTTP1_CHUNK_SIZE ||
+		(p->phase == HTTP1_BODY && p->remaining == p->length));
 }
 
 /* chunk-size [ chunk-ext ]: hexadecimal, then anything after ';' or a blank. */

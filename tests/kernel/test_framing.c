@@ -247,13 +247,46 @@ static const struct talk talks[] = {
 	       S("HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"),
 	       C("\x16\x03\x01\x02"), S(LOOKS_LIKE_A_RESPONSE), C(GET("/fake")),
 	       S(OK_HELLO)),
-	 ROWS(ROW(CONNECT, 200, "", 0, 0)), .once = true),
+	 ROWS(ROW(CONNECT, 200, "", 0, 0)), .missed = MISSES({TALLY_MISSED_TLS, 2}),
+	 .once = true),
+    TALK("an upgrade to HTTP/2 is in the ledger",
+	 TURNS(C("GET /up HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
+	       S("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
+	       S("\x01\x01\x01\x04\x01"), C("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")),
+	 ROWS(ROW(GET, 101, "/up", 0, 0)), .missed = MISSES({TALLY_MISSED_HTTP2, 2}),
+	 .once = true),
+    TALK("Expect: 100-continue that is refused, and the connection kept",
+	 TURNS(C("PUT /put HTTP/1.1\r\nexpect: 100-continue\r\n"
+		 "Content-Length: 40\r\n\r\n"),
+	       S("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"),
+	       C("PUT /put HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"), S(OK_HELLO),
+	       C(GET("/after")), S(OK_HELLO)),
+	 ROWS(ROW(PUT, 417, "/put", 0, 0), ROW(PUT, 200, "/put", 4, 5),
+	      ROW(GET, 200, "/after", 0, 5))),
+    TALK("a chunked body that waits for 100 and is refused",
+	 TURNS(C("POST /up HTTP/1.1\r\nExpect: 100-continue\r\n"
+		 "Transfer-Encoding: chunked\r\n\r\n"),
+	       S("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"),
+	       C(GET("/after")), S(OK_HELLO)),
+	 ROWS(ROW(POST, 413, "/up", 0, 3), ROW(GET, 200, "/after", 0, 5))),
+    TALK("absolute-form with a query and no path",
+	 TURNS(C("GET http://host?token=/secret HTTP/1.1\r\n\r\n"), S(OK_HELLO),
+	       C("GET ftp://user:word@host/p/q HTTP/1.1\r\n\r\n"), S(OK_HELLO)),
+	 ROWS(ROW(GET, 200, "/", 0, 5), ROW(GET, 200, "/p/q", 0, 5))),
     TALK("an answer before the request is complete",
 	 TURNS(C("POST /big HTTP/1.1\r\nContent-Length: 10\r\n\r\nhello"),
 	       S("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"), C("world"),
 	       C(GET("/after")), S(OK_HELLO)),
 	 ROWS(ROW(POST, 413, "/big", ANY_BYTES, 3), ROW(GET, 200, "/after", 0, 5))),
 };
+
+/* What a proxy says first comes whole, with or without the request behind it: cut,
+ * it would be a stranger's bytes. */
+#define PROXY_LINE "PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n"
+#define PROXY_V2                                                                       \
+	"\r\n\r\n\x01\r\nQUIT\n"                                                       \
+	"\x21\x11\x01\x0c"                                                             \
+	"aaaabbbbccdd"
 
 #define TALKS (sizeof(talks) / sizeof(talks[0]))
 
@@ -276,6 +309,45 @@ static void each_talk_is_counted_when_it_comes_whole(void **state)
 	const struct delivery whole = {0};
 
 	assert_int_equal(deliver_all(*state, &whole, 1), 0);
+}
+
+/* The second byte of the version 2 signature's zero and length are not text. */
+static void a_proxys_preamble_is_no_request(void **state)
+{
+	static const char request[] = GET("/behind");
+	char v2[sizeof(PROXY_V2) - 1] = PROXY_V2;
+	const struct {
+		const char *bytes;
+		size_t len;
+	} preambles[] = {{PROXY_LINE, sizeof(PROXY_LINE) - 1}, {v2, sizeof(v2)}};
+
+	v2[4] = v2[14] = 0;
+	for (size_t i = 0; i < 2; i++)
+		for (int together = 0; together < 2; together++) {
+			struct endpoint *endpoint = endpoint_open(*state, IPV4);
+			struct pair pair = pair_open(endpoint);
+			char bytes[256], got[256];
+			size_t len = preambles[i].len;
+
+			scene_mark(*state);
+			memcpy(bytes, preambles[i].bytes, len);
+			if (!together) {
+				put(pair.fd[CLIENT], bytes, len);
+				take(pair.fd[SERVER], bytes, len, 0);
+				len = 0;
+			}
+			memcpy(bytes + len, request, sizeof(request) - 1);
+			len += sizeof(request) - 1;
+			put(pair.fd[CLIENT], bytes, len);
+			REQUIRE(recv(pair.fd[SERVER], got, sizeof(got), 0) ==
+				(ssize_t)len);
+			put_text(pair.fd[SERVER], OK_HELLO);
+			take_text(pair.fd[CLIENT], OK_HELLO);
+			pair_close(&pair);
+			assert_rows(*state, endpoint, "proxy",
+				    ROWS(ROW(GET, 200, "/behind", 0, 5)));
+			assert_missed(*state, "proxy", nothing_missed);
+		}
 }
 
 static void each_talk_is_counted_when_repeated_on_its_connection(void **state)
@@ -653,6 +725,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_talk_is_counted_when_it_comes_whole),
+	    cmocka_unit_test(a_proxys_preamble_is_no_request),
 	    cmocka_unit_test(each_talk_is_counted_when_repeated_on_its_connection),
 	    cmocka_unit_test(each_talk_is_counted_byte_by_byte),
 	    cmocka_unit_test(each_talk_is_counted_when_cut_at_every_byte),

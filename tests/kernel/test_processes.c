@@ -421,6 +421,37 @@ static void a_request_that_a_stranger_answers_is_its_readers(void **state)
 	close(gate[1]);
 }
 
+/* Selected is who reads, not who answers: the ledger has it. */
+static void a_request_that_one_not_selected_answers_is_named(void **state)
+{
+	struct scene *scene = *state;
+	struct endpoint *endpoint = endpoint_open(scene, IPV4);
+	const struct tally_config config = scene_config();
+	struct pair pair = pair_open(endpoint);
+	int gate[2];
+	pid_t child;
+	char go;
+
+	REQUIRE(!pipe2(gate, O_CLOEXEC));
+	child = fork();
+	if (child == 0) {
+		REQUIRE(read(gate[0], &go, 1) == 1);
+		put(pair.fd[SERVER], RESPONSE, LEN(RESPONSE));
+		_exit(0);
+	}
+	scene_attach(scene, &config);
+	put(pair.fd[CLIENT], REQUEST, LEN(REQUEST));
+	take(pair.fd[SERVER], REQUEST, LEN(REQUEST), 0);
+	REQUIRE(write(gate[1], "g", 1) == 1);
+	await_child(child);
+	take(pair.fd[CLIENT], RESPONSE, LEN(RESPONSE), 0);
+	assert_rows(scene, endpoint, "handed over", ROWS(WHO_CLIENT));
+	assert_missed(scene, "handed over", MISSES({TALLY_MISSED_HANDED_OVER, 1}));
+	pair_close(&pair);
+	close(gate[0]);
+	close(gate[1]);
+}
+
 /* A program that reads the request and becomes another, which answers. */
 static void a_request_that_a_new_program_answers_is_counted(void **state)
 {
@@ -470,8 +501,9 @@ static bool is_known(const struct scene *scene, pid_t pid)
 	return !wanted;
 }
 
-/* A process pinned by pid stays selected across exec; others are asked anew. */
-static void a_pinned_process_stays_what_it_was_across_exec(void **state)
+/* A process pinned by pid stays selected across exec, as a program yet to be named;
+ * others are asked anew. */
+static void a_pinned_process_stays_selected_across_exec(void **state)
 {
 	static const struct tally_process pinned = {.service = 9,
 						    .flags = TALLY_PROCESS_PINNED};
@@ -480,6 +512,7 @@ static void a_pinned_process_stays_what_it_was_across_exec(void **state)
 	const struct tally_config config = scene_config();
 	int gate[2];
 	struct services services;
+	struct events events = {0};
 
 	scene_attach(scene, &config);
 	for (int i = 0; i < 2; i++) {
@@ -502,9 +535,13 @@ static void a_pinned_process_stays_what_it_was_across_exec(void **state)
 		close(gate[1]);
 	}
 	services = read_services(scene);
-	assert_int_equal(services.requests[9], 1);
+	assert_int_equal(services.provisional, 1);
+	assert_int_equal(services.requests[9], 0);
 	assert_int_equal(services.requests[8], 0);
 	assert_int_equal(services.requests[SCENE_SERVICE], 2);
+	REQUIRE(probes_poll(scene->probes, keep_event, &events) >= 0);
+	assert_int_equal(events.count, 1);
+	assert_int_equal(events.last.service, services.last_provisional);
 	assert_missed(scene, "pinned", nothing_missed);
 }
 
@@ -641,8 +678,9 @@ int main(void)
 	    TEST(a_forked_child_is_its_parents_service_at_once),
 	    TEST(an_executed_program_is_another_service),
 	    TEST(a_request_that_a_stranger_answers_is_its_readers),
+	    TEST(a_request_that_one_not_selected_answers_is_named),
 	    TEST(a_request_that_a_new_program_answers_is_counted),
-	    TEST(a_pinned_process_stays_what_it_was_across_exec),
+	    TEST(a_pinned_process_stays_selected_across_exec),
 	    TEST(a_process_that_ends_leaves_the_table),
 	    TEST(ipv4_in_ipv6_is_named_alike_by_both_ends),
 	    TEST(an_unnamed_pair_of_unix_sockets_is_counted),

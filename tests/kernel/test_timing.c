@@ -233,6 +233,40 @@ static void time_between_requests_is_in_no_duration(void **state)
 	}
 }
 
+/* The client gives up: its time is over when it closes, whatever the peer does then
+ * (it may be dead, and acknowledge nothing for a long time). */
+static void a_client_that_gives_up_is_timed_to_its_close(void **state)
+{
+	for (enum transport transport = 0; transport < UNIX; transport++) {
+		struct endpoint *endpoint = endpoint_open(*state, transport);
+		struct pair pair = pair_open(endpoint);
+		struct span closing;
+		struct times times;
+		struct rows *rows;
+		struct row row;
+
+		send_request(&pair, &times);
+		read_request(&pair, &times);
+		take_time(5 * MS);
+		closing.begin_ns = now_ns();
+		pair_close_side(&pair, CLIENT);
+		closing.end_ns = now_ns();
+		/* the server has not closed yet: it is counted all the same */
+		rows = rows_await(*state, endpoint, 1);
+		assert_int_equal(rows_requests(rows), 1);
+		row = row_of(rows, TALLY_ROLE_CLIENT);
+		assert_int_equal(row.error, TALLY_ERROR_CLOSED);
+		assert_timed("duration", row.sum.duration, row.sum.duration_sum_ns,
+			     between(times.client_write, closing));
+		free(rows);
+		pair_close(&pair);
+		rows = rows_await(*state, endpoint, 2);
+		endpoint->requests = rows_requests(rows);
+		assert_int_equal(endpoint->requests, 2);
+		free(rows);
+	}
+}
+
 static void splice_away(int fd, size_t len)
 {
 	int ends[2];
@@ -525,6 +559,7 @@ int main(void)
 	    cmocka_unit_test(a_server_that_sleeps_is_timed_at_both_ends),
 	    cmocka_unit_test(a_request_that_waits_in_the_queue_waits_there_alone),
 	    cmocka_unit_test(time_between_requests_is_in_no_duration),
+	    cmocka_unit_test(a_client_that_gives_up_is_timed_to_its_close),
 	    cmocka_unit_test(a_spliced_body_leaves_no_wait_to_the_next_request),
 	    cmocka_unit_test(a_body_that_trickles_for_a_second_ends_with_its_last_byte),
 	    cmocka_unit_test(a_request_that_trickles_begins_with_its_first_byte),

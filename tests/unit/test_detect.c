@@ -106,6 +106,44 @@ static void nothing_is_consumed(void **state)
 	assert_int_equal(window->len, 18);
 }
 
+#define V2 "\r\n\r\n\0\r\nQUIT\n\x21\x11"
+
+static void a_proxys_preamble_is_skipped_where_it_is_whole(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		uint32_t pos; /* afterwards */
+	} cases[] = {
+	    {BYTES("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET /"), 36},
+	    {BYTES("PROXY UNKNOWN\r\nG"), 15},
+	    {BYTES("PROXY TCP4 192.0.2.1"), 0}, /* cut */
+	    {BYTES("PROXYTCP4 192.0.2.1\r\n"), 0},
+	    {BYTES(V2 "\0\0"
+		      "GET /"),
+	     16},
+	    {BYTES(V2 "\0\x0c"
+		      "aaaabbbbccdd"
+		      "GET /"),
+	     28},
+	    {BYTES(V2 "\0\x0c"
+		      "aaaabbbbccd"),
+	     0},
+	    {BYTES(V2 "\xff\xff"
+		      "aaaabbbbccdd"),
+	     0},
+	    {BYTES("GET / HTTP/1.1\r\n\r\n"), 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		look(cases[i].bytes, cases[i].len);
+		detect_skip_proxy(window);
+		assert_int_equal(window->pos, cases[i].pos);
+		window->pos = 0;
+	}
+}
+
 static int make_window(void **state)
 {
 	(void)state;
@@ -119,6 +157,7 @@ int main(void)
 	    cmocka_unit_test(openings_are_told_apart),
 	    cmocka_unit_test(a_prefix_never_decides_otherwise),
 	    cmocka_unit_test(nothing_is_consumed),
+	    cmocka_unit_test(a_proxys_preamble_is_skipped_where_it_is_whole),
 	};
 
 	return cmocka_run_group_tests(tests, make_window, NULL);

@@ -114,6 +114,14 @@ static const struct message messages[] = {
     {"absolute form", 0, 0,
      "GET http://host:80/x/1?y HTTP/1.1\r\n\r\nGET https://h/z HTTP/1.1\r\n\r\n",
      "method 1 route /x/*\nhead none\nend 0\nmethod 1 route /z\nhead none\nend 0\n"},
+    {"absolute form without a path", 0, 0,
+     "GET http://h?a=/b HTTP/1.1\r\n\r\nGET http://h#/b HTTP/1.1\r\n\r\n"
+     "GET http://h HTTP/1.1\r\n\r\n",
+     "method 1 route \nhead none\nend 0\nmethod 1 route \nhead none\nend 0\n"
+     "method 1 route \nhead none\nend 0\n"},
+    {"absolute form of any scheme", 0, 0,
+     "GET ftp://u:p@h/p/q HTTP/1.1\r\n\r\nGET a:/b HTTP/1.1\r\n\r\n",
+     "method 1 route /p/q\nhead none\nend 0\nmethod 1 route a:/b\nhead none\nend 0\n"},
     {"garbage", 0, 0, "hello world\r\n", "invalid\n"},
     {"no version", 0, 0, "GET /\r\n", "invalid\n"},
     {"HTTP/2 version", 0, 0, "GET / HTTP/2.0\r\n", "invalid\n"},
@@ -286,9 +294,36 @@ static void framing_headers_that_do_not_fit_are_invalid(void **state)
 	assert_string_equal(stream.log, "method 3 route /\ninvalid\n");
 }
 
+static void a_body_that_waits_for_continue_is_known_until_it_begins(void **state)
+{
+	static const struct {
+		uint8_t framing, phase;
+		uint64_t length, remaining;
+		bool awaits;
+	} cases[] = {
+	    {HTTP1_EXPECTS | HTTP1_HAS_LENGTH, HTTP1_BODY, 9, 9, true},
+	    {HTTP1_EXPECTS | HTTP1_HAS_LENGTH, HTTP1_BODY, 9, 8, false},
+	    {HTTP1_EXPECTS | HTTP1_CHUNKED, HTTP1_CHUNK_SIZE, 0, 0, true},
+	    {HTTP1_EXPECTS | HTTP1_CHUNKED, HTTP1_CHUNK_DATA, 0, 5, false},
+	    {HTTP1_EXPECTS, HTTP1_START, 0, 0, false},
+	    {HTTP1_HAS_LENGTH, HTTP1_BODY, 9, 9, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct http1 http1 = {.framing = cases[i].framing,
+					    .phase = cases[i].phase,
+					    .length = cases[i].length,
+					    .remaining = cases[i].remaining};
+
+		assert_int_equal(http1_awaits_continue(&http1), cases[i].awaits);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_body_that_waits_for_continue_is_known_until_it_begins),
 	    cmocka_unit_test(each_message_whole),
 	    cmocka_unit_test(each_message_cut_at_every_byte),
 	    cmocka_unit_test(each_message_in_pieces_of_every_size),
