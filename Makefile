@@ -48,7 +48,8 @@ CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
-.PHONY: all help install clean test test-unit test-kernel test-e2e check fuzz bench tools
+.PHONY: all help install clean test test-unit test-kernel test-kernels test-e2e check fuzz \
+	bench tools
 
 all: $(B)/bpftally
 
@@ -58,6 +59,7 @@ help:
 	  'make test        every test; kernel and e2e layers need root' \
 	  'make test-unit   unit tests (no root): cmocka under ASan and UBSan' \
 	  'make test-kernel real sockets against the loaded programs (root)' \
+	  'make test-kernels  kernel tests in other kernels, under emulation' \
 	  'make test-e2e    unmodified programs, a real Prometheus (root)' \
 	  'make check       format, linter, include directions, warnings as errors' \
 	  'make fuzz        each parser under libFuzzer, FUZZ_SECONDS=60 each' \
@@ -147,6 +149,9 @@ test-unit: $(UNIT_TESTS)
 
 test-kernel: $(B)/bpftally $(KERNEL_TESTS)
 	$(Q)tests/run-cmocka --root $(KERNEL_TESTS)
+
+test-kernels: $(B)/bpftally $(KERNEL_TESTS) $(TOOLS)
+	$(Q)tests/vm/run $(KERNELS)
 
 test-e2e: $(B)/bpftally $(TOOLS)
 	$(Q)tests/e2e/run
