@@ -3,6 +3,7 @@
  * daemon is told of a process that it has not named. */
 #include "talk.h"
 
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -60,8 +61,11 @@ static pid_t serve_in_child(const struct endpoint *endpoint, unsigned int count)
 	pid_t child = fork();
 
 	if (child == 0) {
-		int fd = endpoint_accept(endpoint);
+		int fd;
 
+		/* after a failure nobody would connect, and we would hold stdout */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fd = endpoint_accept(endpoint);
 		while (count--) {
 			take(fd, REQUEST, LEN(REQUEST), 0);
 			put(fd, RESPONSE, LEN(RESPONSE));
