@@ -11,48 +11,31 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-extern void bpf_preempt_disable(void) __weak __ksym;
-extern void bpf_preempt_enable(void) __weak __ksym;
-
-/* A program that is preempted is not run for the next task on its processor, which
- * loses what that one did: the kernel lets it be since 7.0 (commit a46023d5616e) for
- * tracepoints, always for functions. What happens before this first instruction
- * remains; bpftally_probe_skipped_total counts it. */
-#define UNDISTURBED(what)                                                              \
-	({                                                                             \
-		if (config.hold_cpu)                                                   \
-			bpf_preempt_disable();                                         \
-		what;                                                                  \
-		if (config.hold_cpu)                                                   \
-			bpf_preempt_enable();                                          \
-		0;                                                                     \
-	})
-
 /* --- tracepoints ----------------------------------------------------------------- */
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv_length, struct sock *sk, int ret, int flags)
 {
-	return UNDISTURBED(received(sk, ret, flags, NULL));
+	return received(sk, ret, flags, NULL);
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(sock_send_length, struct sock *sk, int ret)
 {
-	return UNDISTURBED(sent(sk, ret));
+	return sent(sk, ret);
 }
 
 SEC("tp_btf/sk_data_ready")
 int BPF_PROG(sk_data_ready, struct sock *sk)
 {
-	return UNDISTURBED(arrived(sk));
+	return arrived(sk);
 }
 
 /* Since 6.16; before, tcp_sendmsg_entry where it can be had. */
 SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(tcp_sendmsg_locked, struct sock *sk, struct msghdr *msg)
 {
-	return UNDISTURBED(send_begins(sk, msg));
+	return send_begins(sk, msg);
 }
 
 /* --- functions ------------------------------------------------------------------- */
@@ -60,13 +43,13 @@ int BPF_PROG(tcp_sendmsg_locked, struct sock *sk, struct msghdr *msg)
 SEC("fentry/tcp_sendmsg")
 int BPF_PROG(tcp_sendmsg_entry, struct sock *sk, struct msghdr *msg)
 {
-	return UNDISTURBED(send_begins(sk, msg));
+	return send_begins(sk, msg);
 }
 
 SEC("fexit/tcp_sendmsg")
 int BPF_PROG(tcp_sendmsg_exit, struct sock *sk, struct msghdr *msg, __u64 size, int ret)
 {
-	return UNDISTURBED(sent(sk, ret));
+	return sent(sk, ret);
 }
 
 /* sendfile and splice into a socket, until 6.5 (commit dc97391e6610). */
@@ -74,7 +57,7 @@ SEC("fexit/tcp_sendpage")
 int BPF_PROG(tcp_sendpage_exit, struct sock *sk, void *page, int offset, __u64 size,
 	     int flags, int ret)
 {
-	return UNDISTURBED(sent(sk, ret));
+	return sent(sk, ret);
 }
 
 /* sk, msg, len, flags; an `address_len` behind them in some versions, and a
@@ -87,11 +70,11 @@ int tcp_recvmsg_exit(__u64 *context)
 
 	switch (config.recvmsg_arguments) {
 	case 4:
-		return UNDISTURBED(received(sk, (int)context[4], (int)context[3], msg));
+		return received(sk, (int)context[4], (int)context[3], msg);
 	case 5:
-		return UNDISTURBED(received(sk, (int)context[5], (int)context[3], msg));
+		return received(sk, (int)context[5], (int)context[3], msg);
 	case 6:
-		return UNDISTURBED(received(sk, (int)context[6], (int)context[4], msg));
+		return received(sk, (int)context[6], (int)context[4], msg);
 	default:
 		return 0;
 	}
@@ -100,14 +83,14 @@ int tcp_recvmsg_exit(__u64 *context)
 SEC("fentry/unix_stream_sendmsg")
 int BPF_PROG(unix_stream_sendmsg_entry, struct socket *socket, struct msghdr *msg)
 {
-	return UNDISTURBED(send_begins(socket->sk, msg));
+	return send_begins(socket->sk, msg);
 }
 
 SEC("fexit/unix_stream_sendmsg")
 int BPF_PROG(unix_stream_sendmsg_exit, struct socket *socket, struct msghdr *msg,
 	     __u64 len, int ret)
 {
-	return UNDISTURBED(sent(socket->sk, ret));
+	return sent(socket->sk, ret);
 }
 
 /* Until 6.5 (commit dc97391e6610). */
@@ -115,43 +98,46 @@ SEC("fexit/unix_stream_sendpage")
 int BPF_PROG(unix_stream_sendpage_exit, struct socket *socket, void *page, int offset,
 	     __u64 size, int flags, int ret)
 {
-	return UNDISTURBED(sent(socket->sk, ret));
+	return sent(socket->sk, ret);
 }
 
 SEC("fexit/unix_stream_recvmsg")
 int BPF_PROG(unix_stream_recvmsg_exit, struct socket *socket, struct msghdr *msg,
 	     __u64 size, int flags, int ret)
 {
-	return UNDISTURBED(received(socket->sk, ret, flags, msg));
+	return received(socket->sk, ret, flags, msg);
 }
 
 /* What sk_data_ready points to, for TCP and Unix sockets alike. */
 SEC("fentry/sock_def_readable")
 int BPF_PROG(sock_def_readable_entry, struct sock *sk)
 {
-	return UNDISTURBED(arrived(sk));
+	return arrived(sk);
 }
 
-/* --- either way ------------------------------------------------------------------ */
+/* --- either way --------------------------------------------------------------------
+ */
 
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
 {
-	if (!bytes_leave_unseen())
-		return 0;
-	return UNDISTURBED(left_unseen(sk));
+	return bytes_leave_unseen() ? left_unseen(sk) : 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 {
-	return UNDISTURBED(state_changed(sk, newstate));
+	return state_changed(sk, newstate);
 }
 
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 {
-	return UNDISTURBED(destroyed(sk));
+	struct conversation *c = find(sk);
+
+	if (c)
+		finish(c, sk);
+	return 0;
 }
 
 /* --- for the daemon ------------------------------------------------------------- */

@@ -478,13 +478,3 @@ static __always_inline int state_changed(struct sock *sk, int state)
 		finish(c, sk);
 	return 0;
 }
-
-/* A TCP connection is gone. */
-static __always_inline int destroyed(struct sock *sk)
-{
-	struct conversation *c = find(sk);
-
-	if (c)
-		finish(c, sk);
-	return 0;
-}

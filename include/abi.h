@@ -180,8 +180,7 @@ struct tally_config {
 	__u16 ports[TALLY_PORTS_MAX];
 	__u8 ignore_unknown;    /* processes not in the map are not selected */
 	__u8 recvmsg_arguments; /* this kernel's tcp_recvmsg has so many */
-	__u8 hold_cpu; /* programs may not be preempted: bpf_preempt_disable (6.10) */
-	__u8 reserved[5];
+	__u8 reserved[6];
 };
 
 /* Written by programs, read by the daemon through the .bss map. */

@@ -21,7 +21,6 @@ struct capture_facts {
 	bool btf;                      /* nothing below is known without */
 	bool helpers;                  /* all that we call: Linux 5.15 */
 	bool hooks[CAPTURE_HOOKS_MAX]; /* by the index of capture_hook */
-	bool preempt_disable;          /* the kernel function of that name */
 	uint8_t recvmsg_arguments;     /* of tcp_recvmsg, when its hook is there */
 	/* An empty program was loaded for a tracepoint; attached to a function.
 	 * Without privileges a refusal says nothing about the kernel. */

@@ -263,8 +263,6 @@ void capture_ask(struct capture_facts *ret_facts)
 	ret_facts->helpers = has_helpers(btf);
 	for (size_t i = 0; i < HOOKS; i++)
 		ret_facts->hooks[i] = has_hook(btf, &hooks[i]);
-	ret_facts->preempt_disable =
-	    btf__find_by_name_kind(btf, "bpf_preempt_disable", BTF_KIND_FUNC) > 0;
 	ret_facts->recvmsg_arguments = count_arguments(btf, RECVMSG);
 	ret_facts->tracing = try_tracepoint(btf);
 	ret_facts->functions = try_function(btf);

@@ -14,6 +14,8 @@
 #include "doctor.h"
 #include "log.h"
 
+#define LIBBPF_LINE_LEN 256
+
 struct probes {
 	struct bpftally *skeleton;
 	enum capture capture;
@@ -23,19 +25,17 @@ struct probes {
 	void *seen_context;
 };
 
-/* libbpf explains a failure in many lines, the verifier's at their end; they are
- * for --verbose. */
+/* libbpf explains a failure in many lines; they are for --verbose. */
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
-	AUTO_FREE char *text = NULL;
-	char *line, *rest;
+	char line[LIBBPF_LINE_LEN];
+	size_t len;
 
-	if (level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
+	if (level == LIBBPF_DEBUG)
 		return 0;
-	rest = text;
-	while ((line = strsep(&rest, "\n")))
-		if (*line)
-			log_debug("%s", line);
+	vsnprintf(line, sizeof(line), format, args);
+	len = strcspn(line, "\n");
+	log_debug("libbpf: %.*s", (int)len, line);
 	return 0;
 }
 
@@ -47,11 +47,6 @@ static void choose_programs(struct probes *probes, const struct capture_facts *f
 		bpf_program__set_autoload(
 		    program,
 		    capture_takes(facts, probes->capture, bpf_program__name(program)));
-}
-
-static void warn_of_late_starts(const struct probes *probes,
-				const struct capture_facts *facts)
-{
 	if (!capture_sees_send_begin(facts, probes->capture))
 		log_warning("this kernel does not tell when a send begins (Linux 6.16, "
 			    "or CONFIG_FUNCTION_TRACER=y): client durations start when "
@@ -65,7 +60,6 @@ static int configure(struct bpftally *skeleton, const struct tally_config *confi
 
 	*there = *config;
 	there->recvmsg_arguments = facts->recvmsg_arguments;
-	there->hold_cpu = facts->preempt_disable;
 	/* two rows more: what finds no room is counted under `other` */
 	return bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
 }
@@ -152,20 +146,6 @@ static int choose_capture(struct probes *probes, enum capture wanted,
 	return -ENOTSUP;
 }
 
-static int load_once(struct probes *probes, const struct tally_config *config,
-		     const struct capture_facts *facts)
-{
-	int err;
-
-	bpftally__destroy(probes->skeleton);
-	probes->skeleton = bpftally__open();
-	if (!probes->skeleton)
-		return -errno;
-	choose_programs(probes, facts);
-	err = configure(probes->skeleton, config, facts);
-	return err ? err : bpftally__load(probes->skeleton);
-}
-
 static int load(struct probes *probes, const struct tally_config *config,
 		enum capture wanted, char ret_error[PROBES_ERROR_LEN])
 {
@@ -176,18 +156,16 @@ static int load(struct probes *probes, const struct tally_config *config,
 	err = choose_capture(probes, wanted, &facts, ret_error);
 	if (err)
 		return err;
-	err = load_once(probes, config, &facts);
-	if (err && facts.preempt_disable) {
-		/* until 6.14, not around calls of global functions */
-		facts.preempt_disable = false;
-		err = load_once(probes, config, &facts);
-	}
+	probes->skeleton = bpftally__open();
+	if (!probes->skeleton)
+		return explain(ret_error, "open the kernel programs", -errno);
+	choose_programs(probes, &facts);
+	err = configure(probes->skeleton, config, &facts);
+	if (!err)
+		err = bpftally__load(probes->skeleton);
 	if (!err)
 		err = make_overflow_rows(probes->skeleton);
-	if (err)
-		return explain(ret_error, "load the kernel programs", err);
-	warn_of_late_starts(probes, &facts);
-	return 0;
+	return err ? explain(ret_error, "load the kernel programs", err) : 0;
 }
 
 static int attach(struct probes *probes, char ret_error[PROBES_ERROR_LEN])
