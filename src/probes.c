@@ -14,8 +14,6 @@
 #include "doctor.h"
 #include "log.h"
 
-#define LIBBPF_LINE_LEN 256
-
 struct probes {
 	struct bpftally *skeleton;
 	enum capture capture;
@@ -25,17 +23,19 @@ struct probes {
 	void *seen_context;
 };
 
-/* libbpf explains a failure in many lines; they are for --verbose. */
+/* libbpf explains a failure in many lines, the verifier's at their end; they are
+ * for --verbose. */
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
-	char line[LIBBPF_LINE_LEN];
-	size_t len;
+	AUTO_FREE char *text = NULL;
+	char *line, *rest;
 
-	if (level == LIBBPF_DEBUG)
+	if (level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
 		return 0;
-	vsnprintf(line, sizeof(line), format, args);
-	len = strcspn(line, "\n");
-	log_debug("libbpf: %.*s", (int)len, line);
+	rest = text;
+	while ((line = strsep(&rest, "\n")))
+		if (*line)
+			log_debug("%s", line);
 	return 0;
 }
 
@@ -47,6 +47,11 @@ static void choose_programs(struct probes *probes, const struct capture_facts *f
 		bpf_program__set_autoload(
 		    program,
 		    capture_takes(facts, probes->capture, bpf_program__name(program)));
+}
+
+static void warn_of_late_starts(const struct probes *probes,
+				const struct capture_facts *facts)
+{
 	if (!capture_sees_send_begin(facts, probes->capture))
 		log_warning("this kernel does not tell when a send begins (Linux 6.16, "
 			    "or CONFIG_FUNCTION_TRACER=y): client durations start when "
@@ -165,7 +170,10 @@ static int load(struct probes *probes, const struct tally_config *config,
 		err = bpftally__load(probes->skeleton);
 	if (!err)
 		err = make_overflow_rows(probes->skeleton);
-	return err ? explain(ret_error, "load the kernel programs", err) : 0;
+	if (err)
+		return explain(ret_error, "load the kernel programs", err);
+	warn_of_late_starts(probes, &facts);
+	return 0;
 }
 
 static int attach(struct probes *probes, char ret_error[PROBES_ERROR_LEN])
