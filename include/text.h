@@ -4,13 +4,24 @@
  * as the same double; `le` is canonical ("1.0") in both formats. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "buf.h"
 #include "snapshot.h"
 
 enum text_format { TEXT_PROMETHEUS_0_0_4, TEXT_OPENMETRICS_1_0 };
 
-/* Errors stick to out; a histogram of 64 bounds or more, and a metric with over
- * 1 MiB of labels, is -E2BIG. */
+struct text_writer;
+
+/* The snapshot stays the caller's and outlives the writer. */
+int text_writer_create(const struct snapshot *snapshot, enum text_format format,
+		       struct text_writer **ret_writer);
+/* Appends whole metrics until out holds enough bytes. False: that was the rest,
+ * there is no more to call for. Errors stick to out; a histogram of 64 bounds or
+ * more, and a metric with over 1 MiB of labels, is -E2BIG. */
+bool text_writer_next(struct text_writer *writer, struct buf *out, size_t enough);
+void text_writer_free(struct text_writer **writer);
+/* All of it at once. */
 void text_write(struct buf *out, const struct snapshot *snapshot,
 		enum text_format format);
 /* "text/plain; version=0.0.4; charset=utf-8" and so on. */

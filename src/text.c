@@ -14,14 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
+
 #define NUMBER_LEN 32
 #define LE_MAX 64                    /* buckets of one histogram, +Inf included */
 #define LABELS_MAX ((size_t)1 << 20) /* bytes of one metric's labels */
 #define EXACT_INTEGER_MAX 9007199254740992.0 /* 2^53 */
 
-struct writer {
-	struct buf *out;
+struct text_writer {
+	const struct snapshot *snapshot;
+	size_t next; /* of its metrics */
 	enum text_format format;
+	struct buf *out;      /* of the piece being written */
 	struct buf labels;    /* of the current metric: {a="b",c="d" without the } */
 	const double *bounds; /* those of `le` */
 	char le[LE_MAX][NUMBER_LEN + 8]; /* le="0.005"} and a blank */
@@ -164,7 +168,7 @@ static const char *type_name(enum metric_type type, bool openmetrics)
 	return "gauge";
 }
 
-static void write_header(struct writer *writer, const struct family *family)
+static void write_header(struct text_writer *writer, const struct family *family)
 {
 	bool openmetrics = writer->format == TEXT_OPENMETRICS_1_0;
 	const char *ending = openmetrics ? "" : suffix(family);
@@ -178,7 +182,7 @@ static void write_header(struct writer *writer, const struct family *family)
 	buf_append(writer->out, "\n", 1);
 }
 
-static void format_labels(struct writer *writer, const struct label_set *set)
+static void format_labels(struct text_writer *writer, const struct label_set *set)
 {
 	struct buf *labels = &writer->labels;
 
@@ -192,7 +196,7 @@ static void format_labels(struct writer *writer, const struct label_set *set)
 	}
 }
 
-static void format_bounds(struct writer *writer, const struct histogram *histogram)
+static void format_bounds(struct text_writer *writer, const struct histogram *histogram)
 {
 	if (writer->bounds == histogram->bounds)
 		return;
@@ -208,7 +212,7 @@ static void format_bounds(struct writer *writer, const struct histogram *histogr
 }
 
 /* The name, the labels as formatted, and the blank before the value. */
-static void write_start(struct writer *writer, const struct family *family,
+static void write_start(struct text_writer *writer, const struct family *family,
 			const char *ending)
 {
 	buf_string(writer->out, family->name);
@@ -217,7 +221,7 @@ static void write_start(struct writer *writer, const struct family *family,
 	buf_string(writer->out, writer->labels.len ? "} " : " ");
 }
 
-static void write_integer(struct writer *writer, uint64_t value)
+static void write_integer(struct text_writer *writer, uint64_t value)
 {
 	char number[NUMBER_LEN];
 	size_t len = print_integer(number, value);
@@ -226,7 +230,7 @@ static void write_integer(struct writer *writer, uint64_t value)
 	buf_append(writer->out, number, len);
 }
 
-static void write_double(struct writer *writer, double value)
+static void write_double(struct text_writer *writer, double value)
 {
 	char number[NUMBER_LEN];
 
@@ -235,7 +239,7 @@ static void write_double(struct writer *writer, double value)
 	buf_append(writer->out, "\n", 1);
 }
 
-static void write_histogram(struct writer *writer, const struct metric *metric)
+static void write_histogram(struct text_writer *writer, const struct metric *metric)
 {
 	const struct histogram *histogram = &metric->histogram;
 	size_t name_len = strlen(metric->family->name);
@@ -261,7 +265,7 @@ static void write_histogram(struct writer *writer, const struct metric *metric)
 	write_double(writer, histogram->sum);
 }
 
-static void write_metric(struct writer *writer, const struct metric *metric)
+static void write_metric(struct text_writer *writer, const struct metric *metric)
 {
 	format_labels(writer, &metric->labels);
 	if (metric->family->type == METRIC_HISTOGRAM) {
@@ -272,27 +276,62 @@ static void write_metric(struct writer *writer, const struct metric *metric)
 	write_double(writer, metric->value);
 }
 
+int text_writer_create(const struct snapshot *snapshot, enum text_format format,
+		       struct text_writer **ret_writer)
+{
+	struct text_writer *writer = calloc(1, sizeof(*writer));
+
+	if (!writer)
+		return -ENOMEM;
+	writer->snapshot = snapshot;
+	writer->format = format;
+	writer->labels = (struct buf)BUF_INIT(LABELS_MAX);
+	*ret_writer = writer;
+	return 0;
+}
+
+void text_writer_free(struct text_writer **writer)
+{
+	if (!*writer)
+		return;
+	buf_free(&(*writer)->labels);
+	free(*writer);
+	*writer = NULL;
+}
+
+static void write_next(struct text_writer *writer)
+{
+	const struct metric *metric = &writer->snapshot->metrics[writer->next];
+
+	if (!writer->next || metric[-1].family != metric->family)
+		write_header(writer, metric->family);
+	write_metric(writer, metric);
+	if (writer->labels.error && !writer->out->error)
+		writer->out->error = writer->labels.error;
+	writer->next++;
+}
+
+bool text_writer_next(struct text_writer *writer, struct buf *out, size_t enough)
+{
+	writer->out = out;
+	while (writer->next < writer->snapshot->count) {
+		if (out->len >= enough || out->error)
+			return true;
+		write_next(writer);
+	}
+	if (writer->format == TEXT_OPENMETRICS_1_0)
+		buf_string(out, "# EOF\n");
+	return false;
+}
+
 void text_write(struct buf *out, const struct snapshot *snapshot,
 		enum text_format format)
 {
-	struct writer writer = {
-	    .out = out,
-	    .format = format,
-	    .labels = BUF_INIT(LABELS_MAX),
-	};
-	const struct family *family = NULL;
+	CLEANUP(text_writer_free) struct text_writer *writer = NULL;
+	int err = text_writer_create(snapshot, format, &writer);
 
-	for (size_t i = 0; i < snapshot->count; i++) {
-		const struct metric *metric = &snapshot->metrics[i];
-
-		if (metric->family != family)
-			write_header(&writer, metric->family);
-		family = metric->family;
-		write_metric(&writer, metric);
-		if (writer.labels.error && !out->error)
-			out->error = writer.labels.error;
-	}
-	if (format == TEXT_OPENMETRICS_1_0)
-		buf_string(out, "# EOF\n");
-	buf_free(&writer.labels);
+	if (err)
+		out->error = err;
+	else
+		text_writer_next(writer, out, SIZE_MAX);
 }

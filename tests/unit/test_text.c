@@ -159,6 +159,35 @@ static void nothing_is_nothing_but_the_end_of_openmetrics(void **state)
 	snapshot_free(&snapshot);
 }
 
+static void pieces_of_every_size_are_the_whole(void **state)
+{
+	struct snapshot snapshot;
+
+	(void)state;
+	fill(&snapshot);
+	for (size_t enough = 1; enough <= strlen(openmetrics_text) + 1; enough++) {
+		struct buf out = BUF_INIT(CEILING), piece = BUF_INIT(CEILING);
+		struct text_writer *writer = NULL;
+		bool more = true;
+
+		assert_int_equal(
+		    text_writer_create(&snapshot, TEXT_OPENMETRICS_1_0, &writer), 0);
+		while (more) {
+			buf_clear(&piece);
+			more = text_writer_next(writer, &piece, enough);
+			assert_true(!more || piece.len >= enough);
+			buf_append(&out, piece.data, piece.len);
+		}
+		assert_int_equal(out.len, strlen(openmetrics_text));
+		assert_memory_equal(out.data, openmetrics_text, out.len);
+		text_writer_free(&writer);
+		assert_null(writer);
+		buf_free(&piece);
+		buf_free(&out);
+	}
+	snapshot_free(&snapshot);
+}
+
 static void content_types_name_the_version(void **state)
 {
 	(void)state;
@@ -383,6 +412,7 @@ int main(void)
 	    cmocka_unit_test(prometheus_text_is_exact),
 	    cmocka_unit_test(openmetrics_text_is_exact),
 	    cmocka_unit_test(nothing_is_nothing_but_the_end_of_openmetrics),
+	    cmocka_unit_test(pieces_of_every_size_are_the_whole),
 	    cmocka_unit_test(content_types_name_the_version),
 	    cmocka_unit_test(counts_above_2_to_53_are_written_in_full),
 	    cmocka_unit_test(a_full_buffer_sticks),
