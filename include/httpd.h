@@ -5,7 +5,8 @@
  * metric. Other paths are 404, other methods 405 with Allow. Bounded: at most
  * 64 connections (more wait in the backlog), 10 s idle, 20 s for a request, 60 s
  * for its response, 16 kB of headers, 64 kB of a request's body (discarded; more
- * ends the connection), 256 MiB of response bodies in flight together (503).
+ * ends the connection), 4 pages being sent (503). /metrics is written while it is
+ * sent: a page holds its snapshot and some 64 kB, whatever its length.
  */
 #pragma once
 
@@ -13,14 +14,17 @@
 
 #include "buf.h"
 #include "loop.h"
-#include "text.h"
+#include "snapshot.h"
 
 struct httpd;
 
 struct httpd_pages {
-	/* Writes the body; non-zero is a 500 with that errno's name. ret_body is
-	 * empty and has a ceiling: its error counts like the return value. */
-	int (*metrics)(void *context, enum text_format format, struct buf *ret_body);
+	/* What /metrics exposes: finished, and httpd's to free, on failure too. It
+	 * is read until the response is sent or httpd_stop returns. Non-zero is a
+	 * 500 with that errno's name, and logged. */
+	int (*metrics)(void *context, struct snapshot *ret_snapshot);
+	/* Writes the body; ret_html is empty and has a ceiling: its error counts
+	 * like the return value. */
 	int (*status)(void *context, struct buf *ret_html);
 	bool (*ready)(void *context);
 	void *context;

@@ -25,7 +25,7 @@ struct push;
 int push_create(struct loop *loop, const struct config *config, struct push **ret_push);
 /* Encodes the snapshot and queues it for every endpoint. */
 int push_collect(struct push *push, const struct snapshot *snapshot);
-/* Appends bpftally_remote_write_* about itself. */
+/* Appends bpftally_remote_write_* about itself, with strings of its own. */
 void push_describe(const struct push *push, struct snapshot *snapshot);
 /* Marks every series stale, then sends what is queued for at most deadline_ms,
  * running the loop itself. What remains is logged, per endpoint. The end: later

@@ -2,7 +2,8 @@
 /*
  * snapshot.h - what one collection found: metric families, their labelled
  * metrics, their values. The drain side appends, the text and wire writers
- * read, nothing keeps one. It does not know BPF, HTTP or any format.
+ * read; a response keeps one while it is sent (body.h), nothing else does. It
+ * does not know BPF, HTTP or any format.
  *
  * All strings of a metric live in the snapshot's arena or are constants, so a
  * snapshot is freed as a whole. Metrics of one family are contiguous once

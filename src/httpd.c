@@ -13,9 +13,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <zlib.h>
 
 #include "address.h"
+#include "body.h"
 #include "cleanup.h"
 #include "log.h"
 #include "negotiate.h"
@@ -31,15 +31,26 @@
 #define RESPONSE_MS 60000
 /* A request's body means nothing here: so much is read and thrown away. */
 #define UPLOAD_BYTES_MAX (64 * 1024)
-/* Of all bodies that are being sent, together. */
-#define BODY_BYTES_MAX ((size_t)256 * 1024 * 1024)
-#define GZIP_CHUNK 16384
+/* Pages that are made or being sent: each holds a snapshot. Two scrapers, a
+ * browser, and one that stalls. */
+#define PAGES_MAX 4
+/* 512 services with names that are all escapes come to a third of it. */
+#define STATUS_BYTES_MAX ((size_t)4 << 20)
+/* What libmicrohttpd asks for at once where it does not send chunks. */
+#define BLOCK_BYTES ((size_t)16 << 10)
 
 struct client {
 	struct MHD_Connection *connection; /* NULL: place is free */
 	uint64_t deadline_ms;              /* UINT64_MAX: has been cut off */
 	size_t upload_bytes;
-	size_t body_bytes; /* memory of the response being sent */
+	bool is_head; /* the request's method */
+};
+
+/* What cannot be served, told when it begins to fail and when the reason changes:
+ * a scraper asks again and again. */
+struct trouble {
+	const char *path;
+	int told; /* 0: works */
 };
 
 struct httpd {
@@ -49,9 +60,10 @@ struct httpd {
 	int epoll_fd; /* the daemon's */
 	unsigned int port;
 	struct httpd_pages pages;
+	struct trouble metrics_trouble, status_trouble;
 	struct client clients[CONNECTIONS_MAX];
 	unsigned int client_count;
-	size_t body_bytes; /* sum over clients */
+	unsigned int page_count; /* of PAGES_MAX */
 };
 
 struct header {
@@ -59,13 +71,11 @@ struct header {
 	const char *value;
 };
 
-/* A body in memory that goes over to libmicrohttpd, and what describes it. */
+/* A page on its way: lives as long as libmicrohttpd's response. */
 struct page {
-	struct buf body;
-	const char *content_type;
-	const char *vary;
-	bool is_html;
-	bool is_gzip;
+	struct httpd *httpd;
+	struct trouble *trouble;
+	struct body *body;
 };
 
 static uint64_t now_ms(void)
@@ -118,105 +128,113 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned int
 			     headers, is_method_wrong ? 2 : 1);
 }
 
-/* 500 with the reason's name. A body that found no room only because others are
- * still being sent is 503: it can be had later. */
-static enum MHD_Result send_failure(const struct httpd *httpd,
-				    struct MHD_Connection *connection, int err)
+static const char *error_name(int err)
 {
 	const char *name = strerrorname_np(abs(err));
+
+	return name ? name : "unknown error";
+}
+
+static void tell_trouble(struct trouble *trouble, int err)
+{
+	if (err && err != trouble->told)
+		log_error("cannot serve \"%s\": %s", trouble->path, error_name(err));
+	trouble->told = err;
+}
+
+static enum MHD_Result send_failure(struct MHD_Connection *connection,
+				    struct trouble *trouble, int err)
+{
 	char text[64];
 
-	if (err == -E2BIG && httpd->body_bytes)
-		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				 "other responses fill the memory for them\n");
-	snprintf(text, sizeof(text), "failed: %s\n", name ? name : "unknown error");
+	tell_trouble(trouble, err);
+	snprintf(text, sizeof(text), "failed: %s\n", error_name(err));
 	return send_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, text);
 }
 
-/* The body's memory becomes libmicrohttpd's. */
-static enum MHD_Result send_page(struct httpd *httpd, struct client *client,
-				 struct page *page)
+static enum MHD_Result send_busy(struct MHD_Connection *connection)
 {
-	const struct header headers[] = {
-	    {"Content-Type", page->content_type},
-	    {"Vary", page->vary},
-	    {page->is_html ? "Content-Security-Policy" : NULL,
-	     "default-src 'none'; style-src 'unsafe-inline'"},
-	    {page->is_gzip ? "Content-Encoding" : NULL, "gzip"},
-	};
-	struct header present[sizeof(headers) / sizeof(headers[0])];
-	size_t count = 0, body_bytes = page->body.capacity;
+	return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+			 "too many pages are being sent to others\n");
+}
+
+/* --- pages ----------------------------------------------------------------- */
+
+static ssize_t read_page(void *context, uint64_t position, char *bytes, size_t size)
+{
+	struct page *page = context;
+	ssize_t len = body_read(page->body, bytes, size);
+
+	(void)position; /* never goes back */
+	if (len <= 0)
+		tell_trouble(page->trouble, (int)len);
+	if (!len)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	/* The connection ends without the last chunk: the client knows. */
+	return len < 0 ? MHD_CONTENT_READER_END_WITH_ERROR : len;
+}
+
+static void free_page(void *context)
+{
+	struct page *page = context;
+
+	page->httpd->page_count--;
+	body_free(&page->body);
+	free(page);
+}
+
+/* size may be MHD_SIZE_UNKNOWN: chunks, and to HTTP/1.0 until the connection's
+ * end. Takes the body over; NULL when there is no memory. */
+static struct MHD_Response *make_response(struct httpd *httpd, struct trouble *trouble,
+					  struct body *body, uint64_t size)
+{
+	struct page *page = malloc(sizeof(*page));
 	struct MHD_Response *response;
-	enum MHD_Result result;
 
-	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-		if (headers[i].name)
-			present[count++] = headers[i];
+	if (!page) {
+		body_free(&body);
+		return NULL;
 	}
-	response = MHD_create_response_from_buffer(page->body.len, page->body.data,
-						   MHD_RESPMEM_MUST_FREE);
+	*page = (struct page){.httpd = httpd, .trouble = trouble, .body = body};
+	httpd->page_count++;
+	response = MHD_create_response_from_callback(size, BLOCK_BYTES, read_page, page,
+						     free_page);
 	if (!response)
-		return MHD_NO;
-	page->body = (struct buf){0};
-	/* Before the answer is queued: sending may end, and be booked, in there. */
-	client->body_bytes = body_bytes;
-	httpd->body_bytes += body_bytes;
-	result =
-	    send_response(client->connection, MHD_HTTP_OK, response, present, count);
-	if (result != MHD_YES) {
-		httpd->body_bytes -= client->body_bytes;
-		client->body_bytes = 0;
+		free_page(page);
+	return response;
+}
+
+/* Reads it to its end. */
+static int measure(struct body *body, uint64_t *ret_size)
+{
+	char bytes[BLOCK_BYTES];
+	uint64_t size = 0;
+	ssize_t len;
+
+	while ((len = body_read(body, bytes, sizeof(bytes))) > 0)
+		size += (uint64_t)len;
+	if (len < 0)
+		return (int)len;
+	*ret_size = size;
+	return 0;
+}
+
+/* Takes the body over. A HEAD is told the length, which a GET learns on the way:
+ * libmicrohttpd (0.9.75) would end the chunks that it does not send. */
+static enum MHD_Result send_page(struct httpd *httpd, const struct client *client,
+				 struct trouble *trouble, struct body *body,
+				 const struct header *headers, size_t header_count)
+{
+	uint64_t size = MHD_SIZE_UNKNOWN;
+	int err = client->is_head ? measure(body, &size) : 0;
+
+	if (err) {
+		body_free(&body);
+		return send_failure(client->connection, trouble, err);
 	}
-	return result;
-}
-
-static size_t body_room(const struct httpd *httpd)
-{
-	return httpd->body_bytes < BODY_BYTES_MAX ? BODY_BYTES_MAX - httpd->body_bytes
-						  : 0;
-}
-
-/* --- gzip ------------------------------------------------------------------ */
-
-static int deflate_into(z_stream *stream, struct buf *out)
-{
-	unsigned char chunk[GZIP_CHUNK];
-	int status;
-
-	do {
-		stream->next_out = chunk;
-		stream->avail_out = sizeof(chunk);
-		status = deflate(stream, Z_FINISH);
-		buf_append(out, chunk, sizeof(chunk) - stream->avail_out);
-	} while (status == Z_OK && !out->error);
-	if (out->error)
-		return out->error;
-	return status == Z_STREAM_END ? 0 : -EIO;
-}
-
-/* Replaces the body by its gzip form. The fastest level: exposition text shrinks
- * tenfold by any, and the time is the daemon's only thread's. On failure the
- * body stays, which every client takes too. */
-static void compress_page(struct page *page, size_t ceiling)
-{
-	CLEANUP(buf_free) struct buf packed = BUF_INIT(ceiling);
-	z_stream stream = {
-	    .next_in = (unsigned char *)page->body.data,
-	    .avail_in = (unsigned int)page->body.len, /* <= BODY_BYTES_MAX */
-	};
-	int err;
-
-	if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, 15 + 16, 8,
-			 Z_DEFAULT_STRATEGY) != Z_OK)
-		return;
-	err = deflate_into(&stream, &packed);
-	deflateEnd(&stream);
-	if (err)
-		return;
-	buf_free(&page->body);
-	page->body = packed;
-	packed = (struct buf){0};
-	page->is_gzip = true;
+	return send_response(client->connection, MHD_HTTP_OK,
+			     make_response(httpd, trouble, body, size), headers,
+			     header_count);
 }
 
 /* --- requests -------------------------------------------------------------- */
@@ -268,50 +286,66 @@ static bool wants_gzip(struct MHD_Connection *connection)
 	return negotiate_gzip(request_field(connection, "Accept-Encoding", &list));
 }
 
-/* err is what the page's writer returned. */
-static enum MHD_Result finish_page(struct httpd *httpd, struct client *client,
-				   struct page *page, int err)
+static int make_metrics(struct httpd *httpd, enum text_format format, bool is_gzip,
+			struct body **ret_body)
 {
+	CLEANUP(snapshot_free) struct snapshot snapshot = {0};
+	int err = httpd->pages.metrics(httpd->pages.context, &snapshot);
+
+	return err ? err : body_of_snapshot(&snapshot, format, is_gzip, ret_body);
+}
+
+static int make_status(struct httpd *httpd, bool is_gzip, struct body **ret_body)
+{
+	CLEANUP(buf_free) struct buf html = BUF_INIT(STATUS_BYTES_MAX);
+	int err = httpd->pages.status(httpd->pages.context, &html);
+
 	if (!err)
-		err = page->body.error;
-	if (err)
-		return send_failure(httpd, client->connection, err);
-	if (wants_gzip(client->connection))
-		compress_page(page, body_room(httpd));
-	return send_page(httpd, client, page);
+		err = html.error;
+	return err ? err : body_of_text(&html, is_gzip, ret_body);
 }
 
 static enum MHD_Result answer_metrics(struct httpd *httpd, struct client *client)
 {
 	enum text_format format = wanted_format(client->connection);
-	struct page page = {
-	    .body = BUF_INIT(body_room(httpd)),
-	    .content_type = text_content_type(format),
-	    .vary = "Accept, Accept-Encoding",
+	bool is_gzip = wants_gzip(client->connection);
+	const struct header headers[] = {
+	    {"Content-Type", text_content_type(format)},
+	    {"Vary", "Accept, Accept-Encoding"},
+	    {"Content-Encoding", "gzip"}, /* last: when it is */
 	};
-	enum MHD_Result result;
+	struct body *body;
+	int err;
 
-	result =
-	    finish_page(httpd, client, &page,
-			httpd->pages.metrics(httpd->pages.context, format, &page.body));
-	buf_free(&page.body);
-	return result;
+	if (httpd->page_count >= PAGES_MAX)
+		return send_busy(client->connection);
+	err = make_metrics(httpd, format, is_gzip, &body);
+	if (err)
+		return send_failure(client->connection, &httpd->metrics_trouble, err);
+	return send_page(httpd, client, &httpd->metrics_trouble, body, headers,
+			 is_gzip ? 3 : 2);
 }
 
 static enum MHD_Result answer_status(struct httpd *httpd, struct client *client)
 {
-	struct page page = {
-	    .body = BUF_INIT(body_room(httpd)),
-	    .content_type = "text/html; charset=utf-8",
-	    .vary = "Accept-Encoding",
-	    .is_html = true,
+	static const struct header headers[] = {
+	    {"Content-Type", "text/html; charset=utf-8"},
+	    {"Vary", "Accept-Encoding"},
+	    {"Content-Security-Policy",
+	     "default-src 'none'; style-src 'unsafe-inline'"},
+	    {"Content-Encoding", "gzip"}, /* last: when it is */
 	};
-	enum MHD_Result result;
+	bool is_gzip = wants_gzip(client->connection);
+	struct body *body;
+	int err;
 
-	result = finish_page(httpd, client, &page,
-			     httpd->pages.status(httpd->pages.context, &page.body));
-	buf_free(&page.body);
-	return result;
+	if (httpd->page_count >= PAGES_MAX)
+		return send_busy(client->connection);
+	err = make_status(httpd, is_gzip, &body);
+	if (err)
+		return send_failure(client->connection, &httpd->status_trouble, err);
+	return send_page(httpd, client, &httpd->status_trouble, body, headers,
+			 is_gzip ? 4 : 3);
 }
 
 static enum MHD_Result answer_healthy(struct httpd *httpd, struct client *client)
@@ -342,8 +376,10 @@ static const struct {
 static enum MHD_Result answer(struct httpd *httpd, struct client *client,
 			      const char *path, const char *method)
 {
-	bool is_read = !strcmp(method, "GET") || !strcmp(method, "HEAD");
+	bool is_read;
 
+	client->is_head = !strcmp(method, "HEAD");
+	is_read = client->is_head || !strcmp(method, "GET");
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		if (strcmp(path, routes[i].path))
 			continue;
@@ -389,14 +425,12 @@ static void on_completed(void *context, struct MHD_Connection *connection,
 			 void **request_context, enum MHD_RequestTerminationCode how)
 {
 	struct client *client = *request_context;
-	struct httpd *httpd = context;
 
 	(void)connection;
 	(void)how;
+	(void)context;
 	if (!client)
 		return;
-	httpd->body_bytes -= client->body_bytes;
-	client->body_bytes = 0;
 	client->deadline_ms = now_ms() + REQUEST_MS;
 	*request_context = NULL;
 }
@@ -622,6 +656,8 @@ int httpd_start(struct loop *loop, const char *listen_address,
 		return -ENOMEM;
 	httpd->loop = loop;
 	httpd->pages = *pages;
+	httpd->metrics_trouble.path = "/metrics";
+	httpd->status_trouble.path = "/";
 	httpd->epoll_fd = -1;
 	err = listen_on(listen_address, &listener);
 	if (!err)

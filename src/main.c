@@ -140,15 +140,9 @@ static int collect(struct agent *agent, struct snapshot *snapshot)
 	return err ? err : snapshot_finish(snapshot);
 }
 
-static int page_metrics(void *context, enum text_format format, struct buf *ret_body)
+static int page_metrics(void *context, struct snapshot *ret_snapshot)
 {
-	struct snapshot snapshot;
-	int err = collect(context, &snapshot);
-
-	if (!err)
-		text_write(ret_body, &snapshot, format);
-	snapshot_free(&snapshot);
-	return err;
+	return collect(context, ret_snapshot);
 }
 
 static int page_status(void *context, struct buf *ret_html)
@@ -448,10 +442,11 @@ static void tear_down(struct agent *agent)
 {
 	loop_timer_free(&agent->greeting_timer);
 	loop_timer_free(&agent->push_timer);
+	/* Before those whose names its responses still show. */
+	httpd_stop(&agent->httpd);
 	push_free(&agent->push);
 	if (agent->probes)
 		loop_unwatch(agent->loop, probes_events_fd(agent->probes));
-	httpd_stop(&agent->httpd);
 	probes_close(&agent->probes);
 	status_free(&agent->status);
 	ledger_free(&agent->ledger);

@@ -39,9 +39,10 @@
 /* Shared with the server's process. */
 struct control {
 	unsigned int speed; /* seconds of the server in one of ours */
-	size_t body_bytes;
-	bool is_random; /* a body that does not compress */
-	int error;      /* returned by the page writers */
+	size_t body_bytes;  /* at least; /metrics grows in steps of 66 kB */
+	bool is_random;     /* a body that does not compress */
+	bool is_unwritable; /* its last metric */
+	int error;          /* returned by the page writers */
 	bool ready;
 	unsigned int metrics_calls;
 };
@@ -106,33 +107,80 @@ static uint64_t now_ms(void)
 
 /* --- the server ------------------------------------------------------------ */
 
-static int write_body(struct control *control, struct buf *ret_body)
+#define BUCKETS 60
+#define LABEL_BYTES 1000
+
+static const struct family one = {
+    .name = "one", .help = "One.", .unit = "", .type = METRIC_GAUGE, .order = 0};
+static const struct family many = {
+    .name = "many", .help = "Many.", .unit = "", .type = METRIC_HISTOGRAM, .order = 1};
+
+#define TEXT_BODY "# TYPE one gauge\n# HELP one One.\none 1\n"
+#define OPENMETRICS_BODY TEXT_BODY "# EOF\n"
+
+static struct label_set long_label(struct snapshot *snapshot, size_t bytes)
+{
+	char *value = snapshot_alloc(snapshot, bytes + 1);
+	struct label label = {"a", value};
+
+	memset(value, 'a', bytes);
+	return snapshot_labels(snapshot, &label, 1);
+}
+
+/* The snapshot is a thousandth of its text: every line repeats the label. */
+static void add_many(struct snapshot *snapshot, size_t bytes)
+{
+	static const uint64_t buckets[BUCKETS + 1];
+	static double bounds[BUCKETS];
+	struct label_set labels = long_label(snapshot, LABEL_BYTES);
+	const struct histogram histogram = {
+	    .bounds = bounds, .bound_count = BUCKETS, .buckets = buckets};
+
+	for (size_t i = 0; i < BUCKETS; i++)
+		bounds[i] = (double)i;
+	for (size_t len = 0; len < bytes; len += (BUCKETS + 3) * LABEL_BYTES)
+		snapshot_histogram(snapshot, &many, labels, &histogram);
+}
+
+static void add_random(struct snapshot *snapshot, size_t bytes)
 {
 	unsigned int seed = 1;
 
-	while (ret_body->len < control->body_bytes && !ret_body->error) {
-		if (control->is_random)
-			buf_printf(ret_body, "%d\n", rand_r(&seed));
-		else
-			buf_string(ret_body, "line\n");
-	}
-	return control->error;
+	for (size_t len = 0; len < bytes; len += strlen("one 0.12345\n"))
+		snapshot_value(snapshot, &one, (struct label_set){0},
+			       rand_r(&seed) / 2147483648.0);
 }
 
-static int write_metrics(void *context, enum text_format format, struct buf *ret_body)
+static int collect_metrics(void *context, struct snapshot *ret_snapshot)
 {
 	struct control *control = context;
 
 	control->metrics_calls++;
-	buf_string(ret_body,
-		   format == TEXT_OPENMETRICS_1_0 ? "openmetrics\n" : "text\n");
-	return write_body(control, ret_body);
+	snapshot_init(ret_snapshot, 0);
+	snapshot_value(ret_snapshot, &one, (struct label_set){0}, 1);
+	if (control->is_random)
+		add_random(ret_snapshot, control->body_bytes);
+	else if (control->body_bytes)
+		add_many(ret_snapshot, control->body_bytes);
+	if (control->is_unwritable)
+		snapshot_value(ret_snapshot, &one,
+			       long_label(ret_snapshot, (size_t)2 << 20), 1);
+	return control->error;
 }
 
 static int write_status(void *context, struct buf *ret_html)
 {
+	struct control *control = context;
+	unsigned int seed = 1;
+
 	buf_string(ret_html, "<!doctype html><title>status</title>\n");
-	return write_body(context, ret_html);
+	while (ret_html->len < control->body_bytes && !ret_html->error) {
+		if (control->is_random)
+			buf_printf(ret_html, "%d\n", rand_r(&seed));
+		else
+			buf_string(ret_html, "line\n");
+	}
+	return control->error;
 }
 
 static bool is_ready(void *context)
@@ -149,7 +197,7 @@ static void on_signal(void *context, uint32_t events)
 /* Exit status 0: started, ran, stopped, and (LeakSanitizer) left nothing. */
 static int serve(const char *listen_address, struct control *control, int port_pipe)
 {
-	const struct httpd_pages pages = {write_metrics, write_status, is_ready,
+	const struct httpd_pages pages = {collect_metrics, write_status, is_ready,
 					  control};
 	struct httpd *httpd = NULL;
 	struct loop *loop = NULL;
@@ -202,7 +250,7 @@ static struct server start_server(const char *listen_address, struct control con
 	return server;
 }
 
-static void stop_server(struct server *server)
+static void stop_server_that_said(struct server *server, const char *expected)
 {
 	char text[8192];
 	ssize_t len;
@@ -212,11 +260,16 @@ static void stop_server(struct server *server)
 	assert_int_equal(waitpid(server->pid, &status, 0), server->pid);
 	len = pread(server->stderr_fd, text, sizeof(text) - 1, 0);
 	text[len > 0 ? len : 0] = '\0';
-	assert_string_equal(text, "");
+	assert_string_equal(text, expected);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
 	close(server->stderr_fd);
 	munmap(server->control, sizeof(*server->control));
+}
+
+static void stop_server(struct server *server)
+{
+	stop_server_that_said(server, "");
 }
 
 /* --- the client ------------------------------------------------------------ */
@@ -295,26 +348,80 @@ static void read_head(int fd, struct reply *ret_reply)
 	assert_int_equal(sscanf(ret_reply->head, "HTTP/1.1 %d", &ret_reply->status), 1);
 }
 
-static void read_reply(int fd, bool has_body, struct reply *ret_reply)
+/* Bytes that came: fewer than asked for when the connection ended. */
+static size_t read_bytes(int fd, char *ret_bytes, size_t len)
 {
-	const char *length;
+	size_t have = 0;
+	ssize_t got = 1;
+
+	while (have < len && got > 0) {
+		got = recv(fd, ret_bytes + have, len - have, 0);
+		have += got > 0 ? (size_t)got : 0;
+	}
+	return have;
+}
+
+/* False when the connection ended instead. */
+static bool read_chunk_size(int fd, size_t *ret_size)
+{
+	char line[20] = "";
+	size_t len = 0;
+
+	while (len < 2 || memcmp(line + len - 2, "\r\n", 2)) {
+		assert_true(len < sizeof(line) - 1);
+		if (!read_bytes(fd, line + len++, 1))
+			return false;
+	}
+	*ret_size = strtoul(line, NULL, 16);
+	return true;
+}
+
+/* False when it ended before its last chunk. */
+static bool read_chunks(int fd, struct reply *reply)
+{
+	size_t size = 0, room = 0;
+	char end[2];
+
+	while (read_chunk_size(fd, &size)) {
+		if (reply->body_len + size >= room) {
+			room = 2 * (reply->body_len + size) + 1;
+			reply->body = realloc(reply->body, room);
+			assert_non_null(reply->body);
+		}
+		assert_int_equal(read_bytes(fd, reply->body + reply->body_len, size),
+				 size);
+		reply->body_len += size;
+		reply->body[reply->body_len] = '\0';
+		assert_int_equal(read_bytes(fd, end, 2), 2);
+		assert_memory_equal(end, "\r\n", 2);
+		if (!size)
+			return true;
+	}
+	return false;
+}
+
+static void read_counted(int fd, struct reply *reply)
+{
+	const char *length = field(reply, "Content-Length");
 	size_t len;
 
-	read_head(fd, ret_reply);
-	length = field(ret_reply, "Content-Length");
 	assert_non_null(length);
 	len = strtoul(length, NULL, 10);
-	ret_reply->body = calloc(1, len + 1);
-	assert_non_null(ret_reply->body);
+	reply->body = calloc(1, len + 1);
+	assert_non_null(reply->body);
+	reply->body_len = read_bytes(fd, reply->body, len);
+	assert_int_equal(reply->body_len, len);
+}
+
+static void read_reply(int fd, bool has_body, struct reply *ret_reply)
+{
+	read_head(fd, ret_reply);
 	if (!has_body)
 		return;
-	while (ret_reply->body_len < len) {
-		ssize_t got = recv(fd, ret_reply->body + ret_reply->body_len,
-				   len - ret_reply->body_len, 0);
-
-		assert_true(got > 0);
-		ret_reply->body_len += (size_t)got;
-	}
+	if (field(ret_reply, "Transfer-Encoding"))
+		assert_true(read_chunks(fd, ret_reply));
+	else
+		read_counted(fd, ret_reply);
 }
 
 /* One request on a connection of its own; nothing may follow the reply. */
@@ -366,10 +473,10 @@ static void every_path_has_its_answer(void **state)
 		int status;
 		const char *content_type, *body, *vary, *policy;
 	} cases[] = {
-	    {"/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", "text\n",
+	    {"/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", TEXT_BODY,
 	     "Accept, Accept-Encoding", NULL},
 	    {"/metrics?name=x", 200, "text/plain; version=0.0.4; charset=utf-8",
-	     "text\n", "Accept, Accept-Encoding", NULL},
+	     TEXT_BODY, "Accept, Accept-Encoding", NULL},
 	    {"/", 200, "text/html; charset=utf-8",
 	     "<!doctype html><title>status</title>\n", "Accept-Encoding",
 	     "default-src 'none'; style-src 'unsafe-inline'"},
@@ -428,11 +535,11 @@ static void accept_chooses_format_and_content_type(void **state)
 	} cases[] = {
 	    {"Accept: application/openmetrics-text;version=1.0.0\r\n",
 	     "application/openmetrics-text; version=1.0.0; charset=utf-8",
-	     "openmetrics\n"},
+	     OPENMETRICS_BODY},
 	    {"accept: text/plain;q=0.5\r\nAccept: application/openmetrics-text\r\n",
 	     "application/openmetrics-text; version=1.0.0; charset=utf-8",
-	     "openmetrics\n"},
-	    {"Accept: \r\n", "text/plain; version=0.0.4; charset=utf-8", "text\n"},
+	     OPENMETRICS_BODY},
+	    {"Accept: \r\n", "text/plain; version=0.0.4; charset=utf-8", TEXT_BODY},
 	};
 	struct server server = start_server("127.0.0.1:0", (struct control){0});
 
@@ -469,7 +576,7 @@ static char *gunzip(const struct reply *reply, size_t ret_room)
 
 static void gzip_holds_the_same_bytes_at_every_size(void **state)
 {
-	static const size_t sizes[] = {0, 1000, 16384, 1000000, 5000000};
+	static const size_t sizes[] = {0, 1000, 16384, 1000000, 4000000};
 	static const char *const paths[] = {"/metrics", "/"};
 	struct server server = start_server("127.0.0.1:0", (struct control){0});
 
@@ -505,7 +612,7 @@ static void what_did_not_ask_for_gzip_does_not_get_it(void **state)
 	(void)state;
 	reply = request(&server, "GET", "/metrics", "Accept-Encoding: gzip;q=0\r\n");
 	assert_field(&reply, "Content-Encoding", NULL);
-	assert_body(&reply, "text\n");
+	assert_body(&reply, TEXT_BODY);
 	free_reply(&reply);
 	reply = request(&server, "GET", "/-/healthy", "Accept-Encoding: gzip\r\n");
 	assert_field(&reply, "Content-Encoding", NULL);
@@ -513,13 +620,26 @@ static void what_did_not_ask_for_gzip_does_not_get_it(void **state)
 	stop_server(&server);
 }
 
-/* The Date field may differ: it is blanked. */
-static void blank_date(struct reply *reply)
+static void blank(struct reply *reply, const char *name)
 {
-	char *date = strstr(reply->head, "Date: ");
+	char *line = strstr(reply->head, name);
 
-	assert_non_null(date);
-	memset(date, '-', strcspn(date, "\r"));
+	if (line)
+		memset(line, '-', strcspn(line, "\r"));
+}
+
+/* The head, with the body's length where chunks carried it. */
+static const char *with_length(const struct reply *reply)
+{
+	const char *chunked = strstr(reply->head, "Transfer-Encoding: chunked");
+	static char head[8192];
+
+	if (!chunked)
+		return reply->head;
+	snprintf(head, sizeof(head), "%.*sContent-Length: %zu%s",
+		 (int)(chunked - reply->head), reply->head, reply->body_len,
+		 chunked + strlen("Transfer-Encoding: chunked"));
+	return head;
 }
 
 static void head_has_the_fields_of_get_and_no_body(void **state)
@@ -536,9 +656,9 @@ static void head_has_the_fields_of_get_and_no_body(void **state)
 		struct reply head =
 		    request(&server, "HEAD", paths[i / 2], fields[i % 2]);
 
-		blank_date(&get);
-		blank_date(&head);
-		assert_string_equal(head.head, get.head);
+		blank(&get, "Date: ");
+		blank(&head, "Date: ");
+		assert_string_equal(head.head, with_length(&get));
 		assert_true(get.body_len > 0);
 		assert_int_equal(head.body_len, 0);
 		free_reply(&get);
@@ -629,65 +749,163 @@ static void a_body_without_end_ends_the_connection(void **state)
 	stop_server(&server);
 }
 
-static void a_writer_that_fails_is_a_500_with_the_name_of_the_error(void **state)
+static void assert_failure(const struct server *server, const char *path)
+{
+	struct reply reply = request(server, "GET", path, "Accept-Encoding: gzip\r\n");
+
+	assert_int_equal(reply.status, 500);
+	assert_field(&reply, "Content-Encoding", NULL);
+	assert_field(&reply, "Content-Type", "text/plain; charset=utf-8");
+	assert_body(&reply, "failed: EPERM\n");
+	free_reply(&reply);
+}
+
+/* The log says it when it begins, not at every scrape. */
+static void a_page_that_fails_is_a_500_with_the_name_of_the_error(void **state)
 {
 	static const char *const paths[] = {"/metrics", "/"};
 	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	struct reply reply;
 
 	(void)state;
-	server.control->error = -EPERM;
-	for (size_t i = 0; i < 2; i++) {
-		struct reply reply =
-		    request(&server, "GET", paths[i], "Accept-Encoding: gzip\r\n");
-
-		assert_int_equal(reply.status, 500);
-		assert_field(&reply, "Content-Encoding", NULL);
-		assert_field(&reply, "Content-Type", "text/plain; charset=utf-8");
-		assert_body(&reply, "failed: EPERM\n");
+	for (int round = 0; round < 2; round++) {
+		server.control->error = -EPERM;
+		for (size_t i = 0; i < 6; i++)
+			assert_failure(&server, paths[i % 2]);
+		server.control->error = 0;
+		reply = request(&server, "GET", "/metrics", "");
+		assert_body(&reply, TEXT_BODY);
 		free_reply(&reply);
 	}
-	server.control->error = 0;
-	assert_true(is_answering(&server));
-	stop_server(&server);
+	stop_server_that_said(&server,
+			      "bpftally: error: cannot serve \"/metrics\": EPERM\n"
+			      "bpftally: error: cannot serve \"/\": EPERM\n"
+			      "bpftally: error: cannot serve \"/metrics\": EPERM\n");
 }
 
-static void a_body_above_the_ceiling_is_a_500_that_says_so(void **state)
+static void a_status_page_above_its_ceiling_is_a_500_that_says_so(void **state)
 {
 	struct server server = start_server(
-	    "127.0.0.1:0", (struct control){.body_bytes = (size_t)257 << 20});
-	struct reply reply = request(&server, "GET", "/metrics", "");
+	    "127.0.0.1:0", (struct control){.body_bytes = (size_t)5 << 20});
+	struct reply reply = request(&server, "GET", "/", "");
 
 	(void)state;
 	assert_int_equal(reply.status, 500);
 	assert_body(&reply, "failed: E2BIG\n");
 	free_reply(&reply);
-	stop_server(&server);
+	stop_server_that_said(&server, "bpftally: error: cannot serve \"/\": E2BIG\n");
 }
 
-/* Of stalled readers of 100 MB (doubling takes 128 MiB each) two fit. */
-static void bodies_in_flight_share_one_ceiling(void **state)
+static void a_body_that_cannot_be_finished_is_cut_and_logged_once(void **state)
 {
 	struct server server =
-	    start_server("127.0.0.1:0", (struct control){.body_bytes = 100000000});
-	struct reply reply;
-	int stalled[2];
+	    start_server("127.0.0.1:0",
+			 (struct control){.body_bytes = 200000, .is_unwritable = true});
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
+		int fd = dial(&server);
+		struct reply reply;
+
+		send_string(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+		read_head(fd, &reply);
+		assert_int_equal(reply.status, 200);
+		assert_false(read_chunks(fd, &reply));
+		free_reply(&reply);
+		close(fd);
+	}
+	stop_server_that_said(&server,
+			      "bpftally: error: cannot serve \"/metrics\": E2BIG\n");
+}
+
+static unsigned long peak_kb(pid_t pid)
+{
+	unsigned long peak = 0;
+	char path[64], line[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "VmHWM: %lu kB", &peak);
+	fclose(file);
+	return peak;
+}
+
+/* The body is ten times as long as the memory that may be taken. */
+static void a_body_of_any_length_is_sent_in_little_memory(void **state)
+{
+	static const char *const fields[] = {"", "Accept-Encoding: gzip\r\n"};
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	unsigned long before;
+
+	(void)state;
+	assert_true(is_answering(&server));
+	before = peak_kb(server.pid);
+	server.control->body_bytes = (size_t)257 << 20;
+	for (size_t i = 0; i < 2; i++) {
+		struct reply reply = request(&server, "GET", "/metrics", fields[i]);
+
+		assert_int_equal(reply.status, 200);
+		assert_true(i || reply.body_len >= server.control->body_bytes);
+		free_reply(&reply);
+	}
+	assert_true(peak_kb(server.pid) - before < 25 << 10);
+	stop_server(&server);
+}
+
+static int status_of(const struct server *server, const char *path)
+{
+	struct reply reply = request(server, "GET", path, "");
+
+	if (reply.status == 503)
+		assert_body(&reply, "too many pages are being sent to others\n");
+	free_reply(&reply);
+	return reply.status;
+}
+
+static void four_pages_are_sent_at_a_time(void **state)
+{
+	struct server server = start_server(
+	    "127.0.0.1:0", (struct control){.body_bytes = (size_t)32 << 20});
+	uint64_t deadline_ms = now_ms() + PATIENCE_MS;
+	int stalled[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
 		stalled[i] = dial(&server);
 		send_string(stalled[i], "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
 		assert_true(is_readable_within(stalled[i], PATIENCE_MS));
 	}
-	reply = request(&server, "GET", "/metrics", "");
-	assert_int_equal(reply.status, 503);
-	free_reply(&reply);
-	assert_true(is_answering(&server));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(status_of(&server, "/metrics"), 503);
+		assert_int_equal(status_of(&server, "/"), 503);
+	}
+	assert_int_equal(server.control->metrics_calls, 4);
+	assert_int_equal(status_of(&server, "/-/healthy"), 200);
 	close(stalled[0]);
-	close(stalled[1]);
-	reply = request(&server, "GET", "/metrics", "");
-	assert_int_equal(reply.status, 200);
-	assert_true(reply.body_len >= 100000000);
-	free_reply(&reply);
+	while (status_of(&server, "/metrics") != 200)
+		assert_true(now_ms() < deadline_ms);
+	for (size_t i = 1; i < 4; i++)
+		close(stalled[i]);
+	stop_server(&server);
+}
+
+static void a_client_of_http_1_0_reads_to_the_end_of_the_connection(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	char body[sizeof(TEXT_BODY) + 1] = "";
+	int fd = dial(&server);
+	struct reply reply;
+
+	(void)state;
+	send_string(fd, "GET /metrics HTTP/1.0\r\n\r\n");
+	read_head(fd, &reply);
+	assert_field(&reply, "Transfer-Encoding", NULL);
+	assert_int_equal(read_bytes(fd, body, sizeof(body)), strlen(TEXT_BODY));
+	assert_string_equal(body, TEXT_BODY);
+	close(fd);
 	stop_server(&server);
 }
 
@@ -706,7 +924,7 @@ static void a_kept_connection_answers_pipelined_requests_in_order(void **state)
 	for (int i = 0; i < 50; i++) {
 		read_reply(fd, true, &reply);
 		assert_body(&reply, i % 2 ? "<!doctype html><title>status</title>\n"
-					  : "text\n");
+					  : TEXT_BODY);
 		free_reply(&reply);
 	}
 	close(fd);
@@ -727,7 +945,7 @@ static void a_request_cut_at_every_byte_is_answered(void **state)
 		assert_int_equal(send(fd, text, cut, 0), cut);
 		send_string(fd, text + cut);
 		read_reply(fd, true, &reply);
-		assert_body(&reply, "text\n");
+		assert_body(&reply, TEXT_BODY);
 		free_reply(&reply);
 	}
 	close(fd);
@@ -1061,7 +1279,8 @@ static void a_kept_connection_wakes_the_server_only_to_be_closed(void **state)
 
 static int start_and_stop(const char *listen_address, unsigned int *ret_port)
 {
-	const struct httpd_pages pages = {write_metrics, write_status, is_ready, NULL};
+	const struct httpd_pages pages = {collect_metrics, write_status, is_ready,
+					  NULL};
 	struct httpd *httpd = NULL;
 	struct loop *loop = NULL;
 	int err;
@@ -1198,9 +1417,12 @@ int main(void)
 	    cmocka_unit_test(other_methods_are_405_and_name_the_two_that_are_allowed),
 	    cmocka_unit_test(a_body_is_thrown_away_and_the_next_request_answered),
 	    cmocka_unit_test(a_body_without_end_ends_the_connection),
-	    cmocka_unit_test(a_writer_that_fails_is_a_500_with_the_name_of_the_error),
-	    cmocka_unit_test(a_body_above_the_ceiling_is_a_500_that_says_so),
-	    cmocka_unit_test(bodies_in_flight_share_one_ceiling),
+	    cmocka_unit_test(a_page_that_fails_is_a_500_with_the_name_of_the_error),
+	    cmocka_unit_test(a_status_page_above_its_ceiling_is_a_500_that_says_so),
+	    cmocka_unit_test(a_body_that_cannot_be_finished_is_cut_and_logged_once),
+	    cmocka_unit_test(a_body_of_any_length_is_sent_in_little_memory),
+	    cmocka_unit_test(four_pages_are_sent_at_a_time),
+	    cmocka_unit_test(a_client_of_http_1_0_reads_to_the_end_of_the_connection),
 	    cmocka_unit_test(a_kept_connection_answers_pipelined_requests_in_order),
 	    cmocka_unit_test(a_request_cut_at_every_byte_is_answered),
 	    cmocka_unit_test(heads_up_to_8_kb_are_read_and_giant_ones_refused),
