@@ -94,7 +94,8 @@ struct push {
 	bool has_curl;
 	uint64_t curl_at_ms; /* when curl wants to be called; NEVER */
 	bool is_flushing;
-	bool is_ended; /* the markers are out: nothing may come after them */
+	bool is_ended;       /* the markers are out: nothing may come after them */
+	uint64_t collection; /* the newest's number */
 	struct wire_encoder *encoder;
 	struct endpoint *endpoints;
 	size_t endpoint_count;
@@ -927,12 +928,12 @@ static void on_batch(void *context, struct wire_batch *batch)
 		struct endpoint *endpoint = &push->endpoints[i];
 
 		endpoint->counters.dropped +=
-		    queue_put(endpoint->queue, wire_batch_get(batch));
+		    queue_put(endpoint->queue, push->collection, wire_batch_get(batch));
 	}
 	wire_batch_put(&batch);
 }
 
-int push_collect(struct push *push, const struct snapshot *snapshot)
+static int enqueue(struct push *push, const struct snapshot *snapshot)
 {
 	int err;
 
@@ -943,6 +944,12 @@ int push_collect(struct push *push, const struct snapshot *snapshot)
 		send_next(&push->endpoints[i]);
 	rearm(push);
 	return err;
+}
+
+int push_collect(struct push *push, const struct snapshot *snapshot)
+{
+	push->collection++;
+	return enqueue(push, snapshot);
 }
 
 static void on_deadline(void *context)
@@ -986,8 +993,9 @@ void push_flush(struct push *push, uint64_t deadline_ms)
 	struct snapshot nothing;
 	int err;
 
+	/* Part of the last collection, which its markers must not push out. */
 	snapshot_init(&nothing, (int64_t)clock_ms(CLOCK_REALTIME));
-	err = push_collect(push, &nothing);
+	err = enqueue(push, &nothing);
 	snapshot_free(&nothing);
 	push->is_ended = true;
 	if (!err && is_anything_left(push))

@@ -5,14 +5,17 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "cleanup.h"
-
 #define SLOTS_MIN 16
+
+struct slot {
+	struct wire_batch *batch;
+	uint64_t collection;
+};
 
 /* A ring that grows: its slots follow what waits, not what might. */
 struct queue {
-	struct wire_batch **slots;
-	size_t slot_count; /* a power of two */
+	struct slot *slots;
+	size_t slot_count; /* a power of two, or none yet */
 	size_t first;
 	size_t count;
 	uint32_t samples;
@@ -22,16 +25,12 @@ struct queue {
 
 int queue_create(uint32_t capacity_samples, struct queue **ret_queue)
 {
-	AUTO_FREE struct queue *queue = calloc(1, sizeof(*queue));
+	struct queue *queue = calloc(1, sizeof(*queue));
 
 	if (!queue)
 		return -ENOMEM;
-	queue->slots = calloc(SLOTS_MIN, sizeof(*queue->slots));
-	if (!queue->slots)
-		return -ENOMEM;
-	queue->slot_count = SLOTS_MIN;
 	queue->capacity_samples = capacity_samples;
-	*ret_queue = TAKE(queue);
+	*ret_queue = queue;
 	return 0;
 }
 
@@ -46,15 +45,15 @@ void queue_free(struct queue **queue)
 	*queue = NULL;
 }
 
-static struct wire_batch **slot(const struct queue *queue, size_t index)
+static struct slot *slot(const struct queue *queue, size_t index)
 {
 	return &queue->slots[(queue->first + index) & (queue->slot_count - 1)];
 }
 
 static bool grow(struct queue *queue)
 {
-	size_t slot_count = queue->slot_count * 2;
-	struct wire_batch **slots = calloc(slot_count, sizeof(*slots));
+	size_t slot_count = queue->slot_count ? queue->slot_count * 2 : SLOTS_MIN;
+	struct slot *slots = calloc(slot_count, sizeof(*slots));
 
 	if (!slots)
 		return false;
@@ -67,11 +66,16 @@ static bool grow(struct queue *queue)
 	return true;
 }
 
-/* The oldest that nobody is sending. Returns its samples. */
-static uint32_t drop_oldest(struct queue *queue)
+/* The first that nobody is sending. */
+static size_t first_victim(const struct queue *queue)
 {
-	size_t victim = queue->is_peeked ? 1 : 0;
-	struct wire_batch *batch = *slot(queue, victim);
+	return queue->is_peeked ? 1 : 0;
+}
+
+/* Returns its samples. */
+static uint32_t drop(struct queue *queue, size_t victim)
+{
+	struct wire_batch *batch = slot(queue, victim)->batch;
 	uint32_t samples = batch->samples;
 
 	if (victim)
@@ -83,23 +87,46 @@ static uint32_t drop_oldest(struct queue *queue)
 	return samples;
 }
 
-uint32_t queue_put(struct queue *queue, struct wire_batch *batch)
+/* The oldest collection, all that waits of it. Returns its samples; 0: there is
+ * none but the newest. */
+static uint32_t drop_oldest(struct queue *queue, uint64_t newest)
 {
-	uint32_t kept = queue->is_peeked ? (*slot(queue, 0))->samples : 0;
+	size_t victim = first_victim(queue);
+	uint64_t oldest = newest;
 	uint32_t dropped = 0;
 
-	/* It would push out everything, and then itself. */
-	if (batch->samples > queue->capacity_samples - kept) {
-		dropped = batch->samples;
+	if (victim < queue->count)
+		oldest = slot(queue, victim)->collection;
+	if (oldest == newest)
+		return 0;
+	while (victim < queue->count && slot(queue, victim)->collection == oldest)
+		dropped += drop(queue, victim);
+	return dropped;
+}
+
+/* No memory for more slots: what there are have room for the newest. */
+static bool has_slot(struct queue *queue, uint64_t newest, uint32_t *dropped)
+{
+	if (queue->count != queue->slot_count || grow(queue))
+		return true;
+	*dropped += drop_oldest(queue, newest);
+	return queue->count != queue->slot_count;
+}
+
+uint32_t queue_put(struct queue *queue, uint64_t collection, struct wire_batch *batch)
+{
+	uint32_t dropped = 0, fallen = 1;
+
+	while (fallen && queue->samples + batch->samples > queue->capacity_samples) {
+		fallen = drop_oldest(queue, collection);
+		dropped += fallen;
+	}
+	if (!has_slot(queue, collection, &dropped)) {
+		dropped += batch->samples;
 		wire_batch_put(&batch);
 		return dropped;
 	}
-	while (batch->samples > queue->capacity_samples - queue->samples)
-		dropped += drop_oldest(queue);
-	/* No memory for more slots: what there are have room for the newest. */
-	if (queue->count == queue->slot_count && !grow(queue))
-		dropped += drop_oldest(queue);
-	*slot(queue, queue->count) = batch;
+	*slot(queue, queue->count) = (struct slot){batch, collection};
 	queue->count++;
 	queue->samples += batch->samples;
 	return dropped;
@@ -110,7 +137,7 @@ struct wire_batch *queue_peek(struct queue *queue)
 	if (!queue->count)
 		return NULL;
 	queue->is_peeked = true;
-	return *slot(queue, 0);
+	return slot(queue, 0)->batch;
 }
 
 void queue_acknowledge(struct queue *queue)
@@ -118,7 +145,7 @@ void queue_acknowledge(struct queue *queue)
 	if (!queue->is_peeked)
 		return;
 	queue->is_peeked = false;
-	drop_oldest(queue);
+	drop(queue, 0);
 }
 
 uint32_t queue_samples(const struct queue *queue)

@@ -1059,6 +1059,29 @@ static void a_full_queue_drops_the_oldest_and_counts_them(void **state)
 	expect_metric(scene, "highest_sent_timestamp_seconds", 1700000015);
 }
 
+/* More than the queue holds, to a receiver that takes everything: the values,
+ * those of the next collection, and at the end its markers. */
+static void a_collection_never_pushes_itself_out(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.capacity = 10;
+	scene->endpoints[0].queue.max_samples_per_send = 4;
+	start(scene, accept_all);
+	for (int i = 1; i <= 2; i++) {
+		collect_many(scene, "a", 30);
+		expect_metric(scene, "samples_pending", 30);
+		deliver(scene);
+		expect_metric(scene, "samples", 30 * i);
+	}
+	collect_many(scene, "a", 30);
+	push_flush(scene->push, DEADLINE_MS);
+	expect_metric(scene, "samples", 4 * 30);
+	expect_metric(scene, "samples_dropped", 0);
+	assert_int_equal(scene->servers[0]->count, 8 + 8 + 16);
+	assert_string_equal(log_text(scene), "");
+}
+
 static void endpoints_share_the_smallest_batch_size(void **state)
 {
 	struct scene *scene = *state;
@@ -1461,6 +1484,7 @@ int main(void)
 	    TEST(an_outage_and_its_end_are_logged_once),
 	    TEST(a_dead_endpoint_delays_no_other),
 	    TEST(a_full_queue_drops_the_oldest_and_counts_them),
+	    TEST(a_collection_never_pushes_itself_out),
 	    TEST(endpoints_share_the_smallest_batch_size),
 	    TEST(a_flush_ends_every_series_and_sends_what_waits),
 	    TEST(a_flush_gives_up_at_its_deadline_and_says_what_remains),

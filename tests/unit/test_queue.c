@@ -40,6 +40,12 @@ static struct wire_batch *batch_of(uint32_t samples, int64_t time_ms)
 	return batch;
 }
 
+/* Batches of one time are of one collection. */
+static uint32_t put(struct queue *queue, struct wire_batch *batch)
+{
+	return queue_put(queue, (uint64_t)batch->time_ms, batch);
+}
+
 static void expect_next(struct queue *queue, int64_t time_ms)
 {
 	struct wire_batch *batch = queue_peek(queue);
@@ -55,11 +61,11 @@ static void batches_come_out_in_the_order_they_went_in(void **state)
 
 	assert_null(queue_peek(queue));
 	for (int64_t i = 1; i <= 3; i++)
-		assert_int_equal(queue_put(queue, batch_of(2, i)), 0);
+		assert_int_equal(put(queue, batch_of(2, i)), 0);
 	assert_int_equal(queue_samples(queue), 6);
 	expect_next(queue, 1);
 	assert_int_equal(queue_samples(queue), 4);
-	assert_int_equal(queue_put(queue, batch_of(2, 4)), 0);
+	assert_int_equal(put(queue, batch_of(2, 4)), 0);
 	expect_next(queue, 2);
 	expect_next(queue, 3);
 	expect_next(queue, 4);
@@ -71,8 +77,8 @@ static void peeking_twice_gives_the_same_batch(void **state)
 {
 	struct queue *queue = *state;
 
-	queue_put(queue, batch_of(1, 1));
-	queue_put(queue, batch_of(1, 2));
+	put(queue, batch_of(1, 1));
+	put(queue, batch_of(1, 2));
 	assert_ptr_equal(queue_peek(queue), queue_peek(queue));
 	expect_next(queue, 1);
 	expect_next(queue, 2);
@@ -83,11 +89,11 @@ static void acknowledging_what_was_not_peeked_loses_nothing(void **state)
 	struct queue *queue = *state;
 
 	queue_acknowledge(queue);
-	queue_put(queue, batch_of(1, 1));
+	put(queue, batch_of(1, 1));
 	queue_acknowledge(queue);
 	assert_int_equal(queue_samples(queue), 1);
 	expect_next(queue, 1);
-	queue_put(queue, batch_of(1, 2));
+	put(queue, batch_of(1, 2));
 	queue_acknowledge(queue);
 	assert_int_equal(queue_samples(queue), 1);
 }
@@ -96,13 +102,13 @@ static void the_oldest_falls_out_and_is_counted_in_samples(void **state)
 {
 	struct queue *queue = *state;
 
-	assert_int_equal(queue_put(queue, batch_of(4, 1)), 0);
-	assert_int_equal(queue_put(queue, batch_of(3, 2)), 0);
-	assert_int_equal(queue_put(queue, batch_of(3, 3)), 0);
+	assert_int_equal(put(queue, batch_of(4, 1)), 0);
+	assert_int_equal(put(queue, batch_of(3, 2)), 0);
+	assert_int_equal(put(queue, batch_of(3, 3)), 0);
 	assert_int_equal(queue_samples(queue), 10); /* exactly full drops none */
-	assert_int_equal(queue_put(queue, batch_of(1, 4)), 4);
+	assert_int_equal(put(queue, batch_of(1, 4)), 4);
 	assert_int_equal(queue_samples(queue), 7);
-	assert_int_equal(queue_put(queue, batch_of(9, 5)), 6);
+	assert_int_equal(put(queue, batch_of(9, 5)), 6);
 	assert_int_equal(queue_samples(queue), 10);
 	expect_next(queue, 4);
 	expect_next(queue, 5);
@@ -112,11 +118,11 @@ static void what_is_being_sent_does_not_fall_out(void **state)
 {
 	struct queue *queue = *state;
 
-	queue_put(queue, batch_of(4, 1));
-	queue_put(queue, batch_of(3, 2));
-	queue_put(queue, batch_of(3, 3));
+	put(queue, batch_of(4, 1));
+	put(queue, batch_of(3, 2));
+	put(queue, batch_of(3, 3));
 	assert_int_equal(queue_peek(queue)->time_ms, 1);
-	assert_int_equal(queue_put(queue, batch_of(2, 4)), 3);
+	assert_int_equal(put(queue, batch_of(2, 4)), 3);
 	assert_int_equal(queue_samples(queue), 9);
 	assert_int_equal(queue_peek(queue)->time_ms, 1);
 	expect_next(queue, 1);
@@ -124,20 +130,64 @@ static void what_is_being_sent_does_not_fall_out(void **state)
 	expect_next(queue, 4);
 }
 
-static void a_batch_that_does_not_fit_falls_out_alone(void **state)
+static void a_collection_falls_out_whole(void **state)
 {
 	struct queue *queue = *state;
 
-	assert_int_equal(queue_put(queue, batch_of(11, 1)), 11);
-	queue_put(queue, batch_of(4, 2));
-	queue_put(queue, batch_of(4, 3));
-	assert_int_equal(queue_put(queue, batch_of(11, 4)), 11);
-	assert_int_equal(queue_samples(queue), 8);
-	assert_int_equal(queue_peek(queue)->time_ms, 2);
-	assert_int_equal(queue_put(queue, batch_of(7, 5)), 7);
-	assert_int_equal(queue_put(queue, batch_of(6, 6)), 4);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(put(queue, batch_of(2, 1)), 0);
+	assert_int_equal(put(queue, batch_of(4, 2)), 0);
+	assert_int_equal(put(queue, batch_of(1, 3)), 6);
+	assert_int_equal(queue_samples(queue), 5);
 	expect_next(queue, 2);
-	expect_next(queue, 6);
+	expect_next(queue, 3);
+}
+
+static void what_is_left_of_a_collection_being_sent_falls_out(void **state)
+{
+	struct queue *queue = *state;
+
+	for (int i = 0; i < 3; i++)
+		put(queue, batch_of(2, 1));
+	put(queue, batch_of(4, 2));
+	queue_peek(queue);
+	assert_int_equal(put(queue, batch_of(1, 3)), 4);
+	assert_int_equal(queue_samples(queue), 7);
+	expect_next(queue, 1);
+	expect_next(queue, 2);
+	expect_next(queue, 3);
+}
+
+/* Ten samples are the capacity. */
+static void the_newest_collection_stays_whatever_its_size(void **state)
+{
+	struct queue *queue = *state;
+
+	put(queue, batch_of(4, 1));
+	put(queue, batch_of(4, 2));
+	assert_int_equal(put(queue, batch_of(8, 3)), 8);
+	assert_int_equal(put(queue, batch_of(8, 3)), 0);
+	assert_int_equal(put(queue, batch_of(11, 3)), 0);
+	assert_int_equal(queue_samples(queue), 27);
+	assert_int_equal(put(queue, batch_of(12, 4)), 27);
+	assert_int_equal(queue_samples(queue), 12);
+	assert_int_equal(put(queue, batch_of(1, 5)), 12);
+	expect_next(queue, 5);
+}
+
+static void beside_what_is_being_sent_the_newest_collection_stays_too(void **state)
+{
+	struct queue *queue = *state;
+
+	put(queue, batch_of(9, 1));
+	put(queue, batch_of(9, 1));
+	queue_peek(queue);
+	assert_int_equal(put(queue, batch_of(11, 2)), 9);
+	assert_int_equal(put(queue, batch_of(11, 2)), 0);
+	assert_int_equal(queue_samples(queue), 31);
+	expect_next(queue, 1);
+	expect_next(queue, 2);
+	expect_next(queue, 2);
 }
 
 static void order_survives_growth_with_a_wrapped_ring(void **state)
@@ -149,7 +199,7 @@ static void order_survives_growth_with_a_wrapped_ring(void **state)
 	assert_int_equal(queue_create(1000, &queue), 0);
 	for (int round = 0; round < 40; round++) {
 		for (int i = 0; i < 20; i++)
-			assert_int_equal(queue_put(queue, batch_of(1, next_in++)), 0);
+			assert_int_equal(put(queue, batch_of(1, next_in++)), 0);
 		for (int i = 0; i < 7; i++)
 			expect_next(queue, next_out++);
 		assert_int_equal(queue_samples(queue), next_in - next_out);
@@ -166,8 +216,10 @@ static void a_shared_batch_lives_until_its_last_queue_lets_go(void **state)
 	struct wire_batch *batch = batch_of(5, 1);
 
 	assert_int_equal(queue_create(4, &other), 0);
-	assert_int_equal(queue_put(queue, wire_batch_get(batch)), 0);
-	assert_int_equal(queue_put(other, wire_batch_get(batch)), 5);
+	assert_int_equal(put(queue, wire_batch_get(batch)), 0);
+	assert_int_equal(put(other, wire_batch_get(batch)), 0);
+	assert_int_equal(batch->references, 3);
+	assert_int_equal(put(other, batch_of(1, 2)), 5);
 	assert_int_equal(batch->references, 2);
 	wire_batch_put(&batch);
 	assert_null(batch);
@@ -185,7 +237,10 @@ int main(void)
 	    TEST(acknowledging_what_was_not_peeked_loses_nothing),
 	    TEST(the_oldest_falls_out_and_is_counted_in_samples),
 	    TEST(what_is_being_sent_does_not_fall_out),
-	    TEST(a_batch_that_does_not_fit_falls_out_alone),
+	    TEST(a_collection_falls_out_whole),
+	    TEST(what_is_left_of_a_collection_being_sent_falls_out),
+	    TEST(the_newest_collection_stays_whatever_its_size),
+	    TEST(beside_what_is_being_sent_the_newest_collection_stays_too),
 	    TEST(order_survives_growth_with_a_wrapped_ring),
 	    TEST(a_shared_batch_lives_until_its_last_queue_lets_go),
 	};
