@@ -7,7 +7,8 @@
 
 #include "text.h"
 
-/* Best clause by q (stable) that we can serve; text 0.0.4 when none is. */
+/* The format with the better quality, which is that of the most specific clause
+ * for it; the first of equals; text 0.0.4 when neither is wanted. */
 enum text_format negotiate_format(const char *accept);
 /* Whether to compress: gzip (or *) with q > 0 and not below identity's q. */
 bool negotiate_gzip(const char *accept_encoding);

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define FORMAT_COUNT 2
 #define QUALITY_ONE 1000 /* q in thousandths: RFC 9110 gives it three digits */
 
 struct span {
@@ -20,9 +19,16 @@ struct clause {
 	int quality;
 };
 
-/* How a clause stands to a format: a range that names it outweighs a wildcard
- * (RFC 9110 section 12.5.1). */
-enum match { MATCH_NONE, MATCH_WILDCARD, MATCH_NAMED };
+/* How a clause stands to a format, the more specific the higher: of several that
+ * match, the most specific decides (RFC 9110 section 12.5.1). */
+enum match { MATCH_NONE, MATCH_ANY, MATCH_TYPE, MATCH_NAMED, MATCH_VERSION };
+
+/* What a list says of one format. */
+struct preference {
+	enum match match;
+	int quality; /* 0: not wanted */
+	size_t position;
+};
 
 static bool is_blank(char c)
 {
@@ -151,67 +157,59 @@ static struct span list_of(const char *header)
 }
 
 /* text/plain 1.0.0 differs from 0.0.4 only where names need quotes; ours do
- * not. A type without a version is the version we have. */
-static enum match match_format(const struct clause *clause, enum text_format format)
+ * not. */
+static bool has_version(struct span version, enum text_format format)
 {
-	struct span version = clause->version;
-
-	if (span_is(clause->value, "*/*"))
-		return MATCH_WILDCARD;
-	if (format == TEXT_OPENMETRICS_1_0) {
-		if (span_is(clause->value, "application/*"))
-			return MATCH_WILDCARD;
-		if (!span_is(clause->value, "application/openmetrics-text"))
-			return MATCH_NONE;
-		return !version.start || span_is(version, "1.0.0") ? MATCH_NAMED
-								   : MATCH_NONE;
-	}
-	if (span_is(clause->value, "text/*"))
-		return MATCH_WILDCARD;
-	if (!span_is(clause->value, "text/plain"))
-		return MATCH_NONE;
-	if (version.start && !span_is(version, "0.0.4") && !span_is(version, "1.0.0"))
-		return MATCH_NONE;
-	return MATCH_NAMED;
+	if (span_is(version, "1.0.0"))
+		return true;
+	return format == TEXT_PROMETHEUS_0_0_4 && span_is(version, "0.0.4");
 }
 
-static bool is_refused(const char *accept, enum text_format format)
+/* A type without a version is the version we have. */
+static enum match match_format(const struct clause *clause, enum text_format format)
 {
+	bool openmetrics = format == TEXT_OPENMETRICS_1_0;
+
+	if (span_is(clause->value, "*/*"))
+		return MATCH_ANY;
+	if (span_is(clause->value, openmetrics ? "application/*" : "text/*"))
+		return MATCH_TYPE;
+	if (!span_is(clause->value,
+		     openmetrics ? "application/openmetrics-text" : "text/plain"))
+		return MATCH_NONE;
+	if (!clause->version.start)
+		return MATCH_NAMED;
+	return has_version(clause->version, format) ? MATCH_VERSION : MATCH_NONE;
+}
+
+/* Of equally specific clauses (two versions that we both take) the better one. */
+static struct preference preference_for(const char *accept, enum text_format format)
+{
+	struct preference best = {.match = MATCH_NONE};
 	struct span rest = list_of(accept);
 	struct clause clause;
 
-	while (next_clause(&rest, &clause)) {
-		if (!clause.quality && match_format(&clause, format) == MATCH_NAMED)
-			return true;
+	for (size_t i = 0; next_clause(&rest, &clause); i++) {
+		enum match match = match_format(&clause, format);
+
+		if (match > best.match ||
+		    (match && match == best.match && clause.quality > best.quality))
+			best = (struct preference){match, clause.quality, i};
 	}
-	return false;
+	return best;
 }
 
 enum text_format negotiate_format(const char *accept)
 {
-	/* In the order in which a wildcard takes them. */
-	static const enum text_format formats[FORMAT_COUNT] = {
-	    TEXT_PROMETHEUS_0_0_4,
-	    TEXT_OPENMETRICS_1_0,
-	};
-	enum text_format best = TEXT_PROMETHEUS_0_0_4;
-	struct span rest = list_of(accept);
-	struct clause clause;
-	int best_quality = 0;
-	bool refused[FORMAT_COUNT];
+	struct preference text = preference_for(accept, TEXT_PROMETHEUS_0_0_4);
+	struct preference openmetrics = preference_for(accept, TEXT_OPENMETRICS_1_0);
+	bool is_first = openmetrics.position < text.position;
 
-	for (size_t i = 0; i < FORMAT_COUNT; i++)
-		refused[i] = is_refused(accept, formats[i]);
-	while (next_clause(&rest, &clause)) {
-		for (size_t i = 0; i < FORMAT_COUNT; i++) {
-			if (refused[i] || clause.quality <= best_quality ||
-			    match_format(&clause, formats[i]) == MATCH_NONE)
-				continue;
-			best_quality = clause.quality;
-			best = formats[i];
-		}
-	}
-	return best;
+	/* One wildcard for both is text. */
+	if (openmetrics.quality > text.quality ||
+	    (openmetrics.quality && openmetrics.quality == text.quality && is_first))
+		return TEXT_OPENMETRICS_1_0;
+	return TEXT_PROMETHEUS_0_0_4;
 }
 
 bool negotiate_gzip(const char *accept_encoding)

@@ -95,8 +95,33 @@ static void the_highest_quality_wins_and_the_first_among_equals(void **state)
 	    {"text/plain;q=1.000," OM, TEXT_PROMETHEUS_0_0_4},
 	    {"text/plain;q=0.9," OM ";q=1", TEXT_OPENMETRICS_1_0},
 	    {"text/plain;q=.5," OM ";q=.6", TEXT_OPENMETRICS_1_0},
-	    {OM ";q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.9",
+	};
+
+	(void)state;
+	ASSERT_FORMATS(cases);
+}
+
+static void the_most_specific_clause_for_a_format_decides(void **state)
+{
+	static const struct format_case cases[] = {
+	    {OM ";q=0.3, text/plain;q=0.2, */*;q=0.9", TEXT_OPENMETRICS_1_0},
+	    {"*/*;q=0.9, text/plain;q=0.2, " OM ";q=0.3", TEXT_OPENMETRICS_1_0},
+	    {OM ";q=0.2, text/plain;q=0.3, */*;q=0.9", TEXT_PROMETHEUS_0_0_4},
+	    {OM ";q=0.3, */*;q=0.9", TEXT_PROMETHEUS_0_0_4},
+	    {"text/plain;q=0.3, */*;q=0.9", TEXT_OPENMETRICS_1_0},
+	    {"text/*;q=0.3, */*;q=0.9", TEXT_OPENMETRICS_1_0},
+	    {"application/*;q=0.3, */*;q=0.9", TEXT_PROMETHEUS_0_0_4},
+	    {OM ";q=0.3, application/*;q=0.9, text/plain;q=0.5", TEXT_PROMETHEUS_0_0_4},
+	    {OM ";version=1.0.0;q=0.3, " OM ";q=0.9, text/plain;q=0.5",
 	     TEXT_PROMETHEUS_0_0_4},
+	    {OM ";version=0.0.1;q=0.3, " OM ";q=0.9, text/plain;q=0.5",
+	     TEXT_OPENMETRICS_1_0},
+	    /* two versions that are both text */
+	    {"text/plain;version=1.0.0;q=0.2, text/plain;version=0.0.4;q=0.6, " OM
+	     ";q=0.5",
+	     TEXT_PROMETHEUS_0_0_4},
+	    {OM ";version=1.0.0;q=0, " OM ", text/plain;q=0.1", TEXT_PROMETHEUS_0_0_4},
+	    {"application/*;q=0, " OM ";q=0.1", TEXT_OPENMETRICS_1_0},
 	};
 
 	(void)state;
@@ -243,6 +268,7 @@ int main(void)
 	    cmocka_unit_test(each_scraper_gets_the_format_it_prefers),
 	    cmocka_unit_test(without_a_usable_clause_it_is_text),
 	    cmocka_unit_test(the_highest_quality_wins_and_the_first_among_equals),
+	    cmocka_unit_test(the_most_specific_clause_for_a_format_decides),
 	    cmocka_unit_test(quality_zero_refuses),
 	    cmocka_unit_test(wildcards_cover_their_type),
 	    cmocka_unit_test(spelling_that_the_grammar_allows_is_understood),
