@@ -28,7 +28,8 @@ int push_collect(struct push *push, const struct snapshot *snapshot);
 /* Appends bpftally_remote_write_* about itself, with strings of its own. */
 void push_describe(const struct push *push, struct snapshot *snapshot);
 /* Marks every series stale, then sends what is queued for at most deadline_ms,
- * running the loop itself. What remains is logged, per endpoint. The end: later
+ * running the loop itself, and no longer than anything can be sent: a
+ * Retry-After is kept. What remains is logged, per endpoint. The end: later
  * collections are not taken, they would bring the series back. */
 void push_flush(struct push *push, uint64_t deadline_ms);
 void push_free(struct push **push);

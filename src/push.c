@@ -92,10 +92,10 @@ struct push {
 	struct loop_timer *timer;
 	CURLM *multi;
 	bool has_curl;
-	uint64_t curl_at_ms; /* when curl wants to be called; NEVER */
-	bool is_flushing;
-	bool is_ended;       /* the markers are out: nothing may come after them */
-	uint64_t collection; /* the newest's number */
+	uint64_t curl_at_ms;   /* when curl wants to be called; NEVER */
+	uint64_t flush_end_ms; /* 0: no flush is running */
+	bool is_ended;         /* the markers are out: nothing may come after them */
+	uint64_t collection;   /* the newest's number */
 	struct wire_encoder *encoder;
 	struct endpoint *endpoints;
 	size_t endpoint_count;
@@ -376,6 +376,7 @@ static void next_batch(struct endpoint *endpoint)
 	queue_acknowledge(endpoint->queue);
 	endpoint->attempt = 0;
 	endpoint->backoff_ms = 0;
+	endpoint->is_told_to_wait = false;
 	draw_jitter(endpoint);
 }
 
@@ -489,10 +490,14 @@ static void finish(struct endpoint *endpoint, CURLcode code)
 	send_next(endpoint);
 }
 
-static bool is_anything_left(const struct push *push)
+/* Whether anything can be sent before the flush ends: not by an endpoint that
+ * was told to wait for longer. */
+static bool is_flush_useful(const struct push *push)
 {
 	for (size_t i = 0; i < push->endpoint_count; i++) {
-		if (queue_samples(push->endpoints[i].queue))
+		const struct endpoint *endpoint = &push->endpoints[i];
+
+		if (endpoint->is_sending || endpoint->retry_at_ms < push->flush_end_ms)
 			return true;
 	}
 	return false;
@@ -513,7 +518,7 @@ static void collect_finished(struct push *push)
 		finish(endpoint, message->data.result);
 	}
 	rearm(push);
-	if (push->is_flushing && !is_anything_left(push))
+	if (push->flush_end_ms && !is_flush_useful(push))
 		loop_stop(push->loop);
 }
 
@@ -981,10 +986,10 @@ static int run_until_sent(struct push *push, uint64_t deadline_ms)
 	if (err)
 		return err;
 	cut_backoffs_short(push);
-	push->is_flushing = true;
-	if (is_anything_left(push))
+	push->flush_end_ms = clock_ms(CLOCK_MONOTONIC) + deadline_ms;
+	if (is_flush_useful(push))
 		err = loop_run(push->loop);
-	push->is_flushing = false;
+	push->flush_end_ms = 0;
 	return err;
 }
 
@@ -998,7 +1003,7 @@ void push_flush(struct push *push, uint64_t deadline_ms)
 	err = enqueue(push, &nothing);
 	snapshot_free(&nothing);
 	push->is_ended = true;
-	if (!err && is_anything_left(push))
+	if (!err && push->endpoint_count)
 		err = run_until_sent(push, deadline_ms);
 	if (err)
 		log_error("cannot flush remote_write: %s", strerrorname_np(-err));

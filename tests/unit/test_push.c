@@ -1144,6 +1144,27 @@ static void a_flush_gives_up_at_its_deadline_and_says_what_remains(void **state)
 			    "were not sent before the end\n");
 }
 
+/* The other endpoint is still served. */
+static void a_flush_does_not_wait_for_who_asked_for_a_longer_pause(void **state)
+{
+	static const char *const later[] = {
+	    "HTTP/1.1 503 No\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n", NULL};
+	struct scene *scene = *state;
+	uint64_t start_ms;
+
+	scene->config.remote_write_count = 2;
+	server_listen(scene->servers[1]);
+	start(scene, later);
+	collect_many(scene, "a", 3);
+	run_until(scene, has_retried, 3);
+	start_ms = now_ms();
+	push_flush(scene->push, 2 * DEADLINE_MS);
+	assert_true(now_ms() - start_ms < DEADLINE_MS);
+	assert_int_equal(scene->servers[0]->count, 1);
+	assert_int_equal(metric_of(scene, "second", "samples"), 6);
+	assert_non_null(strstr(log_text(scene), "\"first\": 6 samples were not sent"));
+}
+
 struct late {
 	struct scene *scene;
 	bool is_over;
@@ -1488,6 +1509,7 @@ int main(void)
 	    TEST(endpoints_share_the_smallest_batch_size),
 	    TEST(a_flush_ends_every_series_and_sends_what_waits),
 	    TEST(a_flush_gives_up_at_its_deadline_and_says_what_remains),
+	    TEST(a_flush_does_not_wait_for_who_asked_for_a_longer_pause),
 	    TEST(a_collection_during_the_flush_is_not_taken),
 	    TEST(a_name_server_that_is_down_stops_nobody),
 	    TEST(without_endpoints_it_does_nothing),
