@@ -10,8 +10,8 @@ import socket
 import threading
 import time
 
-from harness import (SCRATCH, TestCase, bpf_before, bpf_objects, bpf_objects_of, load,
-                     wait_until)
+from harness import (ROOT, SCRATCH, Process, TestCase, bpf_before, bpf_objects,
+                     bpf_objects_of, free_port, load, run, wait_until)
 from servers import PYTHON, Script, hello_nginx
 
 QUIET_S = 3
@@ -112,6 +112,34 @@ class End(TestCase):
         load(self.nginx.port, "/hello", 6)
         self.assert_requests(again, "server", {("GET", "200", "/hello"): 6},
                              server_port=self.nginx.port)
+
+
+class Installed(TestCase):
+    """What `make install` brings: systemd itself is not asked."""
+
+    def setUp(self):
+        super().setUp()
+        root = SCRATCH / "installed"
+        run(["make", "-C", ROOT, "install", f"DESTDIR={root}", "PREFIX=/usr"])
+        unit = (root / "usr/lib/systemd/system/bpftally.service").read_text()
+        self.settings = dict(line.split("=", 1) for line in unit.splitlines()
+                             if "=" in line and not line.startswith("#"))
+        command = self.settings["ExecStart"].split()
+        self.assertEqual(command[0], "/usr/sbin/bpftally")
+        self.command = [f"{root}{command[0]}"] + command[1:]
+
+    def expanded(self, options):
+        return [word for given in self.command for word in
+                (options if given == "$BPFTALLY_OPTIONS" else [given])]
+
+    def test_the_unit_starts_on_a_machine_without_any_configuration(self):
+        port = free_port()
+        daemon = Process(self.expanded(["--listen", f"127.0.0.1:{port}"]))
+        self.start(daemon, port)
+
+    def test_the_unit_is_not_started_again_for_a_configuration_that_is_wrong(self):
+        status = run(self.expanded(["--nonsense"]), check=False).returncode
+        self.assertEqual(self.settings["RestartPreventExitStatus"], str(status))
 
 
 class Together(TestCase):
