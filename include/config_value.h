@@ -32,6 +32,8 @@ bool value_is_label_name(const char *text);
  * at either end, not empty). */
 bool value_is_header_name(const char *text);
 bool value_is_header_value(const char *text);
+/* A host name, an IPv4 address, or an IPv6 address in brackets. */
+bool value_is_host(const char *text);
 /* NULL for an absolute http or https URL that can be used as it is, else what
  * is wrong with it. */
 const char *value_url_problem(const char *url);

@@ -162,6 +162,22 @@ static int read_url(struct config_reader *reader, const struct config_node *node
 	return 0;
 }
 
+static int read_server_name(struct config_reader *reader,
+			    const struct config_node *node,
+			    const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	if (!value_is_host(text))
+		return config_fail(reader, node,
+				   "'server_name' must be a host name or an address");
+	*(char **)target = TAKE(text);
+	return 0;
+}
+
 static int read_message(struct config_reader *reader, const struct config_node *node,
 			const struct config_field *field, void *target)
 {
@@ -236,7 +252,7 @@ static const struct config_field tls_fields[] = {
     {"ca_file", config_read_path, FIELD(config_tls, ca_file)},
     {"cert_file", config_read_path, FIELD(config_tls, cert_file)},
     {"key_file", config_read_path, FIELD(config_tls, key_file)},
-    {"server_name", config_read_text, FIELD(config_tls, server_name)},
+    {"server_name", read_server_name, FIELD(config_tls, server_name)},
     {"insecure_skip_verify", config_read_flag, FIELD(config_tls, insecure_skip_verify)},
     {"min_version", config_read_unsupported, CONFIG_NO_TARGET},
     {"max_version", config_read_unsupported, CONFIG_NO_TARGET},

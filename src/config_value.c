@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_value.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <strings.h>
 
 #define WORD_LEN_MAX 64
+#define HOST_NAME_LEN_MAX 253 /* RFC 1035: 255 on the wire */
 
 static const struct {
 	const char *name;
@@ -239,18 +241,36 @@ static const char *after_scheme(const char *url)
 	return NULL;
 }
 
+static bool is_ipv6(const char *text, size_t len)
+{
+	char address[INET6_ADDRSTRLEN] = "";
+	struct in6_addr binary;
+
+	if (len >= sizeof(address))
+		return false;
+	memcpy(address, text, len);
+	return inet_pton(AF_INET6, address, &binary) == 1;
+}
+
 /* Length of the host at the start of an authority: a name or address, or an
- * IPv6 address in brackets; 0 when there is none. */
+ * IPv6 address in brackets; 0 when there is none. Not more than curl takes. */
 static size_t host_len(const char *authority)
 {
 	static const char name[] = "abcdefghijklmnopqrstuvwxyz"
 				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
 	size_t len;
 
-	if (*authority != '[')
-		return strspn(authority, name);
-	len = strspn(authority + 1, "0123456789abcdefABCDEF:.");
-	return len && authority[1 + len] == ']' ? len + 2 : 0;
+	if (*authority != '[') {
+		len = strspn(authority, name);
+		return len <= HOST_NAME_LEN_MAX ? len : 0;
+	}
+	len = strcspn(authority, "]");
+	return authority[len] && is_ipv6(authority + 1, len - 1) ? len + 1 : 0;
+}
+
+bool value_is_host(const char *text)
+{
+	return *text && host_len(text) == strlen(text);
 }
 
 /* What is wrong with the host[:port] of `len` bytes. */

@@ -229,6 +229,8 @@ static void urls_are_absolute_http_without_user(void **state)
 	    {"http://[]", "has no valid host"},
 	    {"http://[::1", "has no valid host"},
 	    {"http://[x]", "has no valid host"},
+	    {"http://[1:2:3]", "has no valid host"},
+	    {"http://[::12345]/", "has no valid host"},
 	    {"http://[::1]x", "has no valid host"},
 	    {"http://a\\b", "has no valid host"},
 	    {"http://u@a", "must not hold user or password; use basic_auth"},
@@ -257,6 +259,31 @@ static void urls_are_absolute_http_without_user(void **state)
 			fail_msg("'%s' was taken", bad[i].url);
 		assert_string_equal(value_url_problem(bad[i].url), bad[i].problem);
 	}
+}
+
+static void hosts_are_names_and_addresses(void **state)
+{
+	static const char *const good[] = {"a",       "A.example", "a-b_c.example.",
+					   "1.2.3.4", "[::1]",     "[fe80::1]"};
+	static const char *const bad[] = {
+	    "",    " a",       "a b", "a ",    "a:443",  "a/b",
+	    "a@b", "*.a",      "::1", "[::1",  "[::1]x", "[zz]",
+	    "[]",  "\xc3\xa4", "a\n", "a\x7f", "a%20b",  "[::1%lo]"};
+	char longest[255] = "";
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(good); i++) {
+		if (!value_is_host(good[i]))
+			fail_msg("'%s' was refused", good[i]);
+	}
+	for (size_t i = 0; i < LENGTH(bad); i++) {
+		if (value_is_host(bad[i]))
+			fail_msg("'%s' was taken", bad[i]);
+	}
+	memset(longest, 'a', 253);
+	assert_true(value_is_host(longest));
+	longest[253] = 'a';
+	assert_false(value_is_host(longest));
 }
 
 static void url_names_have_no_query(void **state)
@@ -410,6 +437,7 @@ int main(void)
 	    cmocka_unit_test(label_names_are_the_data_models),
 	    cmocka_unit_test(headers_hold_what_http_can_carry),
 	    cmocka_unit_test(urls_are_absolute_http_without_user),
+	    cmocka_unit_test(hosts_are_names_and_addresses),
 	    cmocka_unit_test(url_names_have_no_query),
 	    cmocka_unit_test(variables_are_replaced_once),
 	    cmocka_unit_test(variables_that_cannot_be_replaced_are_named),
