@@ -44,7 +44,8 @@ ASAN_OBJECTS := $(OBJECTS:$(B)/obj/%=$(B)/asan/%)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/test_*.c))
 TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
-CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c
+CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c \
+	src/slice.c
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:

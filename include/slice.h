@@ -28,6 +28,11 @@ struct slice slice_trimmed(struct slice slice);
 struct slice slice_base_name(struct slice path);
 /* The byte that two hex digits at its start stand for; -1: there are none. */
 int slice_hex_byte(struct slice slice);
+/* Length of the character at its start: 0 when it is empty or not UTF-8 (RFC
+ * 3629 section 4: no overlong form, surrogate, or code above U+10FFFF). */
+size_t slice_utf8_len(struct slice slice);
+/* The same; 0 for control characters, too: C0, DEL, and C1, which terminals obey. */
+size_t slice_printable_len(struct slice slice);
 
 /* A label value of it: trimmed, valid UTF-8 without control characters (each
  * byte that is neither becomes '_'), cut between characters to fit size with its

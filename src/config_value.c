@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "slice.h"
+
 #define WORD_LEN_MAX 64
 #define HOST_NAME_LEN_MAX 253 /* RFC 1035: 255 on the wire */
 
@@ -147,45 +149,17 @@ bool value_flag(const char *text, bool *ret_flag)
 	return false;
 }
 
-/* Length of the UTF-8 sequence at text, 0 when it is none; the bounds of the
- * second byte exclude overlong forms, surrogates and what is above U+10FFFF
- * (RFC 3629 section 4). Reads no further than the NUL. */
-static size_t utf8_len(const unsigned char *text)
-{
-	unsigned char first = text[0], low = 0x80, high = 0xbf;
-	size_t len = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-
-	if (first < 0x80)
-		return 1;
-	if (first < 0xc2 || first > 0xf4)
-		return 0;
-	if (first == 0xe0)
-		low = 0xa0;
-	else if (first == 0xf0)
-		low = 0x90;
-	else if (first == 0xed)
-		high = 0x9f;
-	else if (first == 0xf4)
-		high = 0x8f;
-	if (text[1] < low || text[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return len;
-}
-
 bool value_is_utf8(const char *text)
 {
-	while (*text) {
-		size_t len = utf8_len((const unsigned char *)text);
+	struct slice rest = slice_of(text);
+	size_t len = 1;
 
-		if (!len)
-			return false;
-		text += len;
+	while (len && rest.len) {
+		len = slice_utf8_len(rest);
+		rest.text += len;
+		rest.len -= len;
 	}
-	return true;
+	return !rest.len;
 }
 
 bool value_is_label_name(const char *text)
@@ -358,30 +332,22 @@ enum value_expansion value_expand(const char *text, struct buf *out,
 void value_quote(const char *text, char ret_text[VALUE_QUOTE_LEN])
 {
 	const size_t room = VALUE_QUOTE_LEN - sizeof("...");
+	struct slice rest = slice_of(text);
 	size_t used = 0;
 
-	while (*text) {
-		size_t len = utf8_len((const unsigned char *)text);
+	while (rest.len) {
+		size_t printable = slice_printable_len(rest);
+		size_t step = printable ? printable : 1;
 
-		if (used + (len ? len : 1) > room) {
+		if (used + step > room) {
 			memcpy(ret_text + used, "...", 3);
 			used += 3;
 			break;
 		}
-		if (len == 1 && ((unsigned char)*text < 0x20 || *text == 0x7f))
-			len = 0;
-		/* C1 controls (U+0080..9F): terminals obey them. */
-		if (len == 2 && (unsigned char)text[0] == 0xc2 &&
-		    (unsigned char)text[1] < 0xa0)
-			len = 0;
-		if (len) {
-			memcpy(ret_text + used, text, len);
-			used += len;
-			text += len;
-			continue;
-		}
-		ret_text[used++] = '?';
-		text++;
+		memcpy(ret_text + used, printable ? rest.text : "?", step);
+		used += step;
+		rest.text += step;
+		rest.len -= step;
 	}
 	ret_text[used] = '\0';
 }

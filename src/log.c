@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "slice.h"
+
 /* A line is one write(2) of at most PIPE_BUF (4096) bytes, which a pipe takes
  * whole or not at all: lines of several writers never mix. */
 #define LINE_MAX_BYTES 4096
@@ -24,67 +26,33 @@ static const char *const level_names[] = {
     [LOG_LEVEL_DEBUG] = "debug",
 };
 
-static bool is_continuation(unsigned char byte)
-{
-	return (byte & 0xc0) == 0x80;
-}
-
-/* Length of the UTF-8 sequence at text if it is one and prints, else 0. The
- * C1 controls U+0080..9F count as unprintable: terminals obey them. The second
- * byte's bounds exclude overlong forms, surrogates and what is above U+10FFFF
- * (RFC 3629 section 4). Reads no further than the NUL. */
-static size_t printable_len(const unsigned char *text)
-{
-	unsigned char first = text[0], low = 0x80, high = 0xbf;
-	size_t len = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-
-	if (first >= 0x20 && first < 0x7f)
-		return 1;
-	if (first < 0xc2 || first > 0xf4)
-		return 0;
-	if (first == 0xc2 || first == 0xe0)
-		low = 0xa0;
-	else if (first == 0xf0)
-		low = 0x90;
-	else if (first == 0xed)
-		high = 0x9f;
-	else if (first == 0xf4)
-		high = 0x8f;
-	if (text[1] < low || text[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++) {
-		if (!is_continuation(text[i]))
-			return 0;
-	}
-	return len;
-}
-
 /* Copies text to line from offset len on, escaped; what does not fit is cut
  * off with "...". Returns the new length. */
 static size_t append_escaped(char line[LINE_MAX_BYTES], size_t len, const char *text)
 {
 	static const char hex[] = "0123456789abcdef";
 	const size_t end = LINE_MAX_BYTES - sizeof("...\n");
+	struct slice rest = slice_of(text);
 
-	while (*text) {
-		unsigned char byte = (unsigned char)*text;
-		size_t run = printable_len((const unsigned char *)text);
+	while (rest.len) {
+		unsigned char byte = (unsigned char)*rest.text;
+		size_t run = slice_printable_len(rest);
 
 		if (len + (run ? run : ESCAPE_LEN) > end) {
 			memcpy(line + len, "...", 3);
 			return len + 3;
 		}
 		if (run) {
-			memcpy(line + len, text, run);
+			memcpy(line + len, rest.text, run);
 			len += run;
-			text += run;
-			continue;
+		} else {
+			line[len++] = '\\';
+			line[len++] = 'x';
+			line[len++] = hex[byte >> 4];
+			line[len++] = hex[byte & 0xf];
 		}
-		line[len++] = '\\';
-		line[len++] = 'x';
-		line[len++] = hex[byte >> 4];
-		line[len++] = hex[byte & 0xf];
-		text++;
+		rest.text += run ? run : 1;
+		rest.len -= run ? run : 1;
 	}
 	return len;
 }

@@ -108,18 +108,17 @@ int slice_hex_byte(struct slice slice)
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* Length of the character at text when it is valid UTF-8 (RFC 3629 section 4)
- * and no control character (C0, DEL, C1), else 0. */
-static size_t character_len(const unsigned char *text, size_t len)
+size_t slice_utf8_len(struct slice slice)
 {
-	static const uint32_t smallest[] = {0, 0, 0xa0, 0x800, 0x10000};
-	unsigned char first = text[0];
+	static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+	const unsigned char *text = (const unsigned char *)slice.text;
+	unsigned char first = slice.len ? text[0] : 0xff;
 	size_t needed = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
 	uint32_t code;
 
 	if (first < 0x80)
-		return first >= 0x20 && first != 0x7f;
-	if (first < 0xc2 || first > 0xf4 || len < needed)
+		return 1;
+	if (first < 0xc2 || first > 0xf4 || slice.len < needed)
 		return 0;
 	code = first & (0x7fu >> needed);
 	for (size_t i = 1; i < needed; i++) {
@@ -132,6 +131,16 @@ static size_t character_len(const unsigned char *text, size_t len)
 	return code >= 0xd800 && code <= 0xdfff ? 0 : needed;
 }
 
+size_t slice_printable_len(struct slice slice)
+{
+	const unsigned char *text = (const unsigned char *)slice.text;
+	size_t len = slice_utf8_len(slice);
+
+	if (len == 1 && (text[0] < 0x20 || text[0] == 0x7f))
+		return 0;
+	return len == 2 && text[0] == 0xc2 && text[1] < 0xa0 ? 0 : len;
+}
+
 bool slice_to_label(struct slice slice, char *ret_label, size_t size)
 {
 	struct slice rest = slice_trimmed(slice);
@@ -140,8 +149,7 @@ bool slice_to_label(struct slice slice, char *ret_label, size_t size)
 	if (!rest.len)
 		return false;
 	while (rest.len) {
-		size_t valid =
-		    character_len((const unsigned char *)rest.text, rest.len);
+		size_t valid = slice_printable_len(rest);
 		size_t step = valid ? valid : 1;
 
 		if (used + step >= size)

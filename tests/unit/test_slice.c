@@ -68,6 +68,44 @@ static void label_is_trimmed_printable_utf8(void **state)
 	expect_label("a\0b", 3, "a_b");
 }
 
+static void a_character_has_a_length_and_may_not_print(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t utf8, printable;
+	} cases[] = {
+	    {"", 0, 0},
+	    {"ab", 1, 1},
+	    {"\n", 1, 0},
+	    {"\x1f", 1, 0},
+	    {" ", 1, 1},
+	    {"~", 1, 1},
+	    {"\x7f", 1, 0},
+	    {"\x80", 0, 0},
+	    {"\xc1\xbf", 0, 0},
+	    {"\xc2\x80", 2, 0},
+	    {"\xc2\x9f", 2, 0},
+	    {"\xc2\xa0", 2, 2},
+	    {"\xc2", 0, 0},
+	    {"\xe0\xa0\x80z", 3, 3},
+	    {"\xe0\xa0", 0, 0},
+	    {"\xed\xa0\x80", 0, 0},
+	    {"\xf4\x8f\xbf\xbf", 4, 4},
+	    {"\xf4\x8f\xbf", 0, 0},
+	    {"\xf4\x90\x80\x80", 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *owned;
+		struct slice text = exact(cases[i].text, strlen(cases[i].text), &owned);
+
+		assert_int_equal(slice_utf8_len(text), cases[i].utf8);
+		assert_int_equal(slice_printable_len(text), cases[i].printable);
+		free(owned);
+	}
+}
+
 static void label_that_is_too_long_is_cut_between_characters(void **state)
 {
 	(void)state;
@@ -174,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(label_is_trimmed_printable_utf8),
+	    cmocka_unit_test(a_character_has_a_length_and_may_not_print),
 	    cmocka_unit_test(label_that_is_too_long_is_cut_between_characters),
 	    cmocka_unit_test(split_gives_every_piece_once),
 	    cmocka_unit_test(base_name_is_the_last_component),
