@@ -27,6 +27,9 @@ struct family {
 	unsigned int order; /* position in the output */
 };
 
+/* Of its samples' names, histograms aside: "_total", "_info" or "". */
+const char *family_suffix(const struct family *family);
+
 struct label {
 	const char *name;
 	const char *value; /* valid UTF-8; never empty: empty labels are left out */

@@ -18,6 +18,13 @@ struct arena_block {
 	size_t used;
 };
 
+const char *family_suffix(const struct family *family)
+{
+	if (family->type == METRIC_COUNTER)
+		return "_total";
+	return family->type == METRIC_INFO ? "_info" : "";
+}
+
 void snapshot_init(struct snapshot *snapshot, int64_t time_ms)
 {
 	*snapshot = (struct snapshot){.time_ms = time_ms};

@@ -144,15 +144,6 @@ static void append_escaped(struct buf *out, const char *text, bool quotes)
 	}
 }
 
-/* Two formats, two ideas of a family's name: OpenMetrics leaves the suffix of
- * counters and infos to the samples, 0.0.4 does not know either idea. */
-static const char *suffix(const struct family *family)
-{
-	if (family->type == METRIC_COUNTER)
-		return "_total";
-	return family->type == METRIC_INFO ? "_info" : "";
-}
-
 static const char *type_name(enum metric_type type, bool openmetrics)
 {
 	switch (type) {
@@ -168,10 +159,12 @@ static const char *type_name(enum metric_type type, bool openmetrics)
 	return "gauge";
 }
 
+/* Two formats, two ideas of a family's name: OpenMetrics leaves the suffix to the
+ * samples, 0.0.4 does not know it. */
 static void write_header(struct text_writer *writer, const struct family *family)
 {
 	bool openmetrics = writer->format == TEXT_OPENMETRICS_1_0;
-	const char *ending = openmetrics ? "" : suffix(family);
+	const char *ending = openmetrics ? "" : family_suffix(family);
 
 	buf_printf(writer->out, "# TYPE %s%s %s\n", family->name, ending,
 		   type_name(family->type, openmetrics));
@@ -272,7 +265,7 @@ static void write_metric(struct text_writer *writer, const struct metric *metric
 		write_histogram(writer, metric);
 		return;
 	}
-	write_start(writer, metric->family, suffix(metric->family));
+	write_start(writer, metric->family, family_suffix(metric->family));
 	write_double(writer, metric->value);
 }
 

@@ -374,20 +374,6 @@ static int add_series(const struct pass *pass, const struct merged_labels *merge
 	return draft->count == pass->encoder->samples_max ? emit_draft(pass) : 0;
 }
 
-static const char *suffix_of(enum metric_type type)
-{
-	switch (type) {
-	case METRIC_COUNTER:
-		return "_total";
-	case METRIC_INFO:
-		return "_info";
-	case METRIC_GAUGE:
-	case METRIC_HISTOGRAM:
-		break;
-	}
-	return "";
-}
-
 static int write_value(const struct pass *pass, const struct metric *metric,
 		       bool is_stale)
 {
@@ -400,7 +386,7 @@ static int write_value(const struct pass *pass, const struct metric *metric,
 	if (err)
 		return err;
 	name = name_label(&encoder->draft.scratch, metric->family,
-			  suffix_of(metric->family->type));
+			  family_suffix(metric->family));
 	return add_series(pass, &merged, name, NULL, bits);
 }
 

@@ -26,6 +26,21 @@ static struct label_set one_label(struct snapshot *snapshot, const char *value)
 	return snapshot_labels(snapshot, &label, 1);
 }
 
+static void counters_and_infos_have_a_suffix(void **state)
+{
+	static const char *const suffixes[] = {
+	    [METRIC_COUNTER] = "_total",
+	    [METRIC_GAUGE] = "",
+	    [METRIC_HISTOGRAM] = "",
+	    [METRIC_INFO] = "_info",
+	};
+
+	(void)state;
+	for (enum metric_type type = 0; type < COUNT(suffixes); type++)
+		assert_string_equal(family_suffix(&(struct family){.type = type}),
+				    suffixes[type]);
+}
+
 static void a_new_snapshot_is_empty_and_knows_its_time(void **state)
 {
 	struct snapshot snapshot;
@@ -210,6 +225,7 @@ static void histograms_are_kept_as_given(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(counters_and_infos_have_a_suffix),
 	    cmocka_unit_test(a_new_snapshot_is_empty_and_knows_its_time),
 	    cmocka_unit_test(metrics_come_by_family_order_then_by_labels),
 	    cmocka_unit_test(labels_are_sorted_and_empty_ones_left_out),
