@@ -5,17 +5,14 @@
 #include <string.h>
 #include <strings.h>
 
-#define QUALITY_ONE 1000 /* q in thousandths: RFC 9110 gives it three digits */
+#include "slice.h"
 
-struct span {
-	const char *start;
-	size_t len;
-};
+#define QUALITY_ONE 1000 /* q in thousandths: RFC 9110 gives it three digits */
 
 /* One element of an Accept or Accept-Encoding list. */
 struct clause {
-	struct span value;
-	struct span version; /* start NULL: no such parameter */
+	struct slice value;
+	struct slice version; /* text NULL: no such parameter */
 	int quality;
 };
 
@@ -30,38 +27,23 @@ struct preference {
 	size_t position;
 };
 
-static bool is_blank(char c)
+/* Types, codings and names of parameters have no case (RFC 9110). */
+static bool is_token(struct slice slice, const char *token)
 {
-	return c == ' ' || c == '\t';
-}
-
-static struct span trim(struct span span)
-{
-	while (span.len && is_blank(span.start[0])) {
-		span.start++;
-		span.len--;
-	}
-	while (span.len && is_blank(span.start[span.len - 1]))
-		span.len--;
-	return span;
-}
-
-static bool span_is(struct span span, const char *text)
-{
-	return span.len == strlen(text) && !strncasecmp(span.start, text, span.len);
+	return slice.len == strlen(token) && !strncasecmp(slice.text, token, slice.len);
 }
 
 /* Cuts the next part off rest, at a separator outside a quoted string. False
- * when rest has been used up (start is NULL then). */
-static bool next_part(struct span *rest, char separator, struct span *ret_part)
+ * when rest has been used up (text is NULL then). */
+static bool next_part(struct slice *rest, char separator, struct slice *ret_part)
 {
 	bool quoted = false;
 	size_t i;
 
-	if (!rest->start)
+	if (!rest->text)
 		return false;
 	for (i = 0; i < rest->len; i++) {
-		char c = rest->start[i];
+		char c = rest->text[i];
 
 		if (c == '"')
 			quoted = !quoted;
@@ -71,25 +53,25 @@ static bool next_part(struct span *rest, char separator, struct span *ret_part)
 			break;
 	}
 	if (i >= rest->len) {
-		*ret_part = trim(*rest);
-		*rest = (struct span){0};
+		*ret_part = slice_trimmed(*rest);
+		*rest = (struct slice){0};
 		return true;
 	}
-	*ret_part = trim((struct span){rest->start, i});
-	rest->start += i + 1;
+	*ret_part = slice_trimmed((struct slice){rest->text, i});
+	rest->text += i + 1;
 	rest->len -= i + 1;
 	return true;
 }
 
 /* qvalue of RFC 9110 section 12.4.2, and ".5", which Go clients may send.
  * Digits after the third do not count. */
-static bool parse_quality(struct span text, int *ret_quality)
+static bool parse_quality(struct slice value, int *ret_quality)
 {
 	int quality = 0, unit = QUALITY_ONE;
 	bool digits = false, point = false;
 
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.start[i];
+	for (size_t i = 0; i < value.len; i++) {
+		char c = value.text[i];
 
 		if (c == '.' && !point) {
 			point = true;
@@ -109,40 +91,40 @@ static bool parse_quality(struct span text, int *ret_quality)
 	return true;
 }
 
-static struct span unquoted(struct span span)
+static struct slice unquoted(struct slice slice)
 {
-	if (span.len >= 2 && span.start[0] == '"' && span.start[span.len - 1] == '"')
-		return (struct span){span.start + 1, span.len - 2};
-	return span;
+	if (slice.len >= 2 && slice.text[0] == '"' && slice.text[slice.len - 1] == '"')
+		return (struct slice){slice.text + 1, slice.len - 2};
+	return slice;
 }
 
 /* Parameters we do not know (charset, escaping) ask for nothing we vary in. A
  * quality that is none makes the clause unusable: it cannot be ranked. */
-static bool parse_clause(struct span text, struct clause *ret_clause)
+static bool parse_clause(struct slice text, struct clause *ret_clause)
 {
 	struct clause clause = {.quality = QUALITY_ONE};
-	struct span parameter, name;
+	struct slice parameter, name;
 
 	next_part(&text, ';', &clause.value);
 	while (next_part(&text, ';', &parameter)) {
-		struct span value = parameter;
+		struct slice value = parameter;
 
 		next_part(&value, '=', &name);
-		if (!value.start)
+		if (!value.text)
 			continue;
-		value = unquoted(trim(value));
-		if (span_is(name, "version"))
+		value = unquoted(slice_trimmed(value));
+		if (is_token(name, "version"))
 			clause.version = value;
-		else if (span_is(name, "q") && !parse_quality(value, &clause.quality))
+		else if (is_token(name, "q") && !parse_quality(value, &clause.quality))
 			return false;
 	}
 	*ret_clause = clause;
 	return true;
 }
 
-static bool next_clause(struct span *rest, struct clause *ret_clause)
+static bool next_clause(struct slice *rest, struct clause *ret_clause)
 {
-	struct span text;
+	struct slice text;
 
 	while (next_part(rest, ',', &text)) {
 		if (text.len && parse_clause(text, ret_clause))
@@ -151,18 +133,18 @@ static bool next_clause(struct span *rest, struct clause *ret_clause)
 	return false;
 }
 
-static struct span list_of(const char *header)
+static struct slice list_of(const char *header)
 {
-	return (struct span){header, header ? strlen(header) : 0};
+	return (struct slice){header, header ? strlen(header) : 0};
 }
 
 /* text/plain 1.0.0 differs from 0.0.4 only where names need quotes; ours do
  * not. */
-static bool has_version(struct span version, enum text_format format)
+static bool has_version(struct slice version, enum text_format format)
 {
-	if (span_is(version, "1.0.0"))
+	if (is_token(version, "1.0.0"))
 		return true;
-	return format == TEXT_PROMETHEUS_0_0_4 && span_is(version, "0.0.4");
+	return format == TEXT_PROMETHEUS_0_0_4 && is_token(version, "0.0.4");
 }
 
 /* A type without a version is the version we have. */
@@ -170,14 +152,14 @@ static enum match match_format(const struct clause *clause, enum text_format for
 {
 	bool openmetrics = format == TEXT_OPENMETRICS_1_0;
 
-	if (span_is(clause->value, "*/*"))
+	if (is_token(clause->value, "*/*"))
 		return MATCH_ANY;
-	if (span_is(clause->value, openmetrics ? "application/*" : "text/*"))
+	if (is_token(clause->value, openmetrics ? "application/*" : "text/*"))
 		return MATCH_TYPE;
-	if (!span_is(clause->value,
-		     openmetrics ? "application/openmetrics-text" : "text/plain"))
+	if (!is_token(clause->value,
+		      openmetrics ? "application/openmetrics-text" : "text/plain"))
 		return MATCH_NONE;
-	if (!clause->version.start)
+	if (!clause->version.text)
 		return MATCH_NAMED;
 	return has_version(clause->version, format) ? MATCH_VERSION : MATCH_NONE;
 }
@@ -186,7 +168,7 @@ static enum match match_format(const struct clause *clause, enum text_format for
 static struct preference preference_for(const char *accept, enum text_format format)
 {
 	struct preference best = {.match = MATCH_NONE};
-	struct span rest = list_of(accept);
+	struct slice rest = list_of(accept);
 	struct clause clause;
 
 	for (size_t i = 0; next_clause(&rest, &clause); i++) {
@@ -215,16 +197,16 @@ enum text_format negotiate_format(const char *accept)
 bool negotiate_gzip(const char *accept_encoding)
 {
 	int gzip = -1, identity = -1, any = -1; /* -1: not listed */
-	struct span rest = list_of(accept_encoding);
+	struct slice rest = list_of(accept_encoding);
 	struct clause clause;
 
 	while (next_clause(&rest, &clause)) {
 		/* RFC 9110 section 8.4.1.3: x-gzip is the same coding. */
-		if (span_is(clause.value, "gzip") || span_is(clause.value, "x-gzip"))
+		if (is_token(clause.value, "gzip") || is_token(clause.value, "x-gzip"))
 			gzip = clause.quality;
-		else if (span_is(clause.value, "identity"))
+		else if (is_token(clause.value, "identity"))
 			identity = clause.quality;
-		else if (span_is(clause.value, "*"))
+		else if (is_token(clause.value, "*"))
 			any = clause.quality;
 	}
 	if (gzip < 0)
