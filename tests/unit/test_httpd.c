@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The real server in a forked process with its own loop; clients over loopback.
- * Its clocks are the test's: time can run faster there (struct control). */
+ * Its clocks are the test's: time can run faster there, or stand still until the
+ * test moves it (struct control). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,10 +40,13 @@
 /* Shared with the server's process. */
 struct control {
 	unsigned int speed; /* seconds of the server in one of ours */
-	size_t body_bytes;  /* at least; /metrics grows in steps of 66 kB */
-	bool is_random;     /* a body that does not compress */
-	bool is_unwritable; /* its last metric */
-	int error;          /* returned by the page writers */
+	bool is_frozen;     /* only advance() moves its clock */
+	uint64_t frozen_ms;
+	volatile unsigned int turns; /* of the server's loop, asked for by SIGUSR1 */
+	size_t body_bytes;           /* at least; /metrics grows in steps of 66 kB */
+	bool is_random;              /* a body that does not compress */
+	bool is_unwritable;          /* its last metric */
+	int error;                   /* returned by the page writers */
 	bool ready;
 	unsigned int metrics_calls;
 };
@@ -76,6 +80,12 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time)
 	long status = syscall(SYS_clock_gettime, clock, ret_time);
 	__int128 ns;
 
+	if (!status && clock != CLOCK_REALTIME && clock_control &&
+	    clock_control->is_frozen)
+		*ret_time = (struct timespec){
+		    .tv_sec = (time_t)(clock_control->frozen_ms / 1000),
+		    .tv_nsec = (long)(clock_control->frozen_ms % 1000 * 1000000),
+		};
 	if (status || speed() == 1 || clock == CLOCK_REALTIME)
 		return (int)status;
 	ns = ((__int128)ret_time->tv_sec * 1000000000 + ret_time->tv_nsec) * speed();
@@ -84,6 +94,8 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time)
 	return 0;
 }
 
+static int timer_fd = -1; /* of the server, which has one */
+
 int timerfd_settime(int fd, int flags, const struct itimerspec *when,
 		    struct itimerspec *ret_before)
 {
@@ -91,6 +103,7 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *when,
 	int64_t ns =
 	    (int64_t)when->it_value.tv_sec * 1000000000 + when->it_value.tv_nsec;
 
+	timer_fd = fd;
 	ns = (ns + speed() - 1) / speed();
 	scaled.it_value.tv_sec = ns / 1000000000;
 	scaled.it_value.tv_nsec = ns % 1000000000;
@@ -188,10 +201,28 @@ static bool is_ready(void *context)
 	return ((struct control *)context)->ready;
 }
 
+struct serving {
+	struct control *control;
+	struct loop *loop;
+	int signals;
+};
+
+/* SIGTERM, or SIGUSR1 for a clock that may have moved: the timer goes off, due or
+ * not. */
 static void on_signal(void *context, uint32_t events)
 {
+	const struct itimerspec at_once = {.it_value.tv_nsec = 1};
+	struct serving *serving = context;
+	struct signalfd_siginfo info;
+
 	(void)events;
-	loop_stop(context);
+	assert_int_equal(read(serving->signals, &info, sizeof(info)), sizeof(info));
+	if (info.ssi_signo == SIGTERM) {
+		loop_stop(serving->loop);
+		return;
+	}
+	syscall(SYS_timerfd_settime, timer_fd, 0, &at_once, NULL);
+	serving->control->turns++;
 }
 
 /* Exit status 0: started, ran, stopped, and (LeakSanitizer) left nothing. */
@@ -199,26 +230,28 @@ static int serve(const char *listen_address, struct control *control, int port_p
 {
 	const struct httpd_pages pages = {collect_metrics, write_status, is_ready,
 					  control};
+	struct serving serving = {.control = control};
 	struct httpd *httpd = NULL;
-	struct loop *loop = NULL;
 	unsigned int port;
 	sigset_t mask;
-	int signals;
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
-	signals = signalfd(-1, &mask, SFD_CLOEXEC);
-	if (loop_create(&loop) || loop_watch(loop, signals, EPOLLIN, on_signal, loop) ||
-	    httpd_start(loop, listen_address, &pages, &httpd))
+	serving.signals = signalfd(-1, &mask, SFD_CLOEXEC);
+	if (loop_create(&serving.loop) ||
+	    loop_watch(serving.loop, serving.signals, EPOLLIN, on_signal, &serving) ||
+	    httpd_start(serving.loop, listen_address, &pages, &httpd))
 		return 1;
 	port = httpd_port(httpd);
-	if (write(port_pipe, &port, sizeof(port)) != sizeof(port) || loop_run(loop))
+	if (write(port_pipe, &port, sizeof(port)) != sizeof(port) ||
+	    loop_run(serving.loop))
 		return 1;
 	httpd_stop(&httpd);
-	loop_free(&loop);
-	close(signals);
-	return httpd || loop;
+	loop_free(&serving.loop);
+	close(serving.signals);
+	return httpd || serving.loop;
 }
 
 static struct server start_server(const char *listen_address, struct control control)
@@ -228,6 +261,7 @@ static struct server start_server(const char *listen_address, struct control con
 
 	if (!control.speed)
 		control.speed = 1;
+	control.frozen_ms = now_ms();
 	server.control = mmap(NULL, sizeof(control), PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(server.control != MAP_FAILED);
@@ -1123,99 +1157,137 @@ static void a_crowd_beyond_the_backlog_leaves_the_server_working(void **state)
 	stop_server(&server);
 }
 
-/* --- time limits, in a server whose seconds last 20 ms ---------------------- */
+/* --- time limits ------------------------------------------------------------- */
 
-#define FAST 50
+static const struct control frozen = {.is_frozen = true};
 
-static uint64_t server_ms_since(uint64_t start_ms)
+/* The server is done with what came before. */
+static void wait_for_a_turn(const struct server *server)
 {
-	return (now_ms() - start_ms) * FAST;
+	unsigned int turns = server->control->turns;
+	uint64_t deadline_ms = now_ms() + PATIENCE_MS;
+
+	kill(server->pid, SIGUSR1);
+	while (server->control->turns == turns) {
+		assert_true(now_ms() < deadline_ms);
+		poll(NULL, 0, 1);
+	}
 }
 
-/* Milliseconds of the server until it closed the connection. */
-static uint64_t closed_after(int fd, uint64_t start_ms)
+static void advance(const struct server *server, uint64_t ms)
+{
+	wait_for_a_turn(server);
+	server->control->frozen_ms += ms;
+	wait_for_a_turn(server);
+}
+
+static void assert_open(int fd)
+{
+	assert_false(is_readable_within(fd, 50));
+}
+
+static void assert_closed(int fd)
 {
 	char byte;
 
 	assert_true(is_readable_within(fd, PATIENCE_MS));
 	assert_true(recv(fd, &byte, 1, 0) <= 0);
-	return server_ms_since(start_ms);
+	close(fd);
 }
 
+/* Once the server has it: its time begins then. */
+static int dial_accepted(const struct server *server)
+{
+	unsigned int before = open_descriptors(server->pid);
+	int fd = dial(server);
+
+	assert_true(has_descriptors_within(server->pid, before + 1, PATIENCE_MS));
+	return fd;
+}
+
+/* libmicrohttpd counts an idle connection out when its limit is over. */
 static void a_connection_is_closed_after_ten_idle_seconds(void **state)
 {
-	struct server server =
-	    start_server("127.0.0.1:0", (struct control){.speed = FAST});
-	uint64_t start_ms = now_ms();
-	int fd = dial(&server);
+	struct server server = start_server("127.0.0.1:0", frozen);
+	int fd = dial_accepted(&server);
 	struct reply reply;
 
 	(void)state;
-	assert_in_range(closed_after(fd, start_ms), 9900, 19000);
-	close(fd);
+	advance(&server, 9900);
+	assert_open(fd);
+	advance(&server, 200);
+	assert_closed(fd);
 	fd = dial(&server);
 	send_string(fd, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n");
-	start_ms = now_ms();
 	read_reply(fd, true, &reply);
 	free_reply(&reply);
-	assert_in_range(closed_after(fd, start_ms), 9900, 19000);
-	close(fd);
+	advance(&server, 9900);
+	assert_open(fd);
+	advance(&server, 200);
+	assert_closed(fd);
 	stop_server(&server);
 }
 
 /* One byte a second keeps idle limits away for ever. */
-static void trickle_until_cut_off(int fd)
+static void trickle_until_cut_off(const struct server *server, int fd)
 {
-	uint64_t start_ms = now_ms();
-
 	send_string(fd, "GET /metrics HTTP/1.1\r\nX: ");
-	while (!is_readable_within(fd, 1000 / FAST)) {
-		send(fd, "a", 1, MSG_NOSIGNAL);
-		assert_true(server_ms_since(start_ms) < 200000);
+	for (int second = 1; second < 20; second++) {
+		advance(server, 1000);
+		assert_open(fd);
+		send_string(fd, "a");
 	}
-	assert_in_range(closed_after(fd, start_ms), 19900, 40000);
+	advance(server, 999);
+	assert_open(fd);
+	advance(server, 1);
+	assert_closed(fd);
 }
 
 static void a_request_that_trickles_is_cut_off_after_twenty_seconds(void **state)
 {
-	struct server server =
-	    start_server("127.0.0.1:0", (struct control){.speed = FAST});
-	int first = dial(&server), second;
+	struct server server = start_server("127.0.0.1:0", frozen);
 	struct reply reply;
+	int fd;
 
 	(void)state;
-	trickle_until_cut_off(first);
-	second = dial(&server);
-	send_string(second, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n");
-	read_reply(second, true, &reply);
+	trickle_until_cut_off(&server, dial_accepted(&server));
+	fd = dial(&server);
+	send_string(fd, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n");
+	read_reply(fd, true, &reply);
 	free_reply(&reply);
-	trickle_until_cut_off(second);
-	close(first);
-	close(second);
+	trickle_until_cut_off(&server, fd);
 	stop_server(&server);
 }
 
-/* Small reads, so that the server always makes some progress. */
+#define SIP_BYTES 262144
+
+/* False at the end of the stream. */
+static bool sip(int fd)
+{
+	static char bytes[SIP_BYTES];
+
+	return read_bytes(fd, bytes, sizeof(bytes)) == sizeof(bytes);
+}
+
+/* With each sip the server makes some progress. What it had sent when it was cut
+ * off, up to what sockets hold, is still read. */
 static void a_response_that_is_sipped_is_cut_off_after_sixty_seconds(void **state)
 {
-	struct server server = start_server(
-	    "127.0.0.1:0",
-	    (struct control){.speed = FAST, .body_bytes = (size_t)100 << 20});
-	uint64_t start_ms = now_ms();
+	struct control control = {.is_frozen = true, .body_bytes = (size_t)100 << 20};
+	struct server server = start_server("127.0.0.1:0", control);
+	size_t sips = 0;
 	int fd = dial(&server);
-	static char sip[262144];
-	size_t total = 0;
-	ssize_t len;
 
 	(void)state;
 	send_string(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-	while ((len = recv(fd, sip, sizeof(sip), 0)) > 0) {
-		total += (size_t)len;
-		assert_true(server_ms_since(start_ms) < 300000);
-		poll(NULL, 0, 500 / FAST);
+	for (; sips < 120; sips++) {
+		assert_true(sip(fd));
+		advance(&server, sips < 119 ? 500 : 499);
 	}
-	assert_true(total < (size_t)100 << 20);
-	assert_in_range(server_ms_since(start_ms), 59900, 120000);
+	advance(&server, 1);
+	while (sip(fd))
+		sips++;
+	assert_true(sips < control.body_bytes / SIP_BYTES);
 	close(fd);
 	assert_true(is_answering(&server));
 	stop_server(&server);
@@ -1237,6 +1309,8 @@ static unsigned long wakeups(pid_t pid)
 	fclose(file);
 	return count;
 }
+
+#define FAST 50
 
 /* With its seconds at 20 ms, where a forgotten timer would show. */
 static void a_server_without_connections_does_not_wake(void **state)
