@@ -16,6 +16,7 @@ from servers import PYTHON, Script, hello_nginx
 
 QUIET_S = 3
 GREETING_S = 2.5  # the start is over by then: it may say that it sees no HTTP
+END_S = 8  # below the ten seconds that an idle connection may stay
 PATHS = 100_000
 MAX_ROUTES = 256
 
@@ -68,17 +69,14 @@ class End(TestCase):
             wait_until(lambda: self.daemon.metrics().total(
                 "http_server_request_duration_seconds_count",
                 server_port=self.nginx.port) > 500, "the load to have begun")
-        begun = time.monotonic()
         os.kill(self.daemon.pid, number)
-        status = self.daemon.process.wait()
-        seconds = time.monotonic() - begun
+        status = self.daemon.process.wait(END_S)
         if during_load:
             worker.join()  # every one of its requests was answered, or it raises
         if number == signal.SIGKILL:
             self.assertEqual(status, -signal.SIGKILL)
         else:
             self.assertEqual(status, 0)
-            self.assertLess(seconds, 2)
             self.assertNotIn("error", self.daemon.log())
         self.assert_gone()
         load(self.nginx.port, "/hello", 10)
@@ -98,9 +96,8 @@ class End(TestCase):
     def test_sigterm_while_scrapers_hold_on(self):
         with socket.create_connection(("127.0.0.1", self.daemon.port)) as connection:
             connection.sendall(b"GET /metrics HTTP/1.1\r\n")
-            status, seconds = self.daemon.terminate()
+            status, _ = self.daemon.terminate(END_S)
         self.assertEqual(status, 0)
-        self.assertLess(seconds, 2)
         self.assert_gone()
 
     def test_starts_again_on_the_same_port_at_once(self):

@@ -285,7 +285,7 @@ remote_write:
         self.assert_requests(daemon, "server", {("GET", "200", "/hello"): 64})
         status, seconds = daemon.terminate()
         self.assertEqual(status, 0)
-        self.assertLess(seconds, 2)
+        self.assertLess(seconds, 5, "the flush was not waited out")
         self.assertEqual(list(self.receiver.history(f"{self.selector}[5m]").values()),
                          [64])
         self.assertEqual(self.receiver.query(self.selector), [], "a stale marker")

@@ -41,6 +41,8 @@
 #define REQUEST_SIZE 65536
 #define HANG "" /* the answer that never comes */
 #define CLOSE "close"
+#define DATED "dated" /* 503 with a Retry-After DATE_AHEAD_S from then */
+#define DATE_AHEAD_S 3
 #define RECEIVER "tests/e2e/receiver.py"
 
 #define STATUS(line) "HTTP/1.1 " line "\r\nContent-Length: 0\r\n\r\n"
@@ -55,6 +57,7 @@ struct request {
 	size_t body_len;
 	unsigned int connection;
 	uint64_t time_ms;
+	time_t time_s; /* of the wall clock */
 };
 
 struct server {
@@ -62,6 +65,7 @@ struct server {
 	int fd;
 	uint16_t port;
 	const char *const *answers; /* ends with NULL; the last one stays */
+	time_t date;                /* of the last DATED answer */
 	struct request requests[REQUESTS_MAX];
 	size_t count;
 	struct connection {
@@ -90,6 +94,7 @@ static void record(struct connection *connection, size_t head_len, size_t body_l
 	assert_true(head_len < sizeof(request->head));
 	memcpy(request->head, connection->data, head_len);
 	request->time_ms = now_ms();
+	request->time_s = time(NULL);
 	while (server->connections[request->connection] != connection)
 		request->connection++;
 	assert_int_equal(snappy_uncompressed_length(connection->data + head_len,
@@ -109,6 +114,20 @@ static void hang_up(struct connection *connection)
 	connection->fd = -1;
 }
 
+static const char *dated_answer(struct server *server)
+{
+	static char text[256];
+	char date[64];
+
+	server->date = time(NULL) + DATE_AHEAD_S;
+	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT",
+		 gmtime(&server->date));
+	snprintf(text, sizeof(text),
+		 "HTTP/1.1 503 No\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n",
+		 date);
+	return text;
+}
+
 static void answer(struct connection *connection)
 {
 	const char *const *answers = connection->server->answers;
@@ -120,6 +139,8 @@ static void answer(struct connection *connection)
 		hang_up(connection);
 		return;
 	}
+	if (!strcmp(text, DATED))
+		text = dated_answer(connection->server);
 	/* What is too long for the socket is cut: the client closes anyway. */
 	assert_true(send(connection->fd, text, strlen(text), MSG_NOSIGNAL) >= 0);
 }
@@ -697,35 +718,51 @@ static void a_request_without_answer_is_retried_after_the_timeout(void **state)
 	expect_metric(scene, "samples_retried", 1);
 }
 
+/* A backoff would outlast the test. */
 static void retry_after_replaces_the_backoff(void **state)
 {
-	char date[64], dated[256];
-	const char *answers[] = {
+	static const char *const answers[] = {
 	    "HTTP/1.1 503 No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
-	    dated,
-	    "HTTP/1.1 503 No\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
-	    "HTTP/1.1 503 No\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n",
+	    DATED,
 	    OK,
 	    NULL,
 	};
-	/* The date has no fraction of a second: two seconds are at least one. */
-	static const uint64_t least_ms[] = {1000, 1000, 2, 2};
-	static const uint64_t most_ms[] = {1900, 3000, 900, 900};
 	struct scene *scene = *state;
-	time_t later = time(NULL) + 3; /* one of it passes before it is sent */
 
-	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime(&later));
-	snprintf(dated, sizeof(dated),
-		 "HTTP/1.1 503 No\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n",
-		 date);
+	scene->endpoints[0].queue.min_backoff_ms = 3600000;
+	scene->endpoints[0].queue.max_backoff_ms = 3600000;
 	start(scene, answers);
 	collect_many(scene, "a", 1);
 	deliver(scene);
-	assert_int_equal(scene->servers[0]->count, 5);
-	for (size_t i = 0; i < LENGTH(least_ms); i++)
-		assert_in_range(first_request(scene, i + 1)->time_ms -
-				    first_request(scene, i)->time_ms,
-				least_ms[i] - 1, most_ms[i]);
+	assert_int_equal(scene->servers[0]->count, 3);
+	assert_true(
+	    first_request(scene, 1)->time_ms - first_request(scene, 0)->time_ms >= 999);
+	assert_true(first_request(scene, 2)->time_s >= scene->servers[0]->date);
+}
+
+/* Any wait but the backoff's would outlast the test. */
+static void a_retry_after_that_says_nothing_leaves_the_backoff(void **state)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 503 No\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+	    "HTTP/1.1 503 No\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n",
+	    "HTTP/1.1 503 No\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+	    "Content-Length: 0\r\n\r\n",
+	    OK,
+	    NULL,
+	};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.min_backoff_ms = 20;
+	scene->endpoints[0].queue.max_backoff_ms = 20;
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 4);
+	for (size_t i = 1; i < 4; i++)
+		assert_true(first_request(scene, i)->time_ms -
+				first_request(scene, i - 1)->time_ms >=
+			    19);
 }
 
 static void backoff_grows_to_its_maximum_and_never_shrinks(void **state)
@@ -1493,6 +1530,7 @@ int main(void)
 	    TEST(a_refused_connection_is_retried),
 	    TEST(a_request_without_answer_is_retried_after_the_timeout),
 	    TEST(retry_after_replaces_the_backoff),
+	    TEST(a_retry_after_that_says_nothing_leaves_the_backoff),
 	    TEST(backoff_grows_to_its_maximum_and_never_shrinks),
 	    TEST(a_refusal_is_never_retried),
 	    TEST(too_many_requests_is_retried_where_asked),
