@@ -74,14 +74,17 @@ static __always_inline __u64 address_intern(struct tally_address *a)
 {
 	__u64 hash = config.seed ^ a->family;
 	__u64 *words = (__u64 *)a;
+	long err;
 
 	for (__u32 i = 0; i < sizeof(*a) / 8; i++) {
 		hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15ull;
 		hash ^= hash >> 29;
 	}
 	hash |= 1;
-	if (bpf_map_lookup_elem(&addresses, &hash) ||
-	    !bpf_map_update_elem(&addresses, &hash, a, BPF_ANY))
+	if (bpf_map_lookup_elem(&addresses, &hash))
+		return hash;
+	err = insert(&addresses, &hash, a);
+	if (!err || err == -EEXIST)
 		return hash;
 	missed(TALLY_MISSED_ADDRESS_FULL, 1);
 	return 0;

@@ -35,3 +35,22 @@ static __always_inline void missed(enum tally_missed reason, __u64 count)
 	if (index < TALLY_MISSED_COUNT)
 		__sync_fetch_and_add(&counters.missed[index], count);
 }
+
+#define ENOMEM 12
+#define EBUSY 16
+#define EEXIST 17
+#define INSERT_TRIES 8
+
+/* A new row. Rows are allocated from a few kept ready on each processor; when these
+ * are used up, an interrupt that fetches more comes as soon as this one is refused. */
+static __always_inline long insert(void *map, const void *key, const void *value)
+{
+	long err = 0;
+
+	for (__u32 i = 0; i < INSERT_TRIES; i++) {
+		err = bpf_map_update_elem(map, key, value, BPF_NOEXIST);
+		if (err != -ENOMEM && err != -EBUSY)
+			break;
+	}
+	return err;
+}

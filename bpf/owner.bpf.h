@@ -46,7 +46,7 @@ static __always_inline __u32 provisional_service(__u32 pid)
 
 	entry.service = TALLY_SERVICE_PROVISIONAL |
 			(__u32)(__sync_fetch_and_add(&counters.next_service, 1) + 1);
-	if (!bpf_map_update_elem(&processes, &pid, &entry, BPF_NOEXIST)) {
+	if (!insert(&processes, &pid, &entry)) {
 		announce(pid, entry.service);
 		return entry.service;
 	}

@@ -5,8 +5,6 @@
 
 #include "workspace.bpf.h"
 
-#define EEXIST 17
-
 /* Full, or a service has its share: route `other`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -39,7 +37,7 @@ __noinline int route_reserve(__u32 service)
 
 	count = bpf_map_lookup_elem(&route_counts, &service);
 	if (!count) {
-		bpf_map_update_elem(&route_counts, &service, &zero, BPF_NOEXIST);
+		insert(&route_counts, &service, &zero);
 		count = bpf_map_lookup_elem(&route_counts, &service);
 	}
 	if (!count)
@@ -97,7 +95,7 @@ __noinline __u64 route_insert(struct workspace *ws, __u32 len, __u32 service,
 	w = &ws->window;
 	window_zero_from(w, len);
 	w->len = len;
-	err = bpf_map_update_elem(&routes, &key, &w->len, BPF_NOEXIST);
+	err = insert(&routes, &key, &w->len);
 	if (!err)
 		return hash;
 	route_release(service);
@@ -122,7 +120,7 @@ static __always_inline __u64 route_adopt(__u32 service, __u64 hash, __u32 from)
 	if (bpf_map_lookup_elem(&routes, &key))
 		return hash;
 	if (text && route_reserve(service)) {
-		err = bpf_map_update_elem(&routes, &key, text, BPF_NOEXIST);
+		err = insert(&routes, &key, text);
 		if (!err)
 			return hash;
 		route_release(service);

@@ -66,7 +66,7 @@ static __always_inline void series_add(struct tally_series *s,
 static __always_inline struct tally_series *
 series_make(const struct tally_series_key *key)
 {
-	bpf_map_update_elem(&series, key, &empty_series, BPF_NOEXIST);
+	insert(&series, key, &empty_series);
 	return bpf_map_lookup_elem(&series, key);
 }
 

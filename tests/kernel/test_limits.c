@@ -435,28 +435,36 @@ static void bring_loopback_up(void)
 }
 
 /* Socket storage is charged to the socket's option memory (net.core.optmem_max),
- * which a network namespace has of its own since 6.8. */
-static void allow_no_option_memory(void)
+ * which a network namespace has of its own since 6.8; before, it is the machine's. */
+static int open_option_memory(int flags)
 {
-	int fd = open("/proc/sys/net/core/optmem_max", O_WRONLY | O_CLOEXEC);
+	return open("/proc/sys/net/core/optmem_max", flags | O_CLOEXEC);
+}
 
-	REQUIRE(fd >= 0);
-	put_text(fd, "256");
-	close(fd);
+static void allow_option_memory(int fd, const char *bytes)
+{
+	REQUIRE(fd >= 0 && lseek(fd, 0, SEEK_SET) == 0);
+	put_text(fd, bytes);
 }
 
 static void serve_without_memory(struct scene *scene)
 {
+	int machine = open_option_memory(O_RDWR), own;
+	char before[32] = "";
 	struct endpoint *endpoint;
 	struct pair pair;
 
+	REQUIRE(machine >= 0 && read(machine, before, sizeof(before) - 1) > 0);
 	REQUIRE(!unshare(CLONE_NEWNET));
 	bring_loopback_up();
-	allow_no_option_memory();
+	own = open_option_memory(O_RDWR);
+	allow_option_memory(own >= 0 ? own : machine, "256");
 	endpoint = endpoint_open(scene, IPV4);
 	pair = pair_open(endpoint);
 	exchange(&pair, "GET /limit HTTP/1.1\r\n\r\n", OK_EMPTY);
 	pair_close(&pair);
+	if (own < 0)
+		allow_option_memory(machine, before);
 	_exit(0);
 }
 
