@@ -576,6 +576,7 @@ static __always_inline void commit_role(struct conversation *c, __u32 role,
 		d->http1.phase = HTTP1_START;
 		d->http1.skip_line = 0;
 		d->http1.responses = !carries_requests(c, i);
+		d->head.len = 0;
 		if (i != direction) { /* what looked like a beginning there was none */
 			d->carry_len = 0;
 			d->begun_ns = 0;

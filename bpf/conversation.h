@@ -55,6 +55,20 @@ struct pipeline {
 	struct inflight slots[PIPELINE_SLOTS];
 };
 
+/* The last head: many a connection says the same again and again. A head that has
+ * the length and the hash of the last one is not parsed again. */
+struct head {
+	__u64 hash; /* seeded; 0: two of this length have not been seen yet */
+	__u64 length;
+	__u64 route;
+	__u32 route_service;
+	__u16 len; /* of the head, in bytes; 0: none */
+	__u16 status;
+	__u8 method;
+	__u8 framing;
+	__u8 reserved[6];
+};
+
 struct direction {
 	__u32 seq;       /* TCP: sequence number of the next byte to account for */
 	__u32 busy;      /* a thread is in here */
@@ -69,6 +83,7 @@ struct direction {
 	__u64 last_ns;  /* last byte so far */
 	__u64 body_bytes;
 	struct http1 http1;
+	struct head head;
 	__u8 carry[CARRY_BYTES]; /* start of a line whose end has not come */
 };
 

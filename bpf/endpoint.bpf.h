@@ -176,6 +176,14 @@ static __always_inline void name_server(struct conversation *c, struct sock *sk)
 	c->address = address_of(sk, c->role == TALLY_ROLE_CLIENT);
 }
 
+/* By all that we know so far. Of a socket that only changes hands, a first time is
+ * lost: its send seems to begin, its bytes to arrive, when they are told to be over. */
+static __always_inline bool is_left_alone(const struct conversation *c)
+{
+	return c->state == CONVERSATION_OPAQUE ||
+	       (c->state == CONVERSATION_IGNORED && c->generation == generation);
+}
+
 /* Whether the current process's traffic on this connection is observed. */
 static __always_inline bool observed(struct conversation *c, struct sock *sk)
 {

@@ -59,6 +59,84 @@ static __always_inline int line_unfinished(struct direction *d, struct chunk *ch
 	return FEED_DONE;
 }
 
+/* --- heads that were seen before -------------------------------------------------- */
+
+/* Asked of a window just loaded. */
+static __always_inline bool is_same_head(const struct conversation *c,
+					 const struct direction *d,
+					 struct workspace *ws)
+{
+	const struct window *w = &ws->window;
+
+	ws->head_hash = 0;
+	ws->head_whole = d->http1.phase == HTTP1_START;
+	if (!ws->head_whole || !d->head.len || w->len < d->head.len)
+		return false;
+	ws->head_hash = window_hash(w, d->head.len, config.seed);
+	if (config.no_shortcuts || ws->head_hash != d->head.hash)
+		return false;
+	return d->http1.responses ||
+	       (c->service && d->head.route_service == c->service);
+}
+
+/* A head ends at pos. It may stand for the next ones once its hash is known, which
+ * is when the one before had its length. */
+static __always_inline void remember_head(const struct conversation *c,
+					  struct direction *d, struct workspace *ws)
+{
+	struct head *head = &d->head;
+
+	if (!ws->head_whole)
+		return;
+	ws->head_whole = 0;
+	head->hash = head->len == ws->window.pos ? ws->head_hash : 0;
+	head->len = (__u16)ws->window.pos;
+	head->status = d->http1.status;
+	head->method = d->http1.method;
+	head->framing = d->http1.framing;
+	head->length = d->http1.length;
+	head->route = c->route;
+	head->route_service = c->route_service;
+}
+
+/* --- lines ------------------------------------------------------------------------ */
+
+static __always_inline int feed_head(struct conversation *c, struct direction *d,
+				     struct workspace *ws, struct pipeline *pipe)
+{
+	if (d->http1.responses)
+		response_head(c, d, ws, pipe);
+	else if (!request_head(c, d, pipe, ws))
+		return FEED_WANTS_PIPELINE;
+	return c->state >= CONVERSATION_TUNNEL || d->http1.phase == HTTP1_SEEK
+		   ? FEED_SKIP
+		   : FEED_AGAIN;
+}
+
+__noinline int feed_same_head(struct conversation *c, struct workspace *ws,
+			      struct pipeline *pipe)
+{
+	struct direction *d;
+
+	if (!c || !ws)
+		return FEED_SKIP;
+	d = direction_of(c, ws->call.chunk.direction);
+	message_begins(c, d, &ws->call.chunk);
+	ws->window.pos = d->head.len;
+	d->http1.status = d->head.status;
+	d->http1.method = d->head.method;
+	d->http1.framing = d->head.framing;
+	d->http1.length = d->head.length;
+	if (d->http1.responses) {
+		status_line(c, &ws->call.chunk, pipe);
+	} else {
+		c->route = d->head.route;
+		c->route_service = d->head.route_service;
+		d->http1.phase = HTTP1_HEADERS;
+	}
+	return feed_head(c, d, ws, pipe);
+}
+
 __noinline int feed_line(struct conversation *c, struct workspace *ws,
 			 struct pipeline *pipe)
 {
@@ -89,13 +167,8 @@ __noinline int feed_line(struct conversation *c, struct workspace *ws,
 			request_line(c, ws);
 		return FEED_AGAIN;
 	case HTTP1_HEAD:
-		if (d->http1.responses)
-			response_head(c, d, ws, pipe);
-		else if (!request_head(c, d, pipe, ws))
-			return FEED_WANTS_PIPELINE;
-		return c->state >= CONVERSATION_TUNNEL || d->http1.phase == HTTP1_SEEK
-			   ? FEED_SKIP
-			   : FEED_AGAIN;
+		remember_head(c, d, ws);
+		return feed_head(c, d, ws, pipe);
 	case HTTP1_MESSAGE_END:
 		d->http1.phase = HTTP1_START;
 		message_end(c, d, pipe, ws, chunk->now_ns);
@@ -140,9 +213,13 @@ static __always_inline int feed_step(struct conversation *c, struct workspace *w
 	skip = http1_skippable(&d->http1, w->len - w->pos + chunk->len);
 	if (skip)
 		return feed_skip(c, d, ws, pipe, skip);
-	if (w->pos >= w->len && !window_load(d, chunk, w)) {
-		conversation_lose(c, chunk->direction, TALLY_MISSED_READ_FAULT);
-		return FEED_SKIP;
+	if (w->pos >= w->len) {
+		if (!window_load(d, chunk, w)) {
+			conversation_lose(c, chunk->direction, TALLY_MISSED_READ_FAULT);
+			return FEED_SKIP;
+		}
+		if (is_same_head(c, d, ws))
+			return feed_same_head(c, ws, pipe);
 	}
 	if (d->http1.phase == HTTP1_SEEK || c->state == CONVERSATION_TUNNEL) {
 		int found = conversation_detect(c, ws);

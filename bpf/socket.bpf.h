@@ -148,7 +148,8 @@ static __always_inline void moved(struct conversation *c, struct sock *sk, __u32
 
 /* NULL for two threads in one direction at once (whose bytes come first, nobody
  * says), or when as many programs run at once as there are workspaces. */
-static __always_inline struct workspace *enter(struct conversation *c, __u32 direction)
+static __always_inline struct workspace *enter(struct conversation *c, __u32 direction,
+					       __u64 now_ns)
 {
 	struct workspace *ws = NULL;
 
@@ -156,7 +157,7 @@ static __always_inline struct workspace *enter(struct conversation *c, __u32 dir
 		ws = workspace_take();
 		if (ws) {
 			ws->call.chunk.direction = direction;
-			ws->call.chunk.now_ns = bpf_ktime_get_ns();
+			ws->call.chunk.now_ns = now_ns;
 			return ws;
 		}
 		direction_of(c, direction)->busy = 0;
@@ -215,9 +216,9 @@ static __always_inline bool has_unread(struct sock *sk)
 
 /* How long what was read now had been there. What is left has waited at least
  * since now: when it came is not known. */
-static __always_inline __u64 queue_wait(struct conversation *c, struct sock *sk)
+static __always_inline __u64 queue_wait(struct conversation *c, struct sock *sk,
+					__u64 now_ns)
 {
-	__u64 now_ns = bpf_ktime_get_ns();
 	__u64 wait = since(now_ns, c->ready_ns);
 
 	c->ready_ns = has_unread(sk) ? now_ns : 0;
@@ -281,7 +282,7 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 {
 	struct conversation *c;
 	struct workspace *ws;
-	__u64 queue_ns;
+	__u64 now_ns, queue_ns;
 
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
 		return 0;
@@ -294,11 +295,12 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 		end_of_file(c, sk);
 	if (ret <= 0 || !observed(c, sk))
 		return 0;
-	queue_ns = queue_wait(c, sk);
-	ws = enter(c, DIRECTION_READ);
+	now_ns = bpf_ktime_get_ns();
+	queue_ns = queue_wait(c, sk, now_ns);
+	ws = enter(c, DIRECTION_READ, now_ns);
 	if (!ws)
 		return 0;
-	ws->call.chunk.began_ns = ws->call.chunk.now_ns;
+	ws->call.chunk.began_ns = now_ns;
 	ws->call.chunk.queue_ns = queue_ns;
 	if (msg)
 		source_from_received(&ws->call.source, msg, (__u32)ret);
@@ -314,13 +316,14 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 {
 	struct direction *d = direction_of(c, DIRECTION_READ);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u64 now_ns = bpf_ktime_get_ns();
 	struct workspace *ws;
 	__u32 gap;
 
 	if (!tp || !d->positioned)
 		return;
-	queue_wait(c, sk);
-	ws = enter(c, DIRECTION_READ);
+	queue_wait(c, sk, now_ns);
+	ws = enter(c, DIRECTION_READ, now_ns);
 	if (!ws)
 		return;
 	gap = tp->copied_seq - d->seq;
@@ -354,7 +357,7 @@ static __always_inline int arrived(struct sock *sk)
 	if (sk->__sk_common.skc_state == TCP_LISTEN)
 		return 0;
 	c = find_or_make(sk);
-	if (!c || c->state == CONVERSATION_OPAQUE)
+	if (!c || is_left_alone(c))
 		return 0;
 	if (!c->ready_ns && c->role != TALLY_ROLE_CLIENT)
 		c->ready_ns = bpf_ktime_get_ns();
@@ -362,7 +365,7 @@ static __always_inline int arrived(struct sock *sk)
 	if (!peer)
 		return 0;
 	c = find_or_make(peer);
-	if (c && c->state != CONVERSATION_OPAQUE && !c->sending.began_ns) {
+	if (c && !is_left_alone(c) && !c->sending.began_ns) {
 		c->sending.began_ns = bpf_ktime_get_ns();
 		c->sending.thread = (__u32)bpf_get_current_pid_tgid();
 		c->sending.known = 0;
@@ -378,7 +381,7 @@ static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 	__u32 thread = (__u32)bpf_get_current_pid_tgid();
 	struct conversation *c = generation ? find_or_make(sk) : NULL;
 
-	if (!c || c->state == CONVERSATION_OPAQUE)
+	if (!c || is_left_alone(c))
 		return 0;
 	if (c->sending.began_ns && c->sending.thread == thread)
 		return 0;
@@ -418,7 +421,7 @@ static __always_inline int sent(struct sock *sk, int ret)
 	if (ret < 0)
 		failed(c, sk, ret);
 	if (ret > 0 && observed(c, sk))
-		ws = enter(c, DIRECTION_WRITE);
+		ws = enter(c, DIRECTION_WRITE, bpf_ktime_get_ns());
 	if (ws) {
 		sending_take(c, &ws->call);
 		moved(c, sk, (__u32)ret, ws, true);

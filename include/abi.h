@@ -180,7 +180,8 @@ struct tally_config {
 	__u16 ports[TALLY_PORTS_MAX];
 	__u8 ignore_unknown;    /* processes not in the map are not selected */
 	__u8 recvmsg_arguments; /* this kernel's tcp_recvmsg has so many */
-	__u8 reserved[6];
+	__u8 no_shortcuts;      /* parse every head (for tests) */
+	__u8 reserved[5];
 };
 
 /* Written by programs, read by the daemon through the .bss map. */

@@ -103,3 +103,25 @@ VERIFIED_ONCE __u32 window_find(const struct window *w, __u32 from, __u32 c)
 	}
 	return w->len;
 }
+
+/* Seeded hash of the first len bytes, never 0. The seed is the multiplier too, so
+ * that nobody who does not know it finds two with the same. */
+VERIFIED_ONCE __u64 window_hash(const struct window *w, __u32 len, __u64 seed)
+{
+	__u64 hash = seed ^ len;
+
+	if (!w)
+		return 1;
+	for (__u32 i = 0; i < WINDOW_BYTES / 8; i++) {
+		__u64 word;
+
+		if (i * 8 >= len)
+			break;
+		word = window_word(w, i * 8);
+		if (len - i * 8 < 8)
+			word &= (1ull << ((len - i * 8) * 8)) - 1;
+		hash = (hash ^ word) * (seed | 1);
+		hash ^= hash >> 29;
+	}
+	return hash | 1;
+}

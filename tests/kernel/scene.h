@@ -68,6 +68,7 @@ static inline struct tally_config scene_config(void)
 	    .ignore_unknown = 1,
 	};
 
+	config.no_shortcuts = getenv("BPFTALLY_NO_SHORTCUTS") != NULL;
 	REQUIRE(getrandom(&config.seed, sizeof(config.seed), 0) == sizeof(config.seed));
 	return config;
 }
