@@ -92,6 +92,7 @@ enum source_kind { SOURCE_NONE, SOURCE_BUFFER, SOURCE_USER_IOVEC, SOURCE_KERNEL_
 
 struct source {
 	__u64 base;
+	__u64 first[2]; /* SOURCE_KERNEL_IOVEC: base and length of its first segment */
 	__u64 skip; /* bytes of the buffer or first segment that are not part of it */
 	__u32 segments;
 	__u8 kind;

@@ -171,6 +171,23 @@ static __always_inline const struct iovec *iter_array(const struct msghdr *msg)
 	return old->iov;
 }
 
+/* Since 6.2 (commit a35b9af4ec2c); with it, plain loads instead of a call. */
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+static __always_inline void first_segment(const struct iovec *array,
+					  __u64 ret_segment[2])
+{
+	const struct iovec *first;
+
+	if (!bpf_rdonly_cast) {
+		bpf_probe_read_kernel(ret_segment, 16, array);
+		return;
+	}
+	first = bpf_rdonly_cast(array, bpf_core_type_id_kernel(struct iovec));
+	ret_segment[0] = (__u64)first->iov_base;
+	ret_segment[1] = first->iov_len;
+}
+
 /* At the start of a send: for every caller, io_uring and 32-bit ones too. The
  * array is kernel memory and outlives the send (net/socket.c frees it after
  * sock_send_length), though the iterator itself moves on. */
@@ -184,8 +201,11 @@ static __always_inline void source_from_message(struct source *s,
 		s->kind = SOURCE_BUFFER;
 		s->base = (__u64)msg->msg_iter.ubuf;
 	} else if (is_array(msg)) {
+		const struct iovec *array = iter_array(msg);
+
 		s->kind = SOURCE_KERNEL_IOVEC;
-		s->base = (__u64)iter_array(msg);
+		s->base = (__u64)array;
+		first_segment(array, s->first);
 		s->segments = (__u32)msg->msg_iter.nr_segs;
 	}
 }
@@ -208,6 +228,7 @@ __noinline int source_revert(struct source *s, __u32 moved)
 		s->segments++;
 	}
 	s->skip -= moved;
+	bpf_probe_read_kernel(s->first, sizeof(s->first), (void *)s->base);
 	return 0;
 }
 
@@ -228,6 +249,11 @@ static __always_inline int source_segment(const struct source *s, __u32 i,
 {
 	void *at = (void *)(s->base + (__u64)i * 16);
 
+	if (!i && s->kind == SOURCE_KERNEL_IOVEC) {
+		ret_segment[0] = s->first[0];
+		ret_segment[1] = s->first[1];
+		return 0;
+	}
 	if (s->kind == SOURCE_KERNEL_IOVEC)
 		return (int)bpf_probe_read_kernel(ret_segment, 16, at);
 	return (int)bpf_probe_read_user(ret_segment, 16, at);
