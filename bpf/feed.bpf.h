@@ -61,22 +61,14 @@ static __always_inline int line_unfinished(struct direction *d, struct chunk *ch
 
 /* --- heads that were seen before -------------------------------------------------- */
 
-/* Asked of a window just loaded. */
-static __always_inline bool is_same_head(const struct conversation *c,
-					 const struct direction *d,
-					 struct workspace *ws)
+/* Of a window just loaded: does it begin with a head, and with which, if it is as
+ * long as the last one? */
+static __always_inline void note_head(const struct direction *d, struct workspace *ws)
 {
-	const struct window *w = &ws->window;
-
-	ws->head_hash = 0;
 	ws->head_whole = d->http1.phase == HTTP1_START;
-	if (!ws->head_whole || !d->head.len || w->len < d->head.len)
-		return false;
-	ws->head_hash = window_hash(w, d->head.len, config.seed);
-	if (config.no_shortcuts || ws->head_hash != d->head.hash)
-		return false;
-	return d->http1.responses ||
-	       (c->service && d->head.route_service == c->service);
+	ws->head_hash = 0;
+	if (ws->head_whole && d->head.len && ws->window.len >= d->head.len)
+		ws->head_hash = window_hash(&ws->window, d->head.len, config.seed);
 }
 
 /* A head ends at pos. It may stand for the next ones once its hash is known, which
@@ -111,30 +103,6 @@ static __always_inline int feed_head(struct conversation *c, struct direction *d
 	return c->state >= CONVERSATION_TUNNEL || d->http1.phase == HTTP1_SEEK
 		   ? FEED_SKIP
 		   : FEED_AGAIN;
-}
-
-__noinline int feed_same_head(struct conversation *c, struct workspace *ws,
-			      struct pipeline *pipe)
-{
-	struct direction *d;
-
-	if (!c || !ws)
-		return FEED_SKIP;
-	d = direction_of(c, ws->call.chunk.direction);
-	message_begins(c, d, &ws->call.chunk);
-	ws->window.pos = d->head.len;
-	d->http1.status = d->head.status;
-	d->http1.method = d->head.method;
-	d->http1.framing = d->head.framing;
-	d->http1.length = d->head.length;
-	if (d->http1.responses) {
-		status_line(c, &ws->call.chunk, pipe);
-	} else {
-		c->route = d->head.route;
-		c->route_service = d->head.route_service;
-		d->http1.phase = HTTP1_HEADERS;
-	}
-	return feed_head(c, d, ws, pipe);
 }
 
 __noinline int feed_line(struct conversation *c, struct workspace *ws,
@@ -218,8 +186,7 @@ static __always_inline int feed_step(struct conversation *c, struct workspace *w
 			conversation_lose(c, chunk->direction, TALLY_MISSED_READ_FAULT);
 			return FEED_SKIP;
 		}
-		if (is_same_head(c, d, ws))
-			return feed_same_head(c, ws, pipe);
+		note_head(d, ws);
 	}
 	if (d->http1.phase == HTTP1_SEEK || c->state == CONVERSATION_TUNNEL) {
 		int found = conversation_detect(c, ws);
@@ -255,6 +222,23 @@ static __always_inline bool call_next_segment(struct call *call)
 	return true;
 }
 
+/* Where the rest of the call is body alone, its segments do not matter. */
+static __always_inline bool skip_rest(struct conversation *c, struct workspace *ws,
+				      struct pipeline *pipe)
+{
+	struct call *call = &ws->call;
+	struct direction *d = direction_of(c, call->chunk.direction);
+	__u64 rest = call->chunk.len + call->left;
+
+	if (ws->window.pos < ws->window.len || http1_skippable(&d->http1, rest) < rest)
+		return false;
+	call->chunk.len = call->left = 0;
+	d->body_bytes += rest;
+	if (rest && http1_skip(&d->http1, rest))
+		message_end(c, d, pipe, ws, call->chunk.now_ns);
+	return true;
+}
+
 /* One step; at the end of a segment, on to the next. */
 __noinline int feed_on(struct conversation *c, struct workspace *ws,
 		       struct pipeline *pipe)
@@ -268,6 +252,8 @@ __noinline int feed_on(struct conversation *c, struct workspace *ws,
 	result = feed_step(c, ws, pipe);
 	if (result != FEED_DONE || !call->left)
 		return result;
+	if (skip_rest(c, ws, pipe))
+		return FEED_DONE;
 	if (call_next_segment(call))
 		return FEED_AGAIN;
 	conversation_lose(c, call->chunk.direction, TALLY_MISSED_READ_FAULT);
@@ -290,5 +276,97 @@ __noinline int feed_steps(struct conversation *c, struct workspace *ws,
 	}
 	if (result == FEED_AGAIN || result == FEED_WANTS_PIPELINE)
 		window_return(&ws->window, &ws->call.chunk);
+	return result;
+}
+
+/* --- the shortcut ------------------------------------------------------------------
+ */
+
+/* The first segment as the chunk, when it can be known without asking the user's
+ * memory and is long enough for a head like the last one. */
+static __always_inline bool may_be_same_head(const struct conversation *c,
+					     const struct direction *d,
+					     struct call *call)
+{
+	const struct source *source = &call->source;
+	__u64 len = call->left;
+
+	if (config.no_shortcuts || !d->head.hash || d->carry_len || d->wants_push ||
+	    d->http1.phase != HTTP1_START || c->state != CONVERSATION_HTTP1)
+		return false;
+	if (!d->http1.responses && (!c->service || d->head.route_service != c->service))
+		return false;
+	if (source->kind == SOURCE_KERNEL_IOVEC && source->first[1] >= source->skip) {
+		call->chunk.base = source->first[0];
+		if (len > source->first[1] - source->skip)
+			len = source->first[1] - source->skip;
+	} else if (source->kind == SOURCE_BUFFER) {
+		call->chunk.base = source->base;
+	} else {
+		return false;
+	}
+	call->chunk.base += source->skip;
+	call->chunk.len = len;
+	return len >= d->head.len;
+}
+
+/* A message begins: with the last head? Then it is as good as parsed. If not, what
+ * was read of it is in the window. */
+__noinline int feed_same_head(struct conversation *c, struct workspace *ws,
+			      struct pipeline *pipe)
+{
+	struct direction *d;
+	struct call *call;
+	__u32 len;
+
+	if (!c || !ws)
+		return FEED_SKIP;
+	call = &ws->call;
+	d = direction_of(c, call->chunk.direction);
+	len = d->head.len;
+	if (len > WINDOW_BYTES ||
+	    bpf_probe_read_user(ws->window.bytes, len, (void *)call->chunk.base)) {
+		conversation_lose(c, call->chunk.direction, TALLY_MISSED_READ_FAULT);
+		return FEED_SKIP;
+	}
+	call->source.skip = 0;
+	call->segment = 1;
+	call->left -= call->chunk.len;
+	call->chunk.base += len;
+	call->chunk.len -= len;
+	ws->window.len = len;
+	note_head(d, ws);
+	if (ws->head_hash != d->head.hash) {
+		d->head.hash = 0;
+		return FEED_AGAIN;
+	}
+	ws->head_whole = 0;
+	ws->window.pos = len;
+	message_begins(c, d, &call->chunk);
+	d->http1.status = d->head.status;
+	d->http1.method = d->head.method;
+	d->http1.framing = d->head.framing;
+	d->http1.length = d->head.length;
+	d->http1.phase = HTTP1_HEADERS;
+	if (d->http1.responses) {
+		status_line(c, &call->chunk, pipe);
+	} else {
+		c->route = d->head.route;
+		c->route_service = d->head.route_service;
+	}
+	return feed_head(c, d, ws, pipe);
+}
+
+/* After a head: what follows it in the call, if that can be said at once. */
+static __always_inline int feed_shortcut(struct conversation *c, struct workspace *ws,
+					 struct pipeline *pipe)
+{
+	int result = feed_same_head(c, ws, pipe);
+
+	conversation_settle(c, ws);
+	if (result == FEED_AGAIN && skip_rest(c, ws, pipe)) {
+		conversation_settle(c, ws);
+		return FEED_DONE;
+	}
 	return result;
 }

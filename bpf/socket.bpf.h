@@ -70,18 +70,24 @@ static __always_inline struct pipeline *pipeline_of(struct conversation *c,
 static __always_inline void feed_call(struct conversation *c, struct sock *sk,
 				      struct workspace *ws)
 {
+	struct direction *d = direction_of(c, ws->call.chunk.direction);
 	struct pipeline *pipe = pipeline_of(c, sk);
+	int result = FEED_AGAIN;
 
+	if (may_be_same_head(c, d, &ws->call))
+		result = feed_shortcut(c, ws, pipe);
+	else
+		ws->call.chunk.len = 0;
 	for (__u32 i = 0; i < ROUNDS; i++) {
-		int result = feed_steps(c, ws, pipe);
-
 		if (result == FEED_WANTS_PIPELINE)
 			pipe = bpf_sk_storage_get(&pipelines, sk, NULL,
 						  BPF_SK_STORAGE_GET_F_CREATE);
 		else if (result != FEED_AGAIN)
 			return;
+		result = feed_steps(c, ws, pipe);
 	}
-	conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_WORK_LIMIT);
+	if (result == FEED_AGAIN)
+		conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_WORK_LIMIT);
 }
 
 /* A message that io_uring or a 32-bit caller moved on a connection of which we
