@@ -30,6 +30,8 @@ static inline __attribute__((always_inline)) __u32 bucket_index(const __u64 *bou
 {
 	__u32 low = 0;
 
+	if (v <= bounds[0]) /* often: an empty body, no wait */
+		return 0;
 	for (__u32 step = 128; step; step >>= 1)
 		if (low + step <= n && bounds[low + step - 1] < v)
 			low += step;

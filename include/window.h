@@ -104,24 +104,39 @@ VERIFIED_ONCE __u32 window_find(const struct window *w, __u32 from, __u32 c)
 	return w->len;
 }
 
+/* Eight bytes at 8 * i, a constant that needs no mask. */
+PURE_INLINE __u64 window_nth_word(const struct window *w, __u32 i)
+{
+#ifdef __bpf__
+	return ((const __u64 *)w->bytes)[i];
+#else
+	return window_word(w, i * 8);
+#endif
+}
+
 /* Seeded hash of the first len bytes, never 0. The seed is the multiplier too, so
- * that nobody who does not know it finds two with the same. */
+ * that nobody who does not know it finds two with the same. Unrolled: a loop takes
+ * twice the instructions. */
 VERIFIED_ONCE __u64 window_hash(const struct window *w, __u32 len, __u64 seed)
 {
+	const __u64 multiplier = seed | 1;
 	__u64 hash = seed ^ len;
 
 	if (!w)
 		return 1;
+#ifdef __bpf__
+#pragma clang loop unroll(full)
+#endif
 	for (__u32 i = 0; i < WINDOW_BYTES / 8; i++) {
-		__u64 word;
-
-		if (i * 8 >= len)
+		if (len < i * 8 + 8) {
+			if (len > i * 8)
+				hash ^= window_nth_word(w, i) &
+					((1ull << ((len - i * 8) * 8)) - 1);
 			break;
-		word = window_word(w, i * 8);
-		if (len - i * 8 < 8)
-			word &= (1ull << ((len - i * 8) * 8)) - 1;
-		hash = (hash ^ word) * (seed | 1);
+		}
+		hash = (hash ^ window_nth_word(w, i)) * multiplier;
 		hash ^= hash >> 29;
 	}
-	return hash | 1;
+	hash *= multiplier;
+	return (hash ^ hash >> 32) | 1;
 }
