@@ -2,11 +2,13 @@
 /*
  * httpd.h - the only file that knows libmicrohttpd. Serves /metrics, /, and
  * /-/healthy, /-/ready with GET and HEAD from the daemon's loop; knows no
- * metric. Other paths are 404, other methods 405 with Allow. Bounded: at most
- * 64 connections (more wait in the backlog), 10 s idle, 20 s for a request, 60 s
- * for its response, 16 kB of headers, 64 kB of a request's body (discarded; more
- * ends the connection), 4 pages being sent (503). /metrics is written while it is
- * sent: a page holds its snapshot and some 64 kB, whatever its length.
+ * metric. Other paths are 404, other methods 405 with Allow. Bounded: 64
+ * connections, 10 s idle, 20 s for a request, 60 s for its response, 16 kB of
+ * headers, 64 kB of a request's body (discarded; more ends the connection), 4 pages
+ * being sent (503). For one connection more, the oldest goes that has not asked for
+ * anything, else the one idle longest; never one that is being answered. /metrics
+ * is written while it is sent: a page holds its snapshot and some 64 kB, whatever
+ * its length.
  */
 #pragma once
 

@@ -20,7 +20,8 @@
 #include "log.h"
 #include "negotiate.h"
 
-#define CONNECTIONS_MAX 64
+/* One of them is the newcomer for whom another has to go. */
+#define CONNECTIONS_MAX 65
 #define BACKLOG 128
 #define HEADER_BYTES_MAX (16 * 1024)
 #define IDLE_SECONDS 10
@@ -42,8 +43,11 @@
 struct client {
 	struct MHD_Connection *connection; /* NULL: place is free */
 	uint64_t deadline_ms;              /* UINT64_MAX: has been cut off */
+	uint64_t waits_since; /* httpd.waits when it came or was last answered */
 	size_t upload_bytes;
-	bool is_head; /* the request's method */
+	bool is_head;     /* the request's method */
+	bool has_asked;   /* a request was complete */
+	bool is_answered; /* the response is on its way */
 };
 
 /* What cannot be served, told when it begins to fail and when the reason changes:
@@ -64,6 +68,7 @@ struct httpd {
 	struct client clients[CONNECTIONS_MAX];
 	unsigned int client_count;
 	unsigned int page_count; /* of PAGES_MAX */
+	uint64_t waits;          /* counted: a clock has ties in a crowd */
 };
 
 struct header {
@@ -418,6 +423,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		return client->upload_bytes <= UPLOAD_BYTES_MAX ? MHD_YES : MHD_NO;
 	}
 	client->deadline_ms = now_ms() + RESPONSE_MS;
+	client->has_asked = client->is_answered = true;
 	return answer(httpd, client, path, method);
 }
 
@@ -425,13 +431,15 @@ static void on_completed(void *context, struct MHD_Connection *connection,
 			 void **request_context, enum MHD_RequestTerminationCode how)
 {
 	struct client *client = *request_context;
+	struct httpd *httpd = context;
 
 	(void)connection;
 	(void)how;
-	(void)context;
 	if (!client)
 		return;
 	client->deadline_ms = now_ms() + REQUEST_MS;
+	client->waits_since = httpd->waits++;
+	client->is_answered = false;
 	*request_context = NULL;
 }
 
@@ -447,6 +455,7 @@ static struct client *take_place(struct httpd *httpd, struct MHD_Connection *con
 		*client = (struct client){
 		    .connection = connection,
 		    .deadline_ms = now_ms() + REQUEST_MS,
+		    .waits_since = httpd->waits++,
 		};
 		httpd->client_count++;
 		return client;
@@ -471,6 +480,15 @@ static void on_connection(void *context, struct MHD_Connection *connection,
 }
 
 /* libmicrohttpd finds the end of the stream and closes. */
+static void cut_off(struct client *client)
+{
+	client->deadline_ms = UINT64_MAX;
+	shutdown(MHD_get_connection_info(client->connection,
+					 MHD_CONNECTION_INFO_CONNECTION_FD)
+		     ->connect_fd,
+		 SHUT_RDWR);
+}
+
 static void cut_off_late_clients(struct httpd *httpd)
 {
 	uint64_t now = now_ms();
@@ -478,14 +496,48 @@ static void cut_off_late_clients(struct httpd *httpd)
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
 		struct client *client = &httpd->clients[i];
 
-		if (!client->connection || client->deadline_ms > now)
-			continue;
-		client->deadline_ms = UINT64_MAX;
-		shutdown(MHD_get_connection_info(client->connection,
-						 MHD_CONNECTION_INFO_CONNECTION_FD)
-			     ->connect_fd,
-			 SHUT_RDWR);
+		if (client->connection && client->deadline_ms <= now)
+			cut_off(client);
 	}
+}
+
+static bool is_cut_off(const struct client *client)
+{
+	return client->connection && client->deadline_ms == UINT64_MAX;
+}
+
+/* Who came, or was answered, last has had no time to ask. */
+static bool may_go(const struct httpd *httpd, const struct client *client)
+{
+	return client->connection && !client->is_answered &&
+	       client->waits_since + 1 < httpd->waits;
+}
+
+/* Those that never asked for anything before those that may ask again. */
+static bool goes_before(const struct client *client, const struct client *other)
+{
+	if (client->has_asked != other->has_asked)
+		return other->has_asked;
+	return client->waits_since < other->waits_since;
+}
+
+/* Without it, connections that say nothing would keep a scraper out for as long
+ * as they may be idle. When all are being answered, the next one waits in the
+ * backlog. */
+static void make_room(struct httpd *httpd)
+{
+	struct client *first = NULL;
+
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+		struct client *client = &httpd->clients[i];
+
+		if (is_cut_off(client))
+			return; /* it leaves in the next turn */
+		if (may_go(httpd, client) && (!first || goes_before(client, first)))
+			first = client;
+	}
+	if (first)
+		cut_off(first);
 }
 
 static uint64_t earliest_deadline_ms(const struct httpd *httpd)
@@ -534,6 +586,8 @@ static void run_daemon(struct httpd *httpd)
 		count = httpd->client_count;
 		MHD_run(httpd->daemon);
 	} while (httpd->client_count < count);
+	if (httpd->client_count == CONNECTIONS_MAX)
+		make_room(httpd);
 	schedule(httpd);
 }
 

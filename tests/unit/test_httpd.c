@@ -1084,28 +1084,111 @@ static bool has_descriptors_within(pid_t pid, unsigned int count, uint64_t timeo
 	return true;
 }
 
-static void the_65th_connection_waits_for_a_place(void **state)
-{
-	struct server server = start_server("127.0.0.1:0", (struct control){0});
-	unsigned int before = open_descriptors(server.pid);
-	struct reply reply;
-	int fds[65];
+/* Nobody leaves for being idle. */
+static const struct control frozen = {.is_frozen = true};
 
-	(void)state;
-	for (int i = 0; i < 64; i++)
-		fds[i] = dial(&server);
-	assert_true(has_descriptors_within(server.pid, before + 64, PATIENCE_MS));
-	fds[64] = dial(&server);
-	send_string(fds[64], "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n");
-	assert_false(is_readable_within(fds[64], 200));
-	assert_int_equal(open_descriptors(server.pid), before + 64);
-	close(fds[0]);
-	read_reply(fds[64], true, &reply);
+#define HEALTHY "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static void ask(int fd)
+{
+	struct reply reply;
+
+	send_string(fd, HEALTHY);
+	read_reply(fd, true, &reply);
 	assert_int_equal(reply.status, 200);
 	free_reply(&reply);
-	for (int i = 1; i < 65; i++)
+}
+
+static void assert_made_way(int fd)
+{
+	char byte;
+
+	assert_true(is_readable_within(fd, PATIENCE_MS));
+	assert_int_equal(recv(fd, &byte, 1, 0), 0);
+	close(fd);
+}
+
+static void dial_until_full(const struct server *server, int *fds, size_t first)
+{
+	unsigned int before = open_descriptors(server->pid);
+
+	for (size_t i = first; i < 64; i++)
+		fds[i] = dial(server);
+	assert_true(has_descriptors_within(
+	    server->pid, before + (unsigned int)(64 - first), PATIENCE_MS));
+}
+
+static void for_a_newcomer_the_oldest_that_never_asked_goes(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", frozen);
+	int fds[64], more[64];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		fds[i] = dial(&server);
+		ask(fds[i]);
+	}
+	dial_until_full(&server, fds, 2);
+	send_string(fds[3], "GET /metr"); /* says something, asks for nothing */
+	for (size_t i = 2; i < 64; i++) {
+		more[i] = dial(&server);
+		ask(more[i]);
+		assert_made_way(fds[i]);
+	}
+	/* All have asked: the one that did so longest ago. */
+	ask(fds[0]);
+	more[0] = dial(&server);
+	ask(more[0]);
+	assert_made_way(fds[1]);
+	ask(fds[0]);
+	for (size_t i = 2; i < 64; i++)
+		close(more[i]);
+	close(more[0]);
+	close(fds[0]);
+	stop_server(&server);
+}
+
+/* Ten times as many as there are places, none of which leaves by itself. */
+static void scrapers_are_answered_while_600_connections_are_held(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", frozen);
+	unsigned int before = open_descriptors(server.pid);
+	int fds[600];
+
+	(void)state;
+	for (size_t i = 0; i < 600; i++) {
+		fds[i] = dial(&server);
+		if (i % 100 == 50)
+			assert_true(is_answering(&server));
+	}
+	assert_true(has_descriptors_within(server.pid, before + 64, PATIENCE_MS));
+	assert_true(is_answering(&server));
+	for (size_t i = 0; i < 600; i++)
 		close(fds[i]);
 	assert_true(has_descriptors_within(server.pid, before, PATIENCE_MS));
+	stop_server(&server);
+}
+
+static void a_page_on_its_way_makes_no_room(void **state)
+{
+	struct control control = {.body_bytes = (size_t)16 << 20};
+	struct server server = start_server("127.0.0.1:0", control);
+	int fd = dial(&server), silent[200];
+	struct reply reply;
+
+	(void)state;
+	send_string(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(is_readable_within(fd, PATIENCE_MS));
+	for (size_t i = 0; i < 200; i++)
+		silent[i] = dial(&server);
+	assert_true(is_answering(&server));
+	read_reply(fd, true, &reply);
+	assert_int_equal(reply.status, 200);
+	assert_true(reply.body_len >= control.body_bytes);
+	free_reply(&reply);
+	for (size_t i = 0; i < 200; i++)
+		close(silent[i]);
+	close(fd);
 	stop_server(&server);
 }
 
@@ -1158,8 +1241,6 @@ static void a_crowd_beyond_the_backlog_leaves_the_server_working(void **state)
 }
 
 /* --- time limits ------------------------------------------------------------- */
-
-static const struct control frozen = {.is_frozen = true};
 
 /* The server is done with what came before. */
 static void wait_for_a_turn(const struct server *server)
@@ -1501,7 +1582,9 @@ int main(void)
 	    cmocka_unit_test(a_request_cut_at_every_byte_is_answered),
 	    cmocka_unit_test(heads_up_to_8_kb_are_read_and_giant_ones_refused),
 	    cmocka_unit_test(garbage_does_not_stop_the_server),
-	    cmocka_unit_test(the_65th_connection_waits_for_a_place),
+	    cmocka_unit_test(for_a_newcomer_the_oldest_that_never_asked_goes),
+	    cmocka_unit_test(scrapers_are_answered_while_600_connections_are_held),
+	    cmocka_unit_test(a_page_on_its_way_makes_no_room),
 	    cmocka_unit_test(after_a_full_house_has_left_newcomers_are_answered),
 	    cmocka_unit_test(a_crowd_beyond_the_backlog_leaves_the_server_working),
 	    cmocka_unit_test(a_connection_is_closed_after_ten_idle_seconds),
