@@ -378,9 +378,26 @@ static const struct {
     {"/-/ready", answer_ready},
 };
 
-static enum MHD_Result answer(struct httpd *httpd, struct client *client,
-			      const char *path, const char *method)
+/* The path of a target in absolute form, which a server must accept (RFC 9112
+ * section 3.2.2); any other target is its own. */
+static const char *path_of(const char *target)
 {
+	const char *authority = NULL;
+
+	if (!strncasecmp(target, "http://", 7))
+		authority = target + 7;
+	else if (!strncasecmp(target, "https://", 8))
+		authority = target + 8;
+	if (!authority)
+		return target;
+	target = strchr(authority, '/');
+	return target ? target : "/";
+}
+
+static enum MHD_Result answer(struct httpd *httpd, struct client *client,
+			      const char *target, const char *method)
+{
+	const char *path = path_of(target);
 	bool is_read;
 
 	client->is_head = !strcmp(method, "HEAD");
@@ -396,10 +413,19 @@ static enum MHD_Result answer(struct httpd *httpd, struct client *client,
 	return send_text(client->connection, MHD_HTTP_NOT_FOUND, "not found\n");
 }
 
+/* What follows "%00" would be cut off: with it a target is left as it is, and has
+ * no answer. */
+static size_t unescape(void *context, struct MHD_Connection *connection, char *text)
+{
+	(void)context;
+	(void)connection;
+	return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
+}
+
 /* Called when the headers are there, then for each piece of a body, then for the
  * answer: libmicrohttpd takes an early one for POST and PUT only. */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
-				  const char *path, const char *method,
+				  const char *target, const char *method,
 				  const char *version, const char *upload,
 				  size_t *upload_len, void **request_context)
 {
@@ -424,7 +450,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	}
 	client->deadline_ms = now_ms() + RESPONSE_MS;
 	client->has_asked = client->is_answered = true;
-	return answer(httpd, client, path, method);
+	return answer(httpd, client, target, method);
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection,
@@ -684,11 +710,12 @@ static int start_daemon(struct httpd *httpd, int *listener)
 	httpd->daemon = MHD_start_daemon(
 	    MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, httpd,
 	    MHD_OPTION_EXTERNAL_LOGGER, log_daemon, NULL, /* first: it may log */
-	    MHD_OPTION_LISTEN_SOCKET, *listener, MHD_OPTION_CONNECTION_LIMIT,
-	    (unsigned int)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-	    (unsigned int)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-	    (size_t)HEADER_BYTES_MAX, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-	    httpd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, httpd, MHD_OPTION_END);
+	    MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_LISTEN_SOCKET,
+	    *listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS_MAX,
+	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES_MAX,
+	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, httpd,
+	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, httpd, MHD_OPTION_END);
 	if (!httpd->daemon)
 		return errno ? -errno : -ENOMEM;
 	*listener = -1;

@@ -524,6 +524,23 @@ static void every_path_has_its_answer(void **state)
 	    {"//", 404, "text/plain; charset=utf-8", "not found\n", NULL, NULL},
 	    {"/../metrics", 404, "text/plain; charset=utf-8", "not found\n", NULL,
 	     NULL},
+	    {"/-%2Fhealthy", 200, "text/plain; charset=utf-8", "bpftally is healthy.\n",
+	     NULL, NULL},
+	    {"/-/healthy%00x", 404, "text/plain; charset=utf-8", "not found\n", NULL,
+	     NULL},
+	    {"/-/healthy%00", 404, "text/plain; charset=utf-8", "not found\n", NULL,
+	     NULL},
+	    {"/-/healthy?x=%00", 200, "text/plain; charset=utf-8",
+	     "bpftally is healthy.\n", NULL, NULL},
+	    {"http://h/-/healthy", 200, "text/plain; charset=utf-8",
+	     "bpftally is healthy.\n", NULL, NULL},
+	    {"HTTPS://h:1/-/healthy?x", 200, "text/plain; charset=utf-8",
+	     "bpftally is healthy.\n", NULL, NULL},
+	    {"http://h", 200, "text/html; charset=utf-8",
+	     "<!doctype html><title>status</title>\n", "Accept-Encoding",
+	     "default-src 'none'; style-src 'unsafe-inline'"},
+	    {"ftp://h/-/healthy", 404, "text/plain; charset=utf-8", "not found\n", NULL,
+	     NULL},
 	};
 	struct server server = start_server("127.0.0.1:0", (struct control){0});
 
