@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config.h - what the user asked for: command line over file over defaults.
- * It only parses and judges; it opens nothing but the file itself.
+ * It only parses and judges; of the files that are named there it asks whether they
+ * can be read.
  *
  * Every error is one line in ret_error: where (file:line:, or the option),
  * what (quoted), and what is allowed instead. ${env:NAME} in any value of the

@@ -58,6 +58,9 @@ int config_fail(struct config_reader *reader, const struct config_node *node,
  * what a variable held. Not for secrets. */
 int config_fail_value(struct config_reader *reader, const struct config_node *node,
 		      const char *key, const char *must);
+/* "'key' 'PATH' cannot be read: ...": a path that config_scalar took. */
+int config_fail_path(struct config_reader *reader, const struct config_node *node,
+		     const char *key, const char *problem);
 bool config_is_null(const struct config_node *node);
 bool config_is_list(const struct config_node *node);
 size_t config_item_count(const struct config_node *list);
@@ -78,7 +81,9 @@ int config_read_pairs(struct config_reader *reader, const struct config_node *no
 char *config_resolve_path(const struct config_reader *reader, const char *path);
 
 /* --- config_field.c: one value each --- */
-config_read config_read_text, config_read_path;   /* char * */
+config_read config_read_text; /* char * */
+/* char *, of a regular file that can be read; that holds PEM. */
+config_read config_read_file_path, config_read_pem_path;
 config_read config_read_flag, config_read_number; /* bool; uint32_t */
 config_read config_read_duration;                 /* uint64_t, ms */
 config_read config_read_section;
@@ -88,6 +93,9 @@ config_read config_read_unused_duration;
 /* Known but refused: always; unless it is false; 0s; an empty list. */
 config_read config_read_unsupported, config_read_only_false, config_read_only_zero;
 config_read config_read_only_empty;
+/* What is wrong with a file that is read again and again, so that a pipe would
+ * serve once; NULL for nothing. */
+const char *config_file_problem(const char *path);
 /* false when out of memory; the list has no bound of its own. */
 bool config_add_label(struct config_labels *labels, const char *name,
 		      const char *value);

@@ -2,13 +2,11 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "address.h"
 #include "cleanup.h"
@@ -313,17 +311,6 @@ static bool apply_remote_write(const struct options *options, struct config *con
 			      options->token_file);
 }
 
-/* What is wrong with it, NULL for nothing. It is read again for every request,
- * so a pipe would serve once. */
-static const char *token_file_problem(const char *path)
-{
-	struct stat status;
-
-	if (stat(path, &status) || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS))
-		return strerror(errno);
-	return S_ISREG(status.st_mode) ? NULL : "not a regular file";
-}
-
 static int apply_options(const struct options *options, struct config *config,
 			 char *error)
 {
@@ -336,7 +323,7 @@ static int apply_options(const struct options *options, struct config *config,
 			    quoted);
 	}
 	if (options->token_file)
-		problem = token_file_problem(options->token_file);
+		problem = config_file_problem(options->token_file);
 	if (problem)
 		return fail(error, "--token-file '%s' cannot be read: %s",
 			    options->token_file, problem);

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
 #include "secret.h"
+
+#define PEM_BYTES_MAX ((size_t)1 << 20)
 
 int config_read_text(struct config_reader *reader, const struct config_node *node,
 		     const struct config_field *field, void *target)
@@ -15,8 +19,8 @@ int config_read_text(struct config_reader *reader, const struct config_node *nod
 	return config_scalar(reader, node, field->key, target);
 }
 
-int config_read_path(struct config_reader *reader, const struct config_node *node,
-		     const struct config_field *field, void *target)
+static int read_path(struct config_reader *reader, const struct config_node *node,
+		     const struct config_field *field, char **target)
 {
 	AUTO_FREE char *text = NULL;
 	char *path;
@@ -27,8 +31,76 @@ int config_read_path(struct config_reader *reader, const struct config_node *nod
 	path = config_resolve_path(reader, text);
 	if (!path)
 		return config_fail(reader, node, "out of memory");
-	*(char **)target = path;
+	*target = path;
 	return 0;
+}
+
+const char *config_file_problem(const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS))
+		return strerror(errno);
+	return S_ISREG(status.st_mode) ? NULL : "not a regular file";
+}
+
+/* Never waits: there are regular files in /proc that would. */
+static FILE *open_file(const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+
+	if (file)
+		fd = -1;
+	return file;
+}
+
+/* Of the block that every PEM file has, the first line (RFC 7468): what it holds
+ * is judged where it is used. */
+static const char *pem_problem(const char *path)
+{
+	const char *problem = config_file_problem(path);
+	AUTO_FCLOSE FILE *file = NULL;
+	char line[128];
+	size_t len = 0;
+
+	if (problem)
+		return problem;
+	file = open_file(path);
+	if (!file)
+		return strerror(errno);
+	while (len < PEM_BYTES_MAX && fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, "-----BEGIN ", 11))
+			return NULL;
+		len += strlen(line) + 1; /* a NUL may be all that was read */
+	}
+	return ferror(file) ? strerror(errno) : "no PEM file";
+}
+
+static int read_judged_path(struct config_reader *reader,
+			    const struct config_node *node,
+			    const struct config_field *field,
+			    const char *(*find_problem)(const char *path),
+			    char **target)
+{
+	int err = read_path(reader, node, field, target);
+	const char *problem = err ? NULL : find_problem(*target);
+
+	if (problem)
+		err = config_fail_path(reader, node, field->key, problem);
+	return err;
+}
+
+int config_read_file_path(struct config_reader *reader, const struct config_node *node,
+			  const struct config_field *field, void *target)
+{
+	return read_judged_path(reader, node, field, config_file_problem, target);
+}
+
+int config_read_pem_path(struct config_reader *reader, const struct config_node *node,
+			 const struct config_field *field, void *target)
+{
+	return read_judged_path(reader, node, field, pem_problem, target);
 }
 
 int config_read_flag(struct config_reader *reader, const struct config_node *node,

@@ -227,7 +227,7 @@ static const struct config_field authorization_fields[] = {
     {"type", read_authorization_type, FIELD(config_authorization, type)},
     {"credentials", read_credentials, FIELD(config_authorization, credentials),
      .choice = CHOICE_SECRET},
-    {"credentials_file", config_read_path,
+    {"credentials_file", config_read_file_path,
      FIELD(config_authorization, credentials_file), .choice = CHOICE_SECRET},
 };
 static const struct config_section authorization_section = {
@@ -239,7 +239,7 @@ static const struct config_field basic_auth_fields[] = {
     {"username_file", config_read_unsupported, .hint = "use username"},
     {"password", config_read_text, FIELD(config_basic_auth, password),
      .choice = CHOICE_SECRET},
-    {"password_file", config_read_path, FIELD(config_basic_auth, password_file),
+    {"password_file", config_read_file_path, FIELD(config_basic_auth, password_file),
      .choice = CHOICE_SECRET},
 };
 static const struct config_section basic_auth_section = {
@@ -249,9 +249,9 @@ static const struct config_field tls_fields[] = {
     {"ca", config_read_unsupported, .hint = "use ca_file"},
     {"cert", config_read_unsupported, .hint = "use cert_file"},
     {"key", config_read_unsupported, .hint = "use key_file"},
-    {"ca_file", config_read_path, FIELD(config_tls, ca_file)},
-    {"cert_file", config_read_path, FIELD(config_tls, cert_file)},
-    {"key_file", config_read_path, FIELD(config_tls, key_file)},
+    {"ca_file", config_read_pem_path, FIELD(config_tls, ca_file)},
+    {"cert_file", config_read_pem_path, FIELD(config_tls, cert_file)},
+    {"key_file", config_read_pem_path, FIELD(config_tls, key_file)},
     {"server_name", read_server_name, FIELD(config_tls, server_name)},
     {"insecure_skip_verify", config_read_flag, FIELD(config_tls, insecure_skip_verify)},
     {"min_version", config_read_unsupported, CONFIG_NO_TARGET},
@@ -350,7 +350,7 @@ static const struct config_field endpoint_fields[] = {
     {"bearer_token", read_credentials,
      FIELD(config_remote_write, authorization.credentials),
      .choice = CHOICE_AUTHENTICATION},
-    {"bearer_token_file", config_read_path,
+    {"bearer_token_file", config_read_file_path,
      FIELD(config_remote_write, authorization.credentials_file),
      .choice = CHOICE_AUTHENTICATION},
     {"tls_config", config_read_section, FIELD(config_remote_write, tls),

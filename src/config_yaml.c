@@ -93,6 +93,16 @@ int config_fail_value(struct config_reader *reader, const struct config_node *no
 			   quoted);
 }
 
+int config_fail_path(struct config_reader *reader, const struct config_node *node,
+		     const char *key, const char *problem)
+{
+	char quoted[VALUE_QUOTE_LEN];
+
+	value_quote((const char *)inside(node)->data.scalar.value, quoted);
+	return config_fail(reader, node, "'%s' '%s' cannot be read: %s", key, quoted,
+			   problem);
+}
+
 bool config_is_null(const struct config_node *node)
 {
 	static const char *const spellings[] = {"", "~", "null", "Null", "NULL"};

@@ -162,7 +162,7 @@ static int load_secret(struct endpoint *endpoint, const char *text, const char *
 		snprintf(endpoint->response.error, sizeof(endpoint->response.error),
 			 "cannot read %s \"%s\": %s", key, path ? path : "",
 			 err == -EINVAL ? "empty, or with a control character"
-					: strerrorname_np(-err));
+					: strerror(-err));
 	return err;
 }
 

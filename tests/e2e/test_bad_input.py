@@ -95,6 +95,7 @@ class CommandLine(Refusal):
 
 
 REMOTE = "remote_write:\n- url: http://127.0.0.1:9/push\n"
+PEM = write_file("some.pem", "-----BEGIN CERTIFICATE-----\n")
 
 
 # Each: the file, the line that is wrong, and what must be said about it.
@@ -140,8 +141,19 @@ REMOTE = "remote_write:\n- url: http://127.0.0.1:9/push\n"
         f"{REMOTE}  authorization:\n    credentials: S3CRET\n"
         "    credentials_file: /etc/hostname\n", 5,
         ["credentials", "credentials_file"]),
-    "half_a_certificate": (f"{REMOTE}  tls_config: {{cert_file: /c.pem}}\n", 3,
+    "half_a_certificate": (f"{REMOTE}  tls_config: {{cert_file: {PEM}}}\n", 3,
                            ["cert_file", "key_file"]),
+    "authority_absent": (f"{REMOTE}  tls_config: {{ca_file: no/such.pem}}\n", 3,
+                         ["ca_file", "no/such.pem", "No such file"]),
+    "authority_is_no_certificate": (
+        f"{REMOTE}  tls_config: {{ca_file: /etc/passwd}}\n", 3,
+        ["ca_file", "/etc/passwd", "PEM"]),
+    "credentials_absent": (
+        f"{REMOTE}  authorization:\n    credentials_file: /no/such/token\n", 4,
+        ["credentials_file", "/no/such/token", "No such file"]),
+    "password_is_a_directory": (
+        f"{REMOTE}  basic_auth: {{username: a, password_file: /etc}}\n", 3,
+        ["password_file", "/etc", "regular file"]),
     "what_we_cannot_do_yet": (f"{REMOTE}  oauth2: {{client_id: S3CRET}}\n", 3,
                               ["oauth2", "not supported"]),
     "backoff_upside_down": (
@@ -209,7 +221,7 @@ class Machine(Refusal):
                                "--scrape-interval", "100ms")
         path.unlink()
         wait_until(lambda: re.search(
-            f"{re.escape(str(path))}.*(No such file|ENOENT)", daemon.log()),
+            f"{re.escape(str(path))}.*No such file", daemon.log()),
             "a line about the token file")
         self.assertTrue(daemon.alive())
 

@@ -324,13 +324,13 @@ static void a_listen_address_must_be_one(void **state)
 
 static void checking_reads_the_file_and_help_does_not(void **state)
 {
-	char *check[] = {"bpftally", "--check-config", EXAMPLES "bpftally.yaml", NULL};
+	char *check[] = {"--check-config", NULL};
 	char *wrong[] = {"bpftally", "--check-config", "/nonexistent/a", NULL};
 	char *help[] = {"bpftally", "--config", "/nonexistent/a", "--help", NULL};
 	struct loaded loaded;
 
 	(void)state;
-	load_arguments(check, &loaded);
+	load_bytes(whole_file, strlen(whole_file), check, &loaded);
 	assert_int_equal(loaded.err, 0);
 	assert_int_equal(loaded.action, CONFIG_CHECK);
 	config_free(&loaded.config);
@@ -358,45 +358,102 @@ static void loading_again_starts_afresh(void **state)
 	}
 }
 
+/* --- the examples, in a folder with every file that they name ----------------- */
+
+static const char *const named_files[] = {
+    "token", "password", "client.pem", "client.key", "ca-certificates.crt",
+};
+
+struct example {
+	char folder[32];
+	char path[64]; /* of the last file */
+	struct loaded loaded;
+};
+
+static const char *path_in(struct example *example, const char *name)
+{
+	snprintf(example->path, sizeof(example->path), "%s/%s", example->folder, name);
+	return example->path;
+}
+
+static void write_in(struct example *example, const char *name, const char *text)
+{
+	FILE *file = fopen(path_in(example, name), "we");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void cut_out(char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	while ((text = strstr(text, word)))
+		memmove(text, text + len, strlen(text + len) + 1);
+}
+
+static void load_example(const char *name, struct example *ret_example)
+{
+	static char text[16 * 1024];
+	char *argv[] = {"bpftally", "--config", ret_example->path, NULL};
+	FILE *file = fopen(name, "re");
+
+	assert_non_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	cut_out(text, "/etc/bpftally/");
+	cut_out(text, "/etc/ssl/certs/");
+	strcpy(ret_example->folder, "/tmp/bpftally-example-XXXXXX");
+	assert_non_null(mkdtemp(ret_example->folder));
+	for (size_t i = 0; i < LENGTH(named_files); i++)
+		write_in(ret_example, named_files[i], "-----BEGIN CERTIFICATE-----\n");
+	write_in(ret_example, "a.yaml", text);
+	load_arguments(argv, &ret_example->loaded);
+	unlink(ret_example->path);
+	for (size_t i = 0; i < LENGTH(named_files); i++)
+		unlink(path_in(ret_example, named_files[i]));
+	rmdir(ret_example->folder);
+}
+
 static void the_whole_example_loads(void **state)
 {
-	char *argv[] = {"bpftally", "--config", EXAMPLES "bpftally.yaml", NULL};
 	const struct config_remote_write *endpoints;
-	struct loaded loaded;
+	struct example example;
 
 	(void)state;
-	load_arguments(argv, &loaded);
-	assert_string_equal(loaded.error, "");
-	assert_int_equal(loaded.config.exes.count, 2);
-	assert_int_equal(loaded.config.max_series, TALLY_SERIES_MAX);
-	assert_int_equal(loaded.config.remote_write_count, 2);
-	endpoints = loaded.config.remote_writes;
+	load_example(EXAMPLES "bpftally.yaml", &example);
+	assert_string_equal(example.loaded.error, "");
+	assert_int_equal(example.loaded.config.exes.count, 2);
+	assert_int_equal(example.loaded.config.max_series, TALLY_SERIES_MAX);
+	assert_int_equal(example.loaded.config.remote_write_count, 2);
+	endpoints = example.loaded.config.remote_writes;
 	assert_string_equal(endpoints[0].name, "hosted");
-	assert_string_equal(endpoints[0].tls.key_file, "/etc/bpftally/client.key");
+	assert_string_equal(endpoints[0].tls.key_file, path_in(&example, "client.key"));
 	assert_string_equal(endpoints[1].name, "http://127.0.0.1:9090/api/v1/write");
-	assert_string_equal(endpoints[1].basic_auth.password_file, EXAMPLES "password");
-	config_free(&loaded.config);
+	assert_string_equal(endpoints[1].basic_auth.password_file,
+			    path_in(&example, "password"));
+	config_free(&example.loaded.config);
 }
 
 static void the_hosted_receiver_example_loads(void **state)
 {
-	char *argv[] = {"bpftally", "--config", EXAMPLES "hosted-receiver.yaml", NULL};
 	const struct config_remote_write *endpoint;
-	struct loaded loaded;
+	struct example example;
 
 	(void)state;
-	load_arguments(argv, &loaded);
-	assert_string_equal(loaded.error, "");
-	assert_int_equal(loaded.config.external_labels.count, 2);
-	assert_int_equal(loaded.config.remote_write_count, 1);
-	endpoint = loaded.config.remote_writes;
+	load_example(EXAMPLES "hosted-receiver.yaml", &example);
+	assert_string_equal(example.loaded.error, "");
+	assert_int_equal(example.loaded.config.external_labels.count, 2);
+	assert_int_equal(example.loaded.config.remote_write_count, 1);
+	endpoint = example.loaded.config.remote_writes;
 	assert_string_equal(endpoint->url, "https://metrics.example.com/api/v1/push");
 	assert_string_equal(endpoint->authorization.type, "Bearer");
 	assert_string_equal(endpoint->authorization.credentials_file,
-			    "/etc/bpftally/token");
+			    path_in(&example, "token"));
 	assert_string_equal(endpoint->headers.items[0].name, "X-Scope-OrgID");
 	assert_string_equal(endpoint->headers.items[0].value, "my-tenant");
-	config_free(&loaded.config);
+	config_free(&example.loaded.config);
 }
 
 int main(void)

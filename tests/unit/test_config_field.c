@@ -17,7 +17,7 @@
 
 struct sample {
 	char *text;
-	char *path;
+	char *path, *pem;
 	bool flag;
 	uint32_t number;
 	uint64_t duration_ms;
@@ -33,7 +33,8 @@ static const struct config_section inner_section = {"inner", inner_fields, 1, NU
 
 static const struct config_field fields[] = {
     {"text", config_read_text, FIELD(text), .choice = 1},
-    {"path", config_read_path, FIELD(path), .choice = 1},
+    {"path", config_read_file_path, FIELD(path), .choice = 1},
+    {"pem", config_read_pem_path, FIELD(pem)},
     {"flag", config_read_flag, FIELD(flag)},
     {"number", config_read_number, FIELD(number), 2, 4294967295},
     {"duration", config_read_duration, FIELD(duration_ms), 1000, 60000},
@@ -73,6 +74,7 @@ static void sample_free(struct sample *sample)
 {
 	free(sample->text);
 	free(sample->path);
+	free(sample->pem);
 }
 
 static int make_folder(void **state)
@@ -123,55 +125,82 @@ static void unused_values_are_judged_and_change_nothing(void **state)
 	assert_int_equal(read_in(*state, "only_empty:\n", &sample, error), 0);
 }
 
+static const struct {
+	const char *yaml, *error;
+} refusals[] = {
+    {"flag: 1\n", "1: 'flag' must be true or false, not '1'"},
+    {"flag: [true]\n", "1: 'flag' must be a single value, not a list"},
+    {"number: 1\n", "1: 'number' must be a whole number from 2 to 4294967295, not "
+		    "'1'"},
+    {"number: 4294967296\n", "1: 'number' must be a whole number from 2 to "
+			     "4294967295, not '4294967296'"},
+    {"number: 2.0\n", "1: 'number' must be a whole number from 2 to 4294967295, "
+		      "not '2.0'"},
+    {"duration: 999ms\n", "1: 'duration' must be a duration from 1s to 1m (like "
+			  "1m30s), not '999ms'"},
+    {"duration: 61s\n", "1: 'duration' must be a duration from 1s to 1m (like "
+			"1m30s), not '61s'"},
+    {"duration: 30\n", "1: 'duration' must be a duration from 1s to 1m (like "
+		       "1m30s), not '30'"},
+    {"text:\n", "1: 'text' has no value"},
+    {"inner: {}\n", "1: inner needs 'number'"},
+    {"inner:\n", "1: inner needs 'number'"},
+    {"path: b\n", "1: 'path' 'b' cannot be read: No such file or directory"},
+    {"path: /\n", "1: 'path' '/' cannot be read: not a regular file"},
+    {"path: /dev/null\n", "1: 'path' '/dev/null' cannot be read: not a regular file"},
+    {"pem: b\n", "1: 'pem' 'b' cannot be read: No such file or directory"},
+    {"pem: /dev/zero\n", "1: 'pem' '/dev/zero' cannot be read: not a regular file"},
+    {"pem: a.yaml\n", "1: 'pem' 'a.yaml' cannot be read: no PEM file"},
+    {"pem: '${env:BPFTALLY_TEST_PATH}'\n",
+     "1: 'pem' '${env:BPFTALLY_TEST_PATH}' cannot be read: No such file or "
+     "directory"},
+    {"text: a\npath: b\n", "2: 'text' and 'path' exclude each other"},
+    {"old_flag: x\n", "1: 'old_flag' must be true or false, not 'x'"},
+    {"old_number: 10\n",
+     "1: 'old_number' must be a whole number from 0 to 9, not '10'"},
+    {"old_duration: x\n", "1: 'old_duration' must be a duration from 0s to 1m "
+			  "(like 1m30s), not 'x'"},
+    {"never: a\n", "1: 'never' is not supported"},
+    {"never:\n", "1: 'never' is not supported"},
+    {"instead: {a: b}\n", "1: 'instead' is not supported; use text"},
+    {"only_false: true\n", "1: 'only_false: true' is not supported"},
+    {"only_zero: 1ms\n", "1: 'only_zero' other than 0s is not supported"},
+    {"only_empty: [a]\n", "1: 'only_empty' is not supported"},
+    {"only_empty: a\n", "1: 'only_empty' is not supported"},
+};
+
 static void what_does_not_fit_is_refused(void **state)
 {
-	static const struct {
-		const char *yaml, *error;
-	} cases[] = {
-	    {"flag: 1\n", "1: 'flag' must be true or false, not '1'"},
-	    {"flag: [true]\n", "1: 'flag' must be a single value, not a list"},
-	    {"number: 1\n",
-	     "1: 'number' must be a whole number from 2 to 4294967295, not "
-	     "'1'"},
-	    {"number: 4294967296\n", "1: 'number' must be a whole number from 2 to "
-				     "4294967295, not '4294967296'"},
-	    {"number: 2.0\n",
-	     "1: 'number' must be a whole number from 2 to 4294967295, "
-	     "not '2.0'"},
-	    {"duration: 999ms\n",
-	     "1: 'duration' must be a duration from 1s to 1m (like "
-	     "1m30s), not '999ms'"},
-	    {"duration: 61s\n", "1: 'duration' must be a duration from 1s to 1m (like "
-				"1m30s), not '61s'"},
-	    {"duration: 30\n", "1: 'duration' must be a duration from 1s to 1m (like "
-			       "1m30s), not '30'"},
-	    {"text:\n", "1: 'text' has no value"},
-	    {"inner: {}\n", "1: inner needs 'number'"},
-	    {"inner:\n", "1: inner needs 'number'"},
-	    {"text: a\npath: b\n", "2: 'text' and 'path' exclude each other"},
-	    {"old_flag: x\n", "1: 'old_flag' must be true or false, not 'x'"},
-	    {"old_number: 10\n",
-	     "1: 'old_number' must be a whole number from 0 to 9, not '10'"},
-	    {"old_duration: x\n", "1: 'old_duration' must be a duration from 0s to 1m "
-				  "(like 1m30s), not 'x'"},
-	    {"never: a\n", "1: 'never' is not supported"},
-	    {"never:\n", "1: 'never' is not supported"},
-	    {"instead: {a: b}\n", "1: 'instead' is not supported; use text"},
-	    {"only_false: true\n", "1: 'only_false: true' is not supported"},
-	    {"only_zero: 1ms\n", "1: 'only_zero' other than 0s is not supported"},
-	    {"only_empty: [a]\n", "1: 'only_empty' is not supported"},
-	    {"only_empty: a\n", "1: 'only_empty' is not supported"},
-	};
-
-	for (size_t i = 0; i < LENGTH(cases); i++) {
+	setenv("BPFTALLY_TEST_PATH", "secret", 1);
+	for (size_t i = 0; i < LENGTH(refusals); i++) {
 		char error[CONFIG_ERROR_LEN];
 		struct sample sample;
 
-		assert_int_equal(read_in(*state, cases[i].yaml, &sample, error),
+		assert_int_equal(read_in(*state, refusals[i].yaml, &sample, error),
 				 -EINVAL);
-		assert_string_equal(error, cases[i].error);
+		assert_string_equal(error, refusals[i].error);
 		sample_free(&sample);
 	}
+}
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void remove_file(const char *folder, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	unlink(path);
 }
 
 static void paths_are_relative_to_the_file(void **state)
@@ -179,29 +208,73 @@ static void paths_are_relative_to_the_file(void **state)
 	char error[CONFIG_ERROR_LEN], want[128], before[4096];
 	struct sample sample;
 
-	assert_int_equal(read_in(*state, "path: sub/token\n", &sample, error), 0);
-	snprintf(want, sizeof(want), "%s/sub/token", (const char *)*state);
+	write_file(*state, "token", "secret");
+	assert_int_equal(read_in(*state, "path: ./token\n", &sample, error), 0);
+	snprintf(want, sizeof(want), "%s/./token", (const char *)*state);
 	assert_string_equal(sample.path, want);
 	sample_free(&sample);
 
-	assert_int_equal(read_in(*state, "path: /etc/token\n", &sample, error), 0);
-	assert_string_equal(sample.path, "/etc/token");
+	assert_int_equal(read_in(*state, "path: /etc/passwd\n", &sample, error), 0);
+	assert_string_equal(sample.path, "/etc/passwd");
 	sample_free(&sample);
 
 	/* A file named without a folder: relative to where we are. */
+	write_file(*state, "b.yaml", "path: token\n");
 	assert_non_null(getcwd(before, sizeof(before)));
 	assert_int_equal(chdir(*state), 0);
-	FILE *file = fopen("b.yaml", "we");
-
-	assert_non_null(file);
-	fputs("path: token\n", file);
-	fclose(file);
 	sample = (struct sample){0};
 	assert_int_equal(config_read_file("b.yaml", &section, &sample, error), 0);
 	assert_string_equal(sample.path, "token");
 	sample_free(&sample);
-	unlink("b.yaml");
 	assert_int_equal(chdir(before), 0);
+	remove_file(*state, "b.yaml");
+	remove_file(*state, "token");
+}
+
+static void a_pem_file_is_told_by_its_first_line(void **state)
+{
+	static const struct {
+		const char *text;
+		int err;
+	} cases[] = {
+	    {"-----BEGIN CERTIFICATE-----\n", 0},
+	    {"subject=a\nissuer=b\n\n-----BEGIN PRIVATE KEY-----\n", 0},
+	    {"", -EINVAL},
+	    {"BEGIN CERTIFICATE\n", -EINVAL},
+	    {"<html>\n", -EINVAL},
+	};
+	char error[CONFIG_ERROR_LEN];
+	struct sample sample;
+
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		write_file(*state, "pem", cases[i].text);
+		assert_int_equal(read_in(*state, "pem: pem\n", &sample, error),
+				 cases[i].err);
+		sample_free(&sample);
+	}
+	remove_file(*state, "pem");
+}
+
+/* Root may read anything: judged as somebody else. */
+static void a_file_of_others_cannot_be_read(void **state)
+{
+	char error[CONFIG_ERROR_LEN], path[128];
+	struct sample sample;
+	int err;
+
+	snprintf(path, sizeof(path), "%s/token", (const char *)*state);
+	write_file(*state, "token", "secret");
+	assert_int_equal(chmod(path, 0) | chmod(*state, 0777), 0);
+	if (!getuid())
+		assert_int_equal(seteuid(65534), 0);
+	err = read_in(*state, "path: token\n", &sample, error);
+	if (!getuid())
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(err, -EINVAL);
+	assert_string_equal(error,
+			    "1: 'path' 'token' cannot be read: Permission denied");
+	sample_free(&sample);
+	remove_file(*state, "token");
 }
 
 static void labels_keep_their_order(void **state)
@@ -226,6 +299,8 @@ int main(void)
 	    cmocka_unit_test(unused_values_are_judged_and_change_nothing),
 	    cmocka_unit_test(what_does_not_fit_is_refused),
 	    cmocka_unit_test(paths_are_relative_to_the_file),
+	    cmocka_unit_test(a_pem_file_is_told_by_its_first_line),
+	    cmocka_unit_test(a_file_of_others_cannot_be_read),
 	    cmocka_unit_test(labels_keep_their_order),
 	};
 

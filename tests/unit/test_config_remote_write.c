@@ -13,7 +13,19 @@
 #include "config_internal.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define PEM "/proc/self/fd/100"                 /* of make_pem_file */
 #define URL "remote_write:\n- url: http://a/\n" /* two lines */
+
+static int make_pem_file(void **state)
+{
+	static const char text[] = "-----BEGIN CERTIFICATE-----\n";
+	int fd = memfd_create("pem", MFD_CLOEXEC);
+
+	(void)state;
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		return -1;
+	return dup2(fd, 100) == 100 ? close(fd) : -1;
+}
 
 static void a_url_alone_has_prometheus_defaults(void **state)
 {
@@ -52,8 +64,9 @@ static void every_key_with_an_effect_arrives(void **state)
 		  "  name: first\n"
 		  "  remote_timeout: 1m\n"
 		  "  headers: {X-Scope-OrgID: 7, X-Other: a b}\n"
-		  "  basic_auth: {username: u, password_file: /p}\n"
-		  "  tls_config: {ca_file: /ca, cert_file: /c, key_file: /k,\n"
+		  "  basic_auth: {username: u, password_file: " PEM "}\n"
+		  "  tls_config: {ca_file: " PEM ", cert_file: " PEM ",\n"
+		  "    key_file: " PEM ",\n"
 		  "    server_name: s, insecure_skip_verify: true}\n"
 		  "  queue_config: {capacity: 100, max_shards: 3,\n"
 		  "    max_samples_per_send: 300, batch_send_deadline: 1s,\n"
@@ -68,12 +81,12 @@ static void every_key_with_an_effect_arrives(void **state)
 	assert_string_equal(endpoint->headers.items[0].value, "7");
 	assert_string_equal(endpoint->headers.items[1].value, "a b");
 	assert_string_equal(endpoint->basic_auth.username, "u");
-	assert_string_equal(endpoint->basic_auth.password_file, "/p");
+	assert_string_equal(endpoint->basic_auth.password_file, PEM);
 	assert_null(endpoint->basic_auth.password);
 	assert_null(endpoint->authorization.type);
-	assert_string_equal(endpoint->tls.ca_file, "/ca");
-	assert_string_equal(endpoint->tls.cert_file, "/c");
-	assert_string_equal(endpoint->tls.key_file, "/k");
+	assert_string_equal(endpoint->tls.ca_file, PEM);
+	assert_string_equal(endpoint->tls.cert_file, PEM);
+	assert_string_equal(endpoint->tls.key_file, PEM);
 	assert_string_equal(endpoint->tls.server_name, "s");
 	assert_true(endpoint->tls.insecure_skip_verify);
 	assert_int_equal(endpoint->queue.capacity, 300);
@@ -90,10 +103,10 @@ static void bearer_tokens_have_two_spellings(void **state)
 		const char *yaml, *type, *credentials, *file;
 	} cases[] = {
 	    {"  authorization: {credentials: t}\n", "Bearer", "t", NULL},
-	    {"  authorization: {credentials_file: /t}\n", "Bearer", NULL, "/t"},
+	    {"  authorization: {credentials_file: " PEM "}\n", "Bearer", NULL, PEM},
 	    {"  authorization: {type: Token, credentials: t}\n", "Token", "t", NULL},
 	    {"  bearer_token: t\n", "Bearer", "t", NULL},
-	    {"  bearer_token_file: /t\n", "Bearer", NULL, "/t"},
+	    {"  bearer_token_file: " PEM "\n", "Bearer", NULL, PEM},
 	};
 
 	(void)state;
@@ -112,7 +125,7 @@ static void bearer_tokens_have_two_spellings(void **state)
 			assert_string_equal(authorization->credentials, "t");
 		assert_int_equal(!authorization->credentials_file, !cases[i].file);
 		if (cases[i].file)
-			assert_string_equal(authorization->credentials_file, "/t");
+			assert_string_equal(authorization->credentials_file, PEM);
 		config_free(&loaded.config);
 	}
 }
@@ -272,11 +285,11 @@ static const struct {
 				   "1ms to 1h (like 1m30s), not '0s'"},
     {URL "  authorization: {credentials: a}\n  basic_auth: {username: u}\n",
      "4: 'authorization' and 'basic_auth' exclude each other"},
-    {URL "  bearer_token: a\n  bearer_token_file: b\n",
+    {URL "  bearer_token: a\n  bearer_token_file: " PEM "\n",
      "4: 'bearer_token' and 'bearer_token_file' exclude each other"},
     {URL "  bearer_token: a\n  authorization: {credentials: a}\n",
      "4: 'bearer_token' and 'authorization' exclude each other"},
-    {URL "  authorization:\n    credentials: a\n    credentials_file: b\n",
+    {URL "  authorization:\n    credentials: a\n    credentials_file: " PEM "\n",
      "5: 'credentials' and 'credentials_file' exclude each other"},
     {URL "  authorization: {type: Bearer}\n",
      "3: 'authorization' needs 'credentials' or 'credentials_file'"},
@@ -288,12 +301,28 @@ static const struct {
      "3: 'type' must be one word, like Bearer"},
     {URL "  basic_auth: {password: a}\n", "3: basic_auth needs 'username'"},
     {URL "  basic_auth: {username: 'a:b'}\n", "3: 'username' must not hold ':'"},
-    {URL "  basic_auth: {username: a, password: b, password_file: c}\n",
+    {URL "  basic_auth: {username: a, password: b, password_file: " PEM "}\n",
      "3: 'password' and 'password_file' exclude each other"},
-    {URL "  tls_config: {cert_file: a}\n",
+    {URL "  tls_config: {cert_file: " PEM "}\n",
      "3: 'tls_config' has 'cert_file' without 'key_file'"},
-    {URL "  tls_config: {key_file: a}\n",
+    {URL "  tls_config: {key_file: " PEM "}\n",
      "3: 'tls_config' has 'key_file' without 'cert_file'"},
+    {URL "  tls_config:\n    ca_file: /nonexistent/ca\n",
+     "4: 'ca_file' '/nonexistent/ca' cannot be read: No such file or directory"},
+    {URL "  tls_config: {ca_file: /etc/passwd}\n",
+     "3: 'ca_file' '/etc/passwd' cannot be read: no PEM file"},
+    {URL "  tls_config: {cert_file: /etc/passwd}\n",
+     "3: 'cert_file' '/etc/passwd' cannot be read: no PEM file"},
+    {URL "  tls_config: {key_file: /}\n",
+     "3: 'key_file' '/' cannot be read: not a regular file"},
+    {URL "  authorization:\n    credentials_file: /nonexistent/a\n",
+     "4: 'credentials_file' '/nonexistent/a' cannot be read: No such file or "
+     "directory"},
+    {URL "  bearer_token_file: /dev/null\n",
+     "3: 'bearer_token_file' '/dev/null' cannot be read: not a regular file"},
+    {URL "  basic_auth:\n    username: a\n    password_file: /nonexistent/a\n",
+     "5: 'password_file' '/nonexistent/a' cannot be read: No such file or "
+     "directory"},
     {URL "  tls_config: {server_name: 'a b'}\n",
      "3: 'server_name' must be a host name or an address"},
     {URL "  tls_config: {server_name: 'a:443'}\n",
@@ -497,5 +526,5 @@ int main(void)
 	    cmocka_unit_test(endpoints_end_at_their_bound),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_pem_file, NULL);
 }
