@@ -52,4 +52,9 @@ struct doctor_report {
 /* What files below root say ("" outside tests), into facts that are zeroed. */
 void doctor_read_files(const char *root, struct doctor_facts *facts);
 void doctor_judge(const struct doctor_facts *facts, struct doctor_report *ret_report);
+/* Of these, what decides whether processes get their right names. */
+void doctor_judge_names(const struct doctor_facts *facts,
+			struct doctor_report *ret_report);
+/* The same of this machine: it asks a few files, and nothing of BPF. */
+void doctor_examine_names(struct doctor_report *ret_report);
 bool doctor_can_run(const struct doctor_report *report);

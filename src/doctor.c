@@ -283,6 +283,14 @@ void doctor_judge(const struct doctor_facts *facts, struct doctor_report *ret_re
 	note_settings(facts, ret_report);
 }
 
+void doctor_judge_names(const struct doctor_facts *facts,
+			struct doctor_report *ret_report)
+{
+	ret_report->count = 0;
+	judge_reading(facts, ret_report);
+	judge_pid_namespace(facts, ret_report);
+}
+
 bool doctor_can_run(const struct doctor_report *report)
 {
 	for (size_t i = 0; i < report->count; i++) {
@@ -522,4 +530,13 @@ bool doctor_first_failure(char *ret_line, size_t size)
 		return true;
 	}
 	return false;
+}
+
+void doctor_examine_names(struct doctor_report *ret_report)
+{
+	struct doctor_facts facts = {0};
+
+	doctor_read_files("", &facts);
+	facts.pid_namespace = in_pid_namespace();
+	doctor_judge_names(&facts, ret_report);
 }

@@ -379,6 +379,18 @@ static void describe_subject(struct agent *agent)
 	agent->subject[len - 1] = 0;
 }
 
+/* It runs, but what it shows is not what is meant: nobody asks the doctor then. */
+static void warn_of_names(void)
+{
+	struct doctor_report report;
+
+	doctor_examine_names(&report);
+	for (size_t i = 0; i < report.count; i++) {
+		if (report.lines[i].mark != DOCTOR_MARK_OK)
+			log_warning("%s", report.lines[i].text);
+	}
+}
+
 static int greet(struct agent *agent)
 {
 	const char *host = "localhost";
@@ -430,6 +442,7 @@ static int build(struct agent *agent)
 		err = start_push(agent);
 	if (err)
 		return err;
+	warn_of_names();
 	malloc_trim(0); /* loading took the kernel's type information apart */
 	err = privileges_drop();
 	if (err)

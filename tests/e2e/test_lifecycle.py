@@ -10,8 +10,8 @@ import socket
 import threading
 import time
 
-from harness import (ROOT, SCRATCH, Process, TestCase, bpf_before, bpf_objects,
-                     bpf_objects_of, free_port, load, run, wait_until)
+from harness import (BPFTALLY, ROOT, SCRATCH, Process, TestCase, bpf_before,
+                     bpf_objects, bpf_objects_of, free_port, load, run, wait_until)
 from servers import PYTHON, Script, hello_nginx
 
 QUIET_S = 3
@@ -137,6 +137,34 @@ class Installed(TestCase):
     def test_the_unit_is_not_started_again_for_a_configuration_that_is_wrong(self):
         status = run(self.expanded(["--nonsense"]), check=False).returncode
         self.assertEqual(self.settings["RestartPreventExitStatus"], str(status))
+
+
+class Names(TestCase):
+    """Where they are wrong, its log says so: it counts all the same."""
+
+    def log_of(self, *wrapper):
+        daemon = Process([*wrapper, BPFTALLY, "--exe", "*",
+                          "--listen", f"127.0.0.1:{free_port()}"])
+        self.start(daemon)
+        wait_until(lambda: "observing" in daemon.output(), "the start")
+        return daemon.output()
+
+    @staticmethod
+    def warnings(log):
+        return [line for line in log.splitlines() if ": warning: " in line]
+
+    def test_another_pid_namespace_is_a_warning(self):
+        warning, = self.warnings(self.log_of("unshare", "--pid", "--fork",
+                                             "--kill-child"))
+        self.assertRegex(warning, "pid namespace.*names are wrong.*--pid=host")
+
+    def test_processes_that_cannot_be_read_are_a_warning(self):
+        warning, = self.warnings(self.log_of("setpriv", "--bounding-set",
+                                             "-sys_ptrace"))
+        self.assertRegex(warning, "CAP_SYS_PTRACE missing.*--exe")
+
+    def test_there_is_no_warning_where_all_is_right(self):
+        self.assertEqual(self.warnings(self.log_of()), [])
 
 
 class Together(TestCase):

@@ -338,6 +338,26 @@ static void foreign_pid_namespace_is_a_note(void **state)
 		    "--pid=host, hostPID: true)");
 }
 
+static void names_are_judged_by_two_lines(void **state)
+{
+	struct doctor_facts facts = good_facts();
+	struct doctor_report report;
+
+	(void)state;
+	doctor_judge_names(&facts, &report);
+	assert_int_equal(report.count, 2);
+	assert_int_equal(report.lines[0].mark, DOCTOR_MARK_OK);
+	assert_int_equal(report.lines[1].mark, DOCTOR_MARK_OK);
+	facts.pid_namespace = true;
+	facts.capabilities &= ~BIT(CAP_SYS_PTRACE);
+	doctor_judge_names(&facts, &report);
+	assert_int_equal(report.count, 2);
+	for (size_t i = 0; i < report.count; i++) {
+		assert_int_equal(report.lines[i].mark, DOCTOR_MARK_NOTE);
+		expect_line(&facts, DOCTOR_MARK_NOTE, report.lines[i].text);
+	}
+}
+
 static void other_machines_cannot_run(void **state)
 {
 	static const char *const machines[] = {"aarch64", "i686", ""};
@@ -604,6 +624,7 @@ int main(void)
 	    cmocka_unit_test(capabilities_of_a_user_namespace_do_not_count),
 	    cmocka_unit_test(privileges_to_read_proc_are_a_note),
 	    cmocka_unit_test(foreign_pid_namespace_is_a_note),
+	    cmocka_unit_test(names_are_judged_by_two_lines),
 	    cmocka_unit_test(other_machines_cannot_run),
 	    cmocka_unit_test(refused_features_are_failures_in_order),
 	    cmocka_unit_test(settings_are_notes),
