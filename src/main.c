@@ -200,6 +200,7 @@ static void on_signal(void *context, uint32_t events)
 	(void)events;
 	if (read(agent->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
+	log_info("ending on SIG%s", sigabbrev_np((int)info.ssi_signo));
 	agent->stopping = true;
 	loop_stop(agent->loop);
 }
@@ -250,6 +251,9 @@ static int watch_signals(struct agent *agent)
 	sigaddset(&set, SIGHUP); /* the terminal went: an orderly end too */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* They mean nothing, so they must not end it. */
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	agent->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (agent->signal_fd < 0)
 		return -errno;

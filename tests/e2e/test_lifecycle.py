@@ -78,6 +78,8 @@ class End(TestCase):
         else:
             self.assertEqual(status, 0)
             self.assertNotIn("error", self.daemon.log())
+            self.assertEqual(self.daemon.log().splitlines()[-1],
+                             f"bpftally: info: ending on {number.name}")
         self.assert_gone()
         load(self.nginx.port, "/hello", 10)
 
@@ -89,6 +91,15 @@ class End(TestCase):
 
     def test_sigint(self):
         self.check_signal(signal.SIGINT, False)
+
+    def test_sighup(self):
+        self.check_signal(signal.SIGHUP, False)
+
+    def test_sigusr1_and_sigusr2_mean_nothing(self):
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(self.daemon.pid, number)
+            self.assertEqual(self.daemon.get("/-/healthy").status, 200)
+        self.assertEqual(self.daemon.terminate()[0], 0)
 
     def test_sigkill_under_load_leaves_no_program(self):
         self.check_signal(signal.SIGKILL, True)
