@@ -489,6 +489,18 @@ static int run(struct agent *agent)
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* What was asked for is the text: where it could not be written, that failed. */
+static int finish_output(void)
+{
+	int err = fflush(stdout) ? errno : 0;
+
+	if (!err && ferror(stdout)) /* an earlier part, whose errno is gone */
+		err = EIO;
+	if (err)
+		log_error("cannot write to standard output: %s", strerror(err));
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	struct agent agent = {.signal_fd = -1};
@@ -520,5 +532,7 @@ int main(int argc, char **argv)
 		break;
 	}
 	config_free(&agent.config);
+	if (finish_output())
+		status = EXIT_FAILURE;
 	return status;
 }

@@ -267,6 +267,17 @@ remote_write:
         self.assertRegex(result.stdout, r"^bpftally \d+\.\d+\.\d+\n$")
         self.assertEqual(result.stderr, "")
 
+    def test_text_that_cannot_be_written_is_a_failure(self):
+        path = write_file("good.yaml", "port: 80\n")
+        for arguments in (["--version"], ["--help"], ["doctor"],
+                          ["--check-config", path]):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([BPFTALLY, *arguments], stdout=full,
+                                        stderr=subprocess.PIPE, check=False)
+            self.assertEqual(result.returncode, 1, arguments)
+            self.assertEqual(result.stderr.decode(), "bpftally: error: cannot write "
+                             "to standard output: No space left on device\n")
+
     def test_help_names_every_option_in_eighty_columns(self):
         result = run([BPFTALLY, "--help"])
         self.assertEqual(result.stderr, "")
