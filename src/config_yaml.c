@@ -5,10 +5,15 @@
  * names, so nothing is copied however often it is named.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "buf.h"
@@ -19,6 +24,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FILE_LEN_MAX (1024 * 1024)
+#define PIPE_PATIENCE_MS 10000
 #define VALUE_LEN_MAX (64 * 1024)
 #define DEPTH_MAX 16 /* the tables need 6 */
 #define ANCHORS_MAX 64
@@ -403,20 +409,97 @@ static int fail_file(struct config_reader *reader, const char *what, const char 
 	return -EINVAL;
 }
 
+/* /dev/stdin and a shell's <(...): a pipe that somebody writes to, or has. One of
+ * a name in the file system would be waited for. */
+static bool is_own_descriptor(const char *path)
+{
+	static const char *const prefixes[] = {"/dev/fd/", "/proc/self/fd/"};
+
+	for (size_t i = 0; i < LENGTH(prefixes); i++) {
+		if (!strncmp(path, prefixes[i], strlen(prefixes[i])))
+			return true;
+	}
+	return !strcmp(path, "/dev/stdin");
+}
+
+/* Judged before it is opened, which some devices answer by doing something. */
+static int open_file(struct config_reader *reader, int *ret_fd)
+{
+	struct stat status;
+	int fd;
+
+	if (stat(reader->path, &status))
+		return fail_file(reader, "cannot be opened", strerror(errno));
+	if (!S_ISREG(status.st_mode) &&
+	    !(S_ISFIFO(status.st_mode) && is_own_descriptor(reader->path)))
+		return fail_file(reader, "is not a regular file", NULL);
+	fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return fail_file(reader, "cannot be opened", strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Of a regular file, only some of the kernel's own have nothing yet. */
+static int wait_for_writer(struct config_reader *reader, int fd, int64_t deadline_ms)
+{
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
+	int64_t left_ms = deadline_ms - now_ms();
+	struct stat status;
+
+	if (fstat(fd, &status) || !S_ISFIFO(status.st_mode))
+		return fail_file(reader, "cannot be read", strerror(EAGAIN));
+	if (left_ms > 0 && poll(&poller, 1, (int)left_ms) != 0)
+		return 0; /* an error shows when it is read */
+	return fail_file(reader, "has no end after 10 seconds", NULL);
+}
+
+/* One byte more than a file may have, at most. */
+static int read_all(struct config_reader *reader, int fd, char *bytes, size_t *ret_len)
+{
+	int64_t deadline_ms = now_ms() + PIPE_PATIENCE_MS;
+	size_t len = 0;
+	ssize_t got = 1;
+	int err;
+
+	while (got && len <= FILE_LEN_MAX) {
+		got = read(fd, bytes + len, FILE_LEN_MAX + 1 - len);
+		if (got >= 0) {
+			len += (size_t)got;
+			continue;
+		}
+		if (errno != EAGAIN)
+			return fail_file(reader, "cannot be read", strerror(errno));
+		err = wait_for_writer(reader, fd, deadline_ms);
+		if (err)
+			return err;
+	}
+	*ret_len = len;
+	return 0;
+}
+
 static int read_bytes(struct config_reader *reader, char **ret_bytes, size_t *ret_len)
 {
-	AUTO_FCLOSE FILE *file = fopen(reader->path, "re");
-	AUTO_FREE char *bytes = NULL;
-	size_t len;
+	AUTO_FREE char *bytes = malloc(FILE_LEN_MAX + 1);
+	AUTO_CLOSE int fd = -1;
+	size_t len = 0;
+	int err;
 
-	if (!file)
-		return fail_file(reader, "cannot be opened", strerror(errno));
-	bytes = malloc(FILE_LEN_MAX + 1);
 	if (!bytes)
 		return fail_file(reader, "out of memory", NULL);
-	len = fread(bytes, 1, FILE_LEN_MAX + 1, file);
-	if (ferror(file))
-		return fail_file(reader, "cannot be read", strerror(errno));
+	err = open_file(reader, &fd);
+	if (!err)
+		err = read_all(reader, fd, bytes, &len);
+	if (err)
+		return err;
 	if (len > FILE_LEN_MAX)
 		return fail_file(reader, "is larger than 1 MiB", NULL);
 	*ret_bytes = TAKE(bytes);

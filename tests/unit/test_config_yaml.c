@@ -7,12 +7,29 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "config_case.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define MIB (1024 * 1024)
+
+static bool poll_times_out;
+
+/* Found before libc's: time that the test does not have. */
+int poll(struct pollfd *descriptors, nfds_t count, int timeout_ms)
+{
+	struct timespec timeout = {.tv_sec = timeout_ms / 1000,
+				   .tv_nsec = timeout_ms % 1000 * 1000000L};
+
+	if (poll_times_out)
+		return 0;
+	return ppoll(descriptors, count, &timeout, NULL);
+}
 
 static void files_without_content_are_the_defaults(void **state)
 {
@@ -279,6 +296,7 @@ static void files_that_cannot_be_read_are_named(void **state)
 {
 	char *missing[] = {"bpftally", "--config", "/nonexistent/a.yaml", NULL};
 	char *folder[] = {"bpftally", "--config", "/", NULL};
+	char *device[] = {"bpftally", "--config", "/dev/zero", NULL};
 	struct loaded loaded;
 
 	(void)state;
@@ -289,7 +307,82 @@ static void files_that_cannot_be_read_are_named(void **state)
 			    "file or directory");
 	config_free(&loaded.config);
 	load_arguments(folder, &loaded);
-	assert_string_equal(loaded.error, "/: cannot be read: Is a directory");
+	assert_string_equal(loaded.error, "/: is not a regular file");
+	config_free(&loaded.config);
+	load_arguments(device, &loaded);
+	assert_string_equal(loaded.error, "/dev/zero: is not a regular file");
+	config_free(&loaded.config);
+}
+
+static void a_named_pipe_is_not_waited_for(void **state)
+{
+	char path[] = "/tmp/bpftally-pipe-XXXXXX/a";
+	char *argv[] = {"bpftally", "--config", path, NULL};
+	char *slash = strrchr(path, '/');
+	struct loaded loaded;
+
+	(void)state;
+	*slash = '\0';
+	assert_non_null(mkdtemp(path));
+	*slash = '/';
+	assert_int_equal(mkfifo(path, 0600), 0);
+	load_arguments(argv, &loaded);
+	unlink(path);
+	*slash = '\0';
+	rmdir(path);
+	*slash = '/';
+	assert_int_equal(loaded.err, -EINVAL);
+	assert_string_equal(loaded.error + strlen(path), ": is not a regular file");
+	config_free(&loaded.config);
+}
+
+/* The writer's pieces come when it has them; its end is the file's. */
+static void what_a_pipe_of_ours_brings_is_read_to_its_end(void **state)
+{
+	char path[64], *argv[] = {"bpftally", "--config", path, NULL};
+	struct loaded loaded;
+	int ends[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		usleep(50000);
+		dprintf(ends[1], "port: 8");
+		usleep(50000);
+		dprintf(ends[1], "0\n");
+		_exit(0);
+	}
+	close(ends[1]);
+	snprintf(path, sizeof(path), "/dev/fd/%d", ends[0]);
+	load_arguments(argv, &loaded);
+	waitpid(pid, NULL, 0);
+	close(ends[0]);
+	assert_string_equal(loaded.error, "");
+	assert_int_equal(loaded.config.ports[0], 80);
+	config_free(&loaded.config);
+}
+
+static void a_pipe_without_end_is_given_up(void **state)
+{
+	char path[64], *argv[] = {"bpftally", "--config", path, NULL};
+	struct loaded loaded;
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "port: 80\n", 9), 9);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[0]);
+	poll_times_out = true;
+	load_arguments(argv, &loaded);
+	poll_times_out = false;
+	close(ends[0]);
+	close(ends[1]);
+	assert_int_equal(loaded.err, -EINVAL);
+	assert_string_equal(loaded.error + strlen(path),
+			    ": has no end after 10 seconds");
 	config_free(&loaded.config);
 }
 
@@ -326,6 +419,9 @@ int main(void)
 	    cmocka_unit_test(deep_nesting_and_many_anchors_end_early),
 	    cmocka_unit_test(a_file_ends_at_its_bound),
 	    cmocka_unit_test(files_that_cannot_be_read_are_named),
+	    cmocka_unit_test(a_named_pipe_is_not_waited_for),
+	    cmocka_unit_test(what_a_pipe_of_ours_brings_is_read_to_its_end),
+	    cmocka_unit_test(a_pipe_without_end_is_given_up),
 	    cmocka_unit_test(a_long_path_leaves_room_for_the_reason),
 	};
 
