@@ -538,6 +538,19 @@ static int fail_parser(struct config_reader *reader, const yaml_parser_t *parser
 	return fail_syntax(reader, line, "not UTF-8 text: %s", problem);
 }
 
+/* libyaml (0.2.5) counts it as a column, so that a first key stands further right
+ * than the second, and finds no "---" behind it. */
+static void drop_byte_order_mark(char *bytes, size_t *len)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+	const size_t mark_len = sizeof(mark) - 1;
+
+	if (*len < mark_len || memcmp(bytes, mark, mark_len))
+		return;
+	*len -= mark_len;
+	memmove(bytes, bytes + mark_len, *len);
+}
+
 static bool start_parser(yaml_parser_t *parser, const char *bytes, size_t len)
 {
 	if (!yaml_parser_initialize(parser))
@@ -635,8 +648,10 @@ int config_read_file(const char *path, const struct config_section *section,
 	if (path_len > SHOWN_PATH_LEN_MAX)
 		reader.shown += path_len - SHOWN_PATH_LEN_MAX;
 	err = read_bytes(&reader, &bytes, &len);
-	if (!err)
-		err = check_shape(&reader, bytes, len);
+	if (err)
+		return err;
+	drop_byte_order_mark(bytes, &len);
+	err = check_shape(&reader, bytes, len);
 	if (err)
 		return err;
 	err = read_document(&reader, bytes, len, section, target);

@@ -40,7 +40,20 @@ static void files_without_content_are_the_defaults(void **state)
 	assert_accepted("---\n# nothing\n...\n");
 	assert_accepted("~\n");
 	assert_accepted("{}\n");
-	assert_accepted("\xef\xbb\xbfport: 80\n"); /* byte order mark */
+}
+
+static void a_byte_order_mark_is_skipped(void **state)
+{
+	(void)state;
+	assert_accepted("\xef\xbb\xbf");
+	assert_accepted("\xef\xbb\xbfport: 80\n");
+	assert_accepted("\xef\xbb\xbfport: 80\nservice: a\n");
+	assert_accepted("\xef\xbb\xbf---\nport: 80\n");
+	assert_accepted("\xef\xbb\xbf# comment\nport: 80\nservice: a\n");
+	assert_refused("\xef\xbb\xbfport: 80\nport: 81\n",
+		       "2: key 'port' is given twice");
+	assert_refused("\xef\xbb",
+		       "1: not UTF-8 text: incomplete UTF-8 octet sequence");
 }
 
 static void broken_yaml_names_its_line(void **state)
@@ -406,6 +419,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(files_without_content_are_the_defaults),
+	    cmocka_unit_test(a_byte_order_mark_is_skipped),
 	    cmocka_unit_test(broken_yaml_names_its_line),
 	    cmocka_unit_test(bytes_that_are_not_utf8_are_refused),
 	    cmocka_unit_test(keys_are_known_and_given_once),
