@@ -89,7 +89,8 @@ config_read config_read_duration;                 /* uint64_t, ms */
 config_read config_read_section;
 /* Judged, then dropped. */
 config_read config_read_unused_flag, config_read_unused_number;
-config_read config_read_unused_duration;
+config_read config_read_unused_duration, config_read_unused_text;
+config_read config_read_unused_texts; /* a list */
 /* Known but refused: always; unless it is false; 0s; an empty list. */
 config_read config_read_unsupported, config_read_only_false, config_read_only_zero;
 config_read config_read_only_empty;

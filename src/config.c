@@ -16,6 +16,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define DEFAULT_LISTEN ":9965"
+#define YEAR_MS (365 * 86400000ull)
 
 /* --- keys of the whole file ------------------------------------------------- */
 
@@ -187,6 +188,26 @@ static const struct config_field global_fields[] = {
     {"external_labels", read_external_labels, FIELD(external_labels)},
     {"scrape_interval", config_read_duration, FIELD(scrape_interval_ms),
      CONFIG_INTERVAL_MIN_MS, CONFIG_INTERVAL_MAX_MS},
+    /* Of rules, queries, and scraped targets: there are none. 0 is no limit. */
+    {"evaluation_interval", config_read_unused_duration, .max = YEAR_MS},
+    {"rule_query_offset", config_read_unused_duration, .max = YEAR_MS},
+    {"query_log_file", config_read_unused_text, CONFIG_NO_TARGET},
+    {"scrape_timeout", config_read_unused_duration, .max = YEAR_MS},
+    {"scrape_protocols", config_read_unused_texts, CONFIG_NO_TARGET},
+    {"scrape_failure_log_file", config_read_unused_text, CONFIG_NO_TARGET},
+    {"body_size_limit", config_read_unused_text, CONFIG_NO_TARGET},
+    {"sample_limit", config_read_unused_number, .max = UINT32_MAX},
+    {"target_limit", config_read_unused_number, .max = UINT32_MAX},
+    {"label_limit", config_read_unused_number, .max = UINT32_MAX},
+    {"label_name_length_limit", config_read_unused_number, .max = UINT32_MAX},
+    {"label_value_length_limit", config_read_unused_number, .max = UINT32_MAX},
+    {"keep_dropped_targets", config_read_unused_number, .max = UINT32_MAX},
+    {"metric_name_validation_scheme", config_read_unused_text, CONFIG_NO_TARGET},
+    {"metric_name_escaping_scheme", config_read_unused_text, CONFIG_NO_TARGET},
+    {"scrape_native_histograms", config_read_unused_flag, CONFIG_NO_TARGET},
+    {"always_scrape_classic_histograms", config_read_unused_flag, CONFIG_NO_TARGET},
+    {"convert_classic_histograms_to_nhcb", config_read_unused_flag, CONFIG_NO_TARGET},
+    {"extra_scrape_metrics", config_read_unused_flag, CONFIG_NO_TARGET},
 };
 static const struct config_section global_section = {"global", global_fields,
 						     LENGTH(global_fields), NULL};

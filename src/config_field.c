@@ -165,6 +165,33 @@ int config_read_section(struct config_reader *reader, const struct config_node *
 	return config_read_mapping(reader, node, field->section, target);
 }
 
+int config_read_unused_text(struct config_reader *reader,
+			    const struct config_node *node,
+			    const struct config_field *field, void *target)
+{
+	AUTO_FREE char *unused = NULL;
+
+	(void)target;
+	return config_scalar(reader, node, field->key, &unused);
+}
+
+int config_read_unused_texts(struct config_reader *reader,
+			     const struct config_node *node,
+			     const struct config_field *field, void *target)
+{
+	int err = 0;
+
+	if (!config_is_list(node))
+		return config_fail_value(reader, node, field->key, "a list");
+	if (config_item_count(node) > CONFIG_LIST_MAX)
+		return config_fail(reader, node, "'%s' has more than %d entries",
+				   field->key, CONFIG_LIST_MAX);
+	for (size_t i = 0; !err && i < config_item_count(node); i++)
+		err = config_read_unused_text(reader, config_item(reader, node, i),
+					      field, target);
+	return err;
+}
+
 int config_read_unused_flag(struct config_reader *reader,
 			    const struct config_node *node,
 			    const struct config_field *field, void *target)

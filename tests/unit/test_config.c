@@ -154,6 +154,48 @@ static void single_values_stand_for_lists(void **state)
 	config_free(&loaded.config);
 }
 
+/* From Prometheus' documentation, every key of it. */
+static void a_global_block_of_prometheus_can_be_pasted(void **state)
+{
+	static const char *const keys[] = {"evaluation_interval: 1m",
+					   "rule_query_offset: 0s",
+					   "query_log_file: /var/log/queries",
+					   "scrape_timeout: 10s",
+					   "scrape_protocols: [PrometheusText0.0.4]",
+					   "scrape_failure_log_file: failures",
+					   "body_size_limit: 10MB",
+					   "sample_limit: 0",
+					   "target_limit: 5",
+					   "label_limit: 30",
+					   "label_name_length_limit: 200",
+					   "label_value_length_limit: 200",
+					   "keep_dropped_targets: 0",
+					   "metric_name_validation_scheme: utf8",
+					   "metric_name_escaping_scheme: underscores",
+					   "scrape_native_histograms: false",
+					   "always_scrape_classic_histograms: false",
+					   "convert_classic_histograms_to_nhcb: false",
+					   "extra_scrape_metrics: false"};
+	char yaml[2048] = "global:\n  scrape_interval: 1m\n";
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(keys); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(keys[i], ":"),
+			 keys[i]);
+		assert_documented(name);
+		strcat(strcat(strcat(yaml, "  "), keys[i]), "\n");
+	}
+	assert_accepted(yaml);
+	assert_refused("global:\n  evaluation_interval: 1\n",
+		       "2: 'evaluation_interval' must be a duration from 0s to 1y "
+		       "(like 1m30s), not '1'");
+	assert_refused("global:\n  sample_limit: many\n",
+		       "2: 'sample_limit' must be a whole number from 0 to "
+		       "4294967295, not 'many'");
+}
+
 static void what_does_not_fit_names_line_and_key(void **state)
 {
 	static const struct {
@@ -464,6 +506,7 @@ int main(void)
 	    cmocka_unit_test(the_command_line_wins_and_its_lists_replace),
 	    cmocka_unit_test(an_empty_command_line_leaves_the_file_alone),
 	    cmocka_unit_test(single_values_stand_for_lists),
+	    cmocka_unit_test(a_global_block_of_prometheus_can_be_pasted),
 	    cmocka_unit_test(what_does_not_fit_names_line_and_key),
 	    cmocka_unit_test(lists_of_the_file_end_at_their_bound),
 	    cmocka_unit_test(a_service_name_of_the_file_ends_at_its_bound),

@@ -42,6 +42,8 @@ static const struct config_field fields[] = {
     {"old_flag", config_read_unused_flag, CONFIG_NO_TARGET},
     {"old_number", config_read_unused_number, .max = 9},
     {"old_duration", config_read_unused_duration, .max = 60000},
+    {"old_text", config_read_unused_text, CONFIG_NO_TARGET},
+    {"old_texts", config_read_unused_texts, CONFIG_NO_TARGET},
     {"never", config_read_unsupported, CONFIG_NO_TARGET},
     {"instead", config_read_unsupported, .hint = "use text"},
     {"only_false", config_read_only_false, CONFIG_NO_TARGET},
@@ -118,6 +120,7 @@ static void unused_values_are_judged_and_change_nothing(void **state)
 
 	assert_int_equal(read_in(*state,
 				 "old_flag: true\nold_number: 9\nold_duration: 1m\n"
+				 "old_text: a\nold_texts: [a, b]\n"
 				 "only_false: false\nonly_zero: 0s\nonly_empty: []\n",
 				 &sample, error),
 			 0);
@@ -160,6 +163,9 @@ static const struct {
      "1: 'old_number' must be a whole number from 0 to 9, not '10'"},
     {"old_duration: x\n", "1: 'old_duration' must be a duration from 0s to 1m "
 			  "(like 1m30s), not 'x'"},
+    {"old_text: [a]\n", "1: 'old_text' must be a single value, not a list"},
+    {"old_texts: a\n", "1: 'old_texts' must be a list, not 'a'"},
+    {"old_texts: [a, [b]]\n", "1: 'old_texts' must be a single value, not a list"},
     {"never: a\n", "1: 'never' is not supported"},
     {"never:\n", "1: 'never' is not supported"},
     {"instead: {a: b}\n", "1: 'instead' is not supported; use text"},
