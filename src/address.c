@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "slice.h"
+
 _Static_assert(TALLY_ADDRESS_LEN + 2 <= ADDRESS_TEXT_LEN, "@, path, NUL");
 _Static_assert(INET6_ADDRSTRLEN <= ADDRESS_TEXT_LEN, "IPv6 fits");
 
@@ -113,23 +115,28 @@ static void text_of_ipv6(const __u8 *bytes, char ret_text[ADDRESS_TEXT_LEN])
 		text_of_ip(AF_INET6, bytes, ret_text);
 }
 
-static char printable(__u8 byte)
-{
-	return byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
-}
-
 /* unix(7): a pathname ends at its NUL or at the length; an abstract name starts
- * with NUL and every byte of the length counts. */
+ * with NUL and every byte of the length counts. No byte becomes more than one. */
 static void text_of_unix(const __u8 *bytes, size_t len, char ret_text[ADDRESS_TEXT_LEN])
 {
+	struct slice rest = {.text = (const char *)bytes, .len = len};
 	bool abstract = len && !bytes[0];
-	size_t i = 0;
 
-	if (abstract)
-		ret_text[i++] = '@';
-	for (; i < len && (abstract || bytes[i]); i++)
-		ret_text[i] = printable(bytes[i]);
-	ret_text[i] = '\0';
+	if (abstract) {
+		*ret_text++ = '@';
+		rest.text++;
+		rest.len--;
+	}
+	while (rest.len && (abstract || *rest.text)) {
+		size_t printable = slice_printable_len(rest);
+		size_t step = printable ? printable : 1;
+
+		memcpy(ret_text, printable ? rest.text : "?", step);
+		ret_text += step;
+		rest.text += step;
+		rest.len -= step;
+	}
+	*ret_text = '\0';
 }
 
 void address_text(const struct tally_address *address, char ret_text[ADDRESS_TEXT_LEN])

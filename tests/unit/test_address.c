@@ -162,7 +162,12 @@ static void addresses_of_each_family_have_a_text(void **state)
 	    {AF_UNIX, 16, "/run/x.sock\0junk", "/run/x.sock"},
 	    {AF_UNIX, 9, "\0abstract", "@abstract"},
 	    {AF_UNIX, 4, "\0a\0b", "@a?b"},
-	    {AF_UNIX, 8, "/\xc3\xa9\n\x7f\"\\ ", "/????\"\\ "},
+	    {AF_UNIX, 8, "/\xc3\xa9\n\x7f\"\\ ", "/\xc3\xa9??\"\\ "},
+	    {AF_UNIX, 9, "/\xe6\x97\xa5.sock", "/\xe6\x97\xa5.sock"},
+	    {AF_UNIX, 5, "\0\xf0\x9f\x98\x80", "@\xf0\x9f\x98\x80"},
+	    {AF_UNIX, 4, "/\xc3(\xff", "/?(?"},
+	    {AF_UNIX, 3, "/\xe6\x97\xa5", "/??"}, /* cut within a character */
+	    {AF_UNIX, 4, "/\xc2\x9b.", "/??."},   /* C1: terminals obey it */
 	    {AF_UNIX, 0, "", ""},
 	};
 
