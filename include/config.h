@@ -19,6 +19,7 @@
 
 #define CONFIG_ERROR_LEN 512
 #define CONFIG_LIST_MAX 64
+#define CONFIG_SERVICE_LEN_MAX 255
 
 struct config_label {
 	char *name;

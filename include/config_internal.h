@@ -10,7 +10,6 @@
 
 #include "config.h"
 
-#define CONFIG_SERVICE_LEN_MAX 255
 #define CONFIG_REMOTE_WRITES_MAX 16
 #define CONFIG_PID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 #define CAPTURE_NAMES "auto, tracepoint or fentry"

@@ -8,7 +8,8 @@
 
 #include "abi.h"
 
-#define PROC_NAME_LEN 128
+/* As long as --service may be (CONFIG_SERVICE_LEN_MAX), and a NUL. */
+#define PROC_NAME_LEN 256
 
 struct proc_facts {
 	char exe[4096];           /* as its mount namespace sees it; "" if unreadable;

@@ -17,6 +17,8 @@
 #include "log.h"
 #include "proc.h"
 
+_Static_assert(PROC_NAME_LEN == CONFIG_SERVICE_LEN_MAX + 1, "one bound for both");
+
 #define SERVICES_MAX 4096
 #define ALIASES_MAX 65536
 #define CAPACITY_MIN 64

@@ -8,6 +8,7 @@
 
 #include <sys/wait.h>
 
+#include "config.h"
 #include "fake_proc.h"
 #include "proc.h"
 
@@ -149,12 +150,12 @@ static void first_variable_counts_and_empty_is_unset(void **state)
 
 static void name_is_a_bounded_label(void **state)
 {
-	char variable[1024], expected[PROC_NAME_LEN];
+	char variable[1024], expected[CONFIG_SERVICE_LEN_MAX + 1];
 	const struct fake_process process = {.environ = variable};
 
 	snprintf(variable, sizeof(variable), "OTEL_SERVICE_NAME=%0300d", 0);
-	memset(expected, '0', sizeof(expected) - 1);
-	expected[sizeof(expected) - 1] = '\0';
+	memset(expected, '0', CONFIG_SERVICE_LEN_MAX);
+	expected[CONFIG_SERVICE_LEN_MAX] = '\0';
 	expect_name(*state, &process, expected, "");
 	snprintf(variable, sizeof(variable),
 		 "OTEL_RESOURCE_ATTRIBUTES=service.name=%0700d", 0);
