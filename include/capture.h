@@ -30,11 +30,11 @@ struct capture_facts {
 struct capture_hook {
 	const char *program; /* its name in bpf/ */
 	const char *target;  /* tracepoint or function */
+	const char *since;   /* Linux */
+	enum capture way;    /* CAPTURE_AUTO: both ways need it */
 	/* How many the function has, in the versions that we know; 0: a tracepoint. */
 	uint8_t arguments_min, arguments_max;
-	enum capture way; /* CAPTURE_AUTO: both ways need it */
 	bool optional;
-	const char *since; /* Linux */
 };
 
 /* NULL behind the last one. */

@@ -19,15 +19,15 @@
 
 #define EITHER(name, since)                                                            \
 	{                                                                              \
-		name, name, 0, 0, CAPTURE_AUTO, false, since                           \
+		name, name, since, CAPTURE_AUTO, 0, 0, false                           \
 	}
 #define TRACEPOINT(name, optional, since)                                              \
 	{                                                                              \
-		name, name, 0, 0, CAPTURE_TRACEPOINT, optional, since                  \
+		name, name, since, CAPTURE_TRACEPOINT, 0, 0, optional                  \
 	}
 #define FUNCTION(program, name, min, max, optional)                                    \
 	{                                                                              \
-		program, name, min, max, CAPTURE_FENTRY, optional, "5.15"              \
+		program, name, "5.15", CAPTURE_FENTRY, min, max, optional              \
 	}
 
 static const struct capture_hook hooks[] = {
