@@ -45,7 +45,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/test_*.c))
 TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
 CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c \
-	src/slice.c
+	src/slice.c src/capture.c
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
@@ -165,8 +165,8 @@ $(B)/fuzz/%: tests/fuzz/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(CPPFLAGS_ALL) -Ibpf -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -MMD -MP -o $@ $< $(FUZZ_WITH)
 
-# The parser of the file is not a header: its sources and libyaml come along.
-$(B)/fuzz/fuzz_config: FUZZ_WITH = $(CONFIG_SOURCES) -lyaml
+# The parser of the file is not a header: its sources and their libraries come along.
+$(B)/fuzz/fuzz_config: FUZZ_WITH = $(CONFIG_SOURCES) -lyaml -lbpf
 $(B)/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard include/config*.h)
 
 check:
