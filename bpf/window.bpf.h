@@ -13,6 +13,7 @@
 
 #define ENOSYS 38
 #define IOV_MAX 1024 /* the kernel's UIO_MAXIOV */
+#define REVERT_STEPS 128
 
 /* x86-64 system call numbers */
 enum {
@@ -210,15 +211,16 @@ static __always_inline void source_from_message(struct source *s,
 	}
 }
 
-/* s stands behind `moved` bytes: back to the first of them, as lib/iov_iter.c's
- * iov_iter_revert() goes. The array is kernel memory. */
-__noinline int source_revert(struct source *s, __u32 moved)
+/* s stands behind `moved` bytes: back towards the first of them, as lib/iov_iter.c's
+ * iov_iter_revert() goes, by at most REVERT_STEPS segments. Returns the bytes that
+ * are still to go back from there. The array is kernel memory. */
+__noinline __u32 source_revert(struct source *s, __u32 moved)
 {
 	__u64 len = 0;
 
 	if (!s)
-		return 0;
-	for (__u32 i = 0; i < IOV_MAX && moved > s->skip; i++) {
+		return moved;
+	for (__u32 i = 0; i < REVERT_STEPS && moved > s->skip; i++) {
 		moved -= (__u32)s->skip;
 		s->base -= sizeof(struct iovec);
 		if (bpf_probe_read_kernel(&len, sizeof(len),
@@ -227,9 +229,7 @@ __noinline int source_revert(struct source *s, __u32 moved)
 		s->skip = len;
 		s->segments++;
 	}
-	s->skip -= moved;
-	bpf_probe_read_kernel(s->first, sizeof(s->first), (void *)s->base);
-	return 0;
+	return moved;
 }
 
 /* At the end of a receive: the iterator stands behind what came. */
@@ -237,10 +237,12 @@ static __always_inline void source_from_received(struct source *s,
 						 const struct msghdr *msg, __u32 moved)
 {
 	source_from_message(s, msg);
-	if (s->kind == SOURCE_BUFFER)
-		s->skip -= moved;
-	else if (s->kind == SOURCE_KERNEL_IOVEC)
-		source_revert(s, moved);
+	if (s->kind == SOURCE_KERNEL_IOVEC) {
+		for (__u32 i = 0; i < IOV_MAX / REVERT_STEPS && moved > s->skip; i++)
+			moved = source_revert(s, moved);
+		first_segment((const struct iovec *)s->base, s->first);
+	}
+	s->skip -= moved;
 }
 
 /* Segment i of an iovec array. */
