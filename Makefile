@@ -49,7 +49,7 @@ CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
-.PHONY: all help install clean test test-unit test-kernel test-verifier test-kernels test-e2e check fuzz \
+.PHONY: all help install clean test test-unit test-kernel test-shortcuts test-verifier test-kernels test-e2e check fuzz \
 	bench tools
 
 all: $(B)/bpftally
@@ -60,6 +60,7 @@ help:
 	  'make test        every test; kernel and e2e layers need root' \
 	  'make test-unit   unit tests (no root): cmocka under ASan and UBSan' \
 	  'make test-kernel real sockets against the loaded programs (root)' \
+	  'make test-shortcuts the same, with every head parsed (root)' \
 	  'make test-verifier  what the verifier takes, against its budget (root)' \
 	  'make test-kernels  kernel tests in other kernels, under emulation' \
 	  'make test-e2e    unmodified programs, a real Prometheus (root)' \
@@ -156,6 +157,10 @@ test-unit: $(UNIT_TESTS)
 
 test-kernel: $(B)/bpftally $(KERNEL_TESTS)
 	$(Q)tests/run-cmocka --root $(KERNEL_TESTS)
+
+# The shortcut for heads like the last one must change nothing.
+test-shortcuts: $(B)/bpftally $(KERNEL_TESTS)
+	$(Q)BPFTALLY_NO_SHORTCUTS=1 tests/run-cmocka --root $(KERNEL_TESTS)
 
 test-verifier: $(B)/tools/verifier
 	$(Q)$(B)/tools/verifier tests/kernel/verifier.budget

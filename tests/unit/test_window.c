@@ -60,12 +60,40 @@ static void a_byte_past_len_is_zero(void **state)
 	window_word(w, 0xffffffff);
 }
 
+/* What stands for a parse: every byte below len matters, none above does. */
+static void window_hash_is_of_each_byte_and_the_seed(void **state)
+{
+	const uint64_t seed = 0x9e3779b97f4a7c15;
+	struct window *w = stream_window();
+
+	(void)state;
+	for (uint32_t len = 0; len <= WINDOW_BYTES; len++) {
+		uint64_t hash;
+
+		memset(w->bytes, 'x', sizeof(w->bytes));
+		hash = window_hash(w, len, seed);
+		assert_int_not_equal(hash, 0);
+		assert_int_not_equal(window_hash(w, len, seed ^ 2), hash);
+		if (len)
+			assert_int_not_equal(window_hash(w, len - 1, seed), hash);
+		for (uint32_t at = 0; at < WINDOW_BYTES; at++) {
+			w->bytes[at] ^= 0x80;
+			if (at < len)
+				assert_int_not_equal(window_hash(w, len, seed), hash);
+			else
+				assert_int_equal(window_hash(w, len, seed), hash);
+			w->bytes[at] ^= 0x80;
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(word_find_gives_the_lowest_match),
 	    cmocka_unit_test(window_find_sees_no_byte_past_len),
 	    cmocka_unit_test(a_byte_past_len_is_zero),
+	    cmocka_unit_test(window_hash_is_of_each_byte_and_the_seed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
