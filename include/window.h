@@ -16,9 +16,11 @@
 #define WINDOW_BYTES 256
 
 struct window {
-	__u32 pos;                    /* first byte not consumed, <= len */
-	__u32 len;                    /* valid bytes, <= WINDOW_BYTES */
-	__u8 bytes[WINDOW_BYTES + 8]; /* tail: so that a word may end past len */
+	__u32 pos; /* first byte not consumed, <= len */
+	__u32 len; /* valid bytes, <= WINDOW_BYTES */
+	/* The tail: so that a word may end past len. Aligned, or clang loads by halves.
+	 */
+	__u8 bytes[WINDOW_BYTES + 8] __attribute__((aligned(8)));
 };
 
 #ifdef __bpf__
@@ -128,15 +130,13 @@ VERIFIED_ONCE __u64 window_hash(const struct window *w, __u32 len, __u64 seed)
 #pragma clang loop unroll(full)
 #endif
 	for (__u32 i = 0; i < WINDOW_BYTES / 8; i++) {
-		if (len < i * 8 + 8) {
-			if (len > i * 8)
-				hash ^= window_nth_word(w, i) &
-					((1ull << ((len - i * 8) * 8)) - 1);
+		if (len < i * 8 + 8)
 			break;
-		}
 		hash = (hash ^ window_nth_word(w, i)) * multiplier;
 		hash ^= hash >> 29;
 	}
+	if (len % 8)
+		hash ^= window_word(w, len - len % 8) & ((1ull << (len % 8 * 8)) - 1);
 	hash *= multiplier;
 	return (hash ^ hash >> 32) | 1;
 }
