@@ -49,8 +49,8 @@ CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
-.PHONY: all help install clean test test-unit test-kernel test-shortcuts test-verifier test-kernels test-e2e check fuzz \
-	bench tools
+.PHONY: all help install clean test test-unit test-kernel test-shortcuts test-verifier \
+	test-kernels test-e2e check fuzz bench bench-instructions tools
 
 all: $(B)/bpftally
 
@@ -67,6 +67,7 @@ help:
 	  'make check       format, linter, include directions, warnings as errors' \
 	  'make fuzz        each parser under libFuzzer, FUZZ_SECONDS=60 each' \
 	  'make bench       cost of observing nginx under wrk (root)' \
+	  'make bench-instructions  the same, counted under emulation' \
 	  'make install     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 
 # --- the binary -------------------------------------------------------------
@@ -188,6 +189,10 @@ check:
 
 bench: $(B)/bpftally $(TOOLS)
 	$(Q)tools/bench
+
+# BENCH='--write', or '--quick', or names of scenarios
+bench-instructions: $(B)/bpftally $(TOOLS)
+	$(Q)tools/bench-instructions $(BENCH)
 
 install: $(B)/bpftally
 	install -D -m 0755 $(B)/bpftally $(DESTDIR)$(PREFIX)/sbin/bpftally
