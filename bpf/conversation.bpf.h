@@ -278,6 +278,7 @@ static __always_inline void conversation_forget(struct conversation *c, __u32 st
 		d->http1.skip_line = 0;
 		d->carry_len = 0;
 		d->begun_ns = 0;
+		d->body_bytes = 0;
 		d->orphan = d->answered = d->malformed = d->wants_push = 0;
 	}
 }
@@ -298,6 +299,8 @@ __noinline int conversation_claim(struct conversation *c, __u32 pid,
 	c->service = entry ? entry->service : 0;
 	if (pid == config.self_pid)
 		ignored = true;
+	if (ignored)
+		c->ready_ns = 0;
 	if (ignored && c->state != CONVERSATION_IGNORED)
 		conversation_forget(c, CONVERSATION_IGNORED);
 	else if (!ignored && c->state == CONVERSATION_IGNORED)
@@ -359,6 +362,7 @@ conversation_malformed(struct conversation *c, struct pipeline *pipe, __u32 dire
 		return;
 	}
 	d->carry_len = 0;
+	d->http1.skip_line = 0;
 	if (d->http1.phase > HTTP1_HEADERS) { /* in its body: it waits already */
 		d->http1.phase = HTTP1_SEEK;
 		request_end(c, d, pipe);

@@ -261,7 +261,8 @@ static __always_inline void end_of_file(struct conversation *c, struct sock *sk)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 
-	if (!(sk->sk_shutdown & RCV_SHUTDOWN)) /* a read of no bytes */
+	if (!(sk->sk_shutdown & RCV_SHUTDOWN) ||
+	    has_unread(sk)) /* a read of no bytes */
 		return;
 	/* a FIN counts as one */
 	step_to(direction_of(c, DIRECTION_READ), sk, false, 0);

@@ -712,6 +712,19 @@ static bool is_unused_overflow(const struct row *row)
 	       !memcmp(&row->value, &nothing, sizeof(nothing));
 }
 
+/* A row of an alias shows the route that it will retire under: what is shown once
+ * may not become other later. */
+static const char *shown_route(struct collection *collection, const struct row *row)
+{
+	const struct owner *owner = row->owner;
+	bool kept = true;
+
+	if (owner->service != owner->id && owner->service != SERVICE_UNKNOWN)
+		note(collection,
+		     keep_route(collection, owner->service, row->key.route, &kept));
+	return kept ? route_text(collection, row->key.route) : "other";
+}
+
 static void group_rows(struct collection *collection)
 {
 	for (struct row *row = collection->rows; row; row = row->next) {
@@ -723,7 +736,7 @@ static void group_rows(struct collection *collection)
 
 		if (row->gone || owner->state != OWNER_SHOWN || is_unused_overflow(row))
 			continue;
-		names.route = route_text(collection, row->key.route);
+		names.route = shown_route(collection, row);
 		names.address = address_of(collection, row->key.address);
 		groups_add(collection->groups, &names, is_target(owner), &row->key,
 			   &row->value);

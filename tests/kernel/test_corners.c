@@ -167,6 +167,29 @@ static void the_end_of_a_stream_is_no_byte_of_it(void **state)
 	assert_int_equal(failures, 0);
 }
 
+/* A read of no bytes is no end of file, though the peer has closed. */
+static void a_read_of_nothing_is_no_end(void **state)
+{
+	for (enum transport transport = 0; transport < TRANSPORTS; transport++) {
+		struct endpoint *endpoint = endpoint_open(*state, transport);
+		struct pair pair = pair_open(endpoint);
+		char nothing[1];
+
+		scene_mark(*state);
+		put_text(pair.fd[CLIENT], REQUEST);
+		take_text(pair.fd[SERVER], REQUEST);
+		put_text(pair.fd[SERVER], RESPONSE);
+		pair_close_side(&pair, SERVER);
+		await_hangup(pair.fd[CLIENT]);
+		REQUIRE(recv(pair.fd[CLIENT], nothing, 0, 0) == 0);
+		take_text(pair.fd[CLIENT], RESPONSE);
+		pair_close(&pair);
+		assert_rows(*state, endpoint, transport_name(transport),
+			    ROWS(ROW(GET, 200, "/life", 0, 5)));
+		assert_missed(*state, "a read of nothing", nothing_missed);
+	}
+}
+
 static size_t splice_until_end(int fd)
 {
 	char sink[4096];
@@ -425,6 +448,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_end_of_a_stream_is_no_byte_of_it),
+	    cmocka_unit_test(a_read_of_nothing_is_no_end),
 	    cmocka_unit_test(a_body_until_close_that_is_spliced_out_is_exact),
 	    cmocka_unit_test(an_unread_answer_of_a_closed_unix_server_is_in_flight),
 	    cmocka_unit_test(an_unread_answer_of_half_closed_unix_ends_is_in_flight),

@@ -14,6 +14,10 @@ _Static_assert(sizeof(LOOKS_LIKE_A_REQUEST) - 1 == 53, "used as a length below")
 _Static_assert(sizeof(LOOKS_LIKE_A_RESPONSE) - 1 == 44, "used as a length below");
 
 /* Half a kilobyte at most each: they are cut at every byte. */
+#define DIGITS                                                                         \
+	"0000000000000000000000000000000000000000000000000000000000000000000000000000" \
+	"00"
+
 static const struct talk talks[] = {
     TALK("a plain exchange", TURNS(C(GET("/plain")), S(OK_HELLO)),
 	 ROWS(ROW(GET, 200, "/plain", 0, 5))),
@@ -269,6 +273,16 @@ static const struct talk talks[] = {
 	       S("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"),
 	       C(GET("/after")), S(OK_HELLO)),
 	 ROWS(ROW(POST, 413, "/up", 0, 3), ROW(GET, 200, "/after", 0, 5))),
+    TALK("a length too long to be one, answered, and the connection kept",
+	 TURNS(
+	     C("GET /bad HTTP/1.1\r\nContent-Length: " DIGITS DIGITS DIGITS "\r\n\r\n"),
+	     S("HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nbad"),
+	     C(GET("/after")), S(OK_HELLO), C(GET("/after")), S(OK_HELLO)),
+	 ROWS(ROW(GET, 400, "/bad", ANY_BYTES, 3), {.method = TALLY_METHOD_GET,
+						    .status = 200,
+						    .route = "/after",
+						    .requests = 2,
+						    .response_bytes = 10})),
     TALK("absolute-form with a query and no path",
 	 TURNS(C("GET http://host?token=/secret HTTP/1.1\r\n\r\n"), S(OK_HELLO),
 	       C("GET ftp://user:word@host/p/q HTTP/1.1\r\n\r\n"), S(OK_HELLO)),

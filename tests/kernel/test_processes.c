@@ -195,6 +195,53 @@ static void a_change_of_selection_reaches_open_connections(void **state)
 
 /* --- under which service ---------------------------------------------------- */
 
+static void select_self(struct scene *scene, bool selected)
+{
+	const struct tally_process self = {
+	    .service = SCENE_SERVICE, .flags = selected ? 0 : TALLY_PROCESS_IGNORED};
+
+	REQUIRE(!probes_set_process(scene->probes, (uint32_t)getpid(), &self));
+}
+
+/* What was under way when the selection changed is in no later number. */
+static void nothing_of_before_is_in_a_request_after(void **state)
+{
+	static const char half[] =
+	    "POST /half HTTP/1.1\r\nContent-Length: 8\r\n\r\nabcd";
+	static const char next[] =
+	    "POST /next HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
+	struct scene *scene = *state;
+	struct endpoint *endpoint = endpoint_open(scene, IPV4);
+	const struct tally_config config = scene_config();
+	struct pair pair = pair_open(endpoint);
+	uint64_t begin_ns;
+	struct rows *rows;
+	struct row row;
+
+	scene_attach(scene, &config);
+	put_text(pair.fd[CLIENT], half);
+	take_text(pair.fd[SERVER], half);
+	select_self(scene, false);
+	put_text(pair.fd[CLIENT], "efgh");
+	take_text(pair.fd[SERVER], "efgh");
+	put_text(pair.fd[SERVER], RESPONSE);
+	take_text(pair.fd[CLIENT], RESPONSE);
+	take_time(100000000);
+	select_self(scene, true);
+	begin_ns = now_ns();
+	put_text(pair.fd[CLIENT], next);
+	take_text(pair.fd[SERVER], next);
+	put_text(pair.fd[SERVER], RESPONSE);
+	take_text(pair.fd[CLIENT], RESPONSE);
+	assert_rows(scene, endpoint, "selected again",
+		    ROWS(ROW(POST, 200, "/next", 3, 5)));
+	rows = rows_read(scene, endpoint);
+	row = row_of(rows, TALLY_ROLE_SERVER);
+	assert_true(row.sum.queue_sum_ns < now_ns() - begin_ns);
+	free(rows);
+	pair_close(&pair);
+}
+
 struct services {
 	const struct scene *scene;
 	uint64_t requests[100]; /* by service, provisional ones without their bit */
@@ -676,6 +723,7 @@ int main(void)
 	    TEST(only_the_ports_that_are_asked_for_are_observed),
 	    TEST(unknown_processes_are_left_alone_when_told_so),
 	    TEST(a_change_of_selection_reaches_open_connections),
+	    TEST(nothing_of_before_is_in_a_request_after),
 	    TEST(a_named_service_carries_its_number_from_the_next_request),
 	    TEST(a_process_without_a_name_is_announced_once),
 	    TEST(who_speaks_nothing_we_know_is_not_announced),

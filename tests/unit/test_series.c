@@ -578,6 +578,38 @@ static void routes_of_aliases_beyond_the_services_share_are_other(void **state)
 		   "http_route=\"other\"," WEB ",url_scheme=\"http\"} 3");
 }
 
+/* Beyond the share it is other from the start, or the counter of the route would
+ * fall when one of two aliases retires before the other. */
+static void a_route_beyond_the_share_is_other_before_its_alias_retires(void **state)
+{
+	static const char line[] =
+	    "http_server_request_duration_seconds_count{"
+	    "http_request_method=\"GET\",http_response_status_code=\"200\","
+	    "http_route=\"other\"," WEB ",url_scheme=\"http\"} 2";
+	struct scene *scene = *state;
+	char path[16];
+
+	for (uint32_t i = 0; i < ROUTES_MAX; i++) {
+		snprintf(path, sizeof(path), "/%u", i);
+		put_route(100 + i, 1, path);
+	}
+	for (uint32_t i = 1; i <= 2; i++) {
+		struct tally_series_key key = server_key(PROVISIONAL(i));
+
+		key.route = 77;
+		name_alias(scene, PROVISIONAL(i), 1,
+			   i == 1 ? NOW : NOW + SERIES_SETTLE_MS - 1);
+		put_route(77, PROVISIONAL(i), "/b");
+		count(&key, 1);
+	}
+	collect_well(scene, NOW);
+	check_line(scene, line);
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(kernel_rows(), 1);
+	check_line(scene, line);
+	check_absent(scene, "/b");
+}
+
 /* Its event was lost and it died before a request of it was over. */
 static void routes_of_an_id_without_rows_or_name_go(void **state)
 {
@@ -1188,6 +1220,7 @@ int main(void)
 	    TEST(routes_without_a_text_are_other),
 	    TEST(a_route_is_found_under_the_alias_it_was_put_under),
 	    TEST(routes_of_aliases_beyond_the_services_share_are_other),
+	    TEST(a_route_beyond_the_share_is_other_before_its_alias_retires),
 	    TEST(routes_of_an_id_without_rows_or_name_go),
 	    TEST(the_rows_of_what_found_no_room_are_shown_when_used),
 	    TEST(an_alias_counts_for_its_service),
