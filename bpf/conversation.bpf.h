@@ -78,8 +78,9 @@ static __always_inline void sample_take(struct conversation *c, struct workspace
 	struct sample *sample = &ws->sample;
 
 	__builtin_memset(sample, 0, sizeof(*sample));
-	/* who answers may have no name yet, or be a process we know nothing of */
-	sample->key.service = c->service ? c->service : request->service;
+	/* who asked, or was asked; its own name, if it is still there to know it */
+	sample->key.service =
+	    c->service && c->pid == request->pid ? c->service : request->service;
 	sample->key.port =
 	    c->role == TALLY_ROLE_SERVER ? c->local_port : c->remote_port;
 	sample->key.status = answer->status;
@@ -209,6 +210,7 @@ static __always_inline bool request_push(struct conversation *c, struct directio
 		return true;
 	}
 	slot->service = service_of(c);
+	slot->pid = c->pid;
 	slot->start_ns = d->begun_ns;
 	lineless =
 	    d->http1.phase == HTTP1_START; /* answered before its line was whole */
@@ -262,9 +264,10 @@ static __always_inline int give_up(struct conversation *c, __u32 reason)
 }
 
 /* It passes from an observed process to one that is not, or back. */
-static __always_inline void conversation_forget(struct conversation *c, __u32 state)
+static __always_inline void conversation_forget(struct conversation *c, __u32 state,
+						__u32 reason)
 {
-	drop_waiting(c, TALLY_MISSED_HANDED_OVER);
+	drop_waiting(c, reason);
 	c->paid = 0;
 	c->role = TALLY_ROLE_UNKNOWN;
 	c->addressed = 0;
@@ -279,6 +282,7 @@ static __always_inline void conversation_forget(struct conversation *c, __u32 st
 		d->carry_len = 0;
 		d->begun_ns = 0;
 		d->body_bytes = 0;
+		d->head.len = 0;
 		d->orphan = d->answered = d->malformed = d->wants_push = 0;
 	}
 }
@@ -288,10 +292,11 @@ __noinline int conversation_claim(struct conversation *c, __u32 pid,
 				  __u32 now_generation)
 {
 	struct tally_process *entry;
-	bool ignored;
+	bool ignored, other;
 
 	if (!c)
 		return 0;
+	other = c->pid != pid; /* else it was judged meanwhile: nothing is lost */
 	entry = bpf_map_lookup_elem(&processes, &pid);
 	ignored = entry ? entry->flags & TALLY_PROCESS_IGNORED : config.ignore_unknown;
 	c->pid = pid;
@@ -302,9 +307,11 @@ __noinline int conversation_claim(struct conversation *c, __u32 pid,
 	if (ignored)
 		c->ready_ns = 0;
 	if (ignored && c->state != CONVERSATION_IGNORED)
-		conversation_forget(c, CONVERSATION_IGNORED);
+		conversation_forget(c, CONVERSATION_IGNORED,
+				    other ? TALLY_MISSED_HANDED_OVER
+					  : TALLY_MISSED_COUNT);
 	else if (!ignored && c->state == CONVERSATION_IGNORED)
-		conversation_forget(c, CONVERSATION_UNKNOWN);
+		conversation_forget(c, CONVERSATION_UNKNOWN, TALLY_MISSED_COUNT);
 	return !ignored;
 }
 

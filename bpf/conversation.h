@@ -42,8 +42,9 @@ struct inflight {
 	__u8 method;
 	__u8 whole; /* its body was seen to the end: body_bytes is final */
 	__u8 reserved[2];
-	__u32
-	    service; /* who asked or was asked, and under which `route` was put down */
+	__u32 service; /* who asked or was asked; its `route` is under that */
+	__u32 pid;     /* whose service that is */
+	__u32 reserved_2;
 };
 
 struct queue_ends {
@@ -55,14 +56,13 @@ struct pipeline {
 	struct inflight slots[PIPELINE_SLOTS];
 };
 
-/* The last head: many a connection says the same again and again. A head that has
- * the length and the hash of the last one is not parsed again. */
+/* The last head, whose bytes are kept: many a connection says the same again and
+ * again, and what it says is not parsed again. */
 struct head {
-	__u64 hash; /* seeded; 0: two of this length have not been seen yet */
 	__u64 length;
 	__u64 route;
 	__u32 route_service;
-	__u16 len; /* of the head, in bytes; 0: none */
+	__u16 len; /* of the head, in bytes; 0: none is kept */
 	__u16 status;
 	__u8 method;
 	__u8 framing;
@@ -84,7 +84,10 @@ struct direction {
 	__u64 body_bytes;
 	struct http1 http1;
 	struct head head;
-	__u8 carry[CARRY_BYTES]; /* start of a line whose end has not come */
+	union {
+		__u8 carry[CARRY_BYTES]; /* start of a line whose end has not come */
+		struct kept kept;        /* the last head, when carry_len is 0 */
+	};
 };
 
 /* Where a send's bytes are: noted when it begins, used when its length is known. */
@@ -160,4 +163,5 @@ enum { DIRECTION_READ, DIRECTION_WRITE };
 
 _Static_assert(CARRY_BYTES > HTTP1_LINE_MAX + 1, "a line prefix must fit");
 _Static_assert(CARRY_BYTES * 2 == WINDOW_BYTES, "carry and one read fit a window");
+_Static_assert(CARRY_BYTES <= WINDOW_KEPT, "one memory for both");
 _Static_assert(CARRY_BYTES % 8 == 0, "copied by words");

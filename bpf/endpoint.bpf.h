@@ -3,6 +3,7 @@
  * the address of its server end. Owns the addresses map. */
 #pragma once
 
+#include "../include/hash.h"
 #include "conversation.bpf.h"
 
 /* Full: the series of later connections carry no server_address, in the ledger. */
@@ -72,15 +73,14 @@ static __always_inline struct conversation *find_or_make(struct sock *sk)
 /* 0 is "none"; the text of an address is found by this in the addresses map. */
 static __always_inline __u64 address_intern(struct tally_address *a)
 {
-	__u64 hash = config.seed ^ a->family;
+	struct keyed_hash keyed = {};
 	__u64 *words = (__u64 *)a;
-	long err;
+	__u64 hash;
+	int err;
 
-	for (__u32 i = 0; i < sizeof(*a) / 8; i++) {
-		hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15ull;
-		hash ^= hash >> 29;
-	}
-	hash |= 1;
+	for (__u32 i = 0; i < sizeof(*a) / 8; i++)
+		hash_add(&keyed, config.seed, i, words[i]);
+	hash = hash_value(&keyed) | 1;
 	if (bpf_map_lookup_elem(&addresses, &hash))
 		return hash;
 	err = insert(&addresses, &hash, a);

@@ -52,6 +52,7 @@ static __always_inline int line_unfinished(struct direction *d, struct chunk *ch
 		window_return(w, chunk);
 		return FEED_AGAIN;
 	}
+	d->head.len = 0;
 	for (__u32 i = 0; i < CARRY_BYTES / 8; i++)
 		((__u64 *)d->carry)[i] = window_word(w, w->pos + i * 8);
 	d->carry_len = rest < CARRY_BYTES ? (__u8)rest : CARRY_BYTES - 1;
@@ -61,27 +62,25 @@ static __always_inline int line_unfinished(struct direction *d, struct chunk *ch
 
 /* --- heads that were seen before -------------------------------------------------- */
 
-/* Of a window just loaded: does it begin with a head, and with which, if it is as
- * long as the last one? */
-static __always_inline void note_head(const struct direction *d, struct workspace *ws)
+/* Of a window just loaded: does it begin with a head? Its bytes are kept, for when
+ * it turns out where it ends. */
+static __always_inline void note_head(struct direction *d, struct workspace *ws)
 {
+	d->head.len = 0;
 	ws->head_whole = d->http1.phase == HTTP1_START;
-	ws->head_hash = 0;
-	if (ws->head_whole && d->head.len && ws->window.len >= d->head.len)
-		ws->head_hash = window_hash(&ws->window, d->head.len, config.seed);
+	if (ws->head_whole)
+		window_keep(&ws->window, &d->kept);
 }
 
-/* A head ends at pos. It may stand for the next ones once its hash is known, which
- * is when the one before had its length. */
+/* A head ends at pos. */
 static __always_inline void remember_head(const struct conversation *c,
 					  struct direction *d, struct workspace *ws)
 {
 	struct head *head = &d->head;
 
-	if (!ws->head_whole)
+	if (!ws->head_whole || ws->window.pos > WINDOW_KEPT)
 		return;
 	ws->head_whole = 0;
-	head->hash = head->len == ws->window.pos ? ws->head_hash : 0;
 	head->len = (__u16)ws->window.pos;
 	head->status = d->http1.status;
 	head->method = d->http1.method;
@@ -291,7 +290,7 @@ static __always_inline bool may_be_same_head(const struct conversation *c,
 	const struct source *source = &call->source;
 	__u64 len = call->left;
 
-	if (config.no_shortcuts || !d->head.hash || d->carry_len || d->wants_push ||
+	if (config.no_shortcuts || !d->head.len || d->carry_len || d->wants_push ||
 	    d->http1.phase != HTTP1_START || c->state != CONVERSATION_HTTP1)
 		return false;
 	if (!d->http1.responses && (!c->service || d->head.route_service != c->service))
@@ -335,9 +334,8 @@ __noinline int feed_same_head(struct conversation *c, struct workspace *ws,
 	call->chunk.base += len;
 	call->chunk.len -= len;
 	ws->window.len = len;
-	note_head(d, ws);
-	if (ws->head_hash != d->head.hash) {
-		d->head.hash = 0;
+	if (!window_begins_with(&ws->window, &d->kept, len)) {
+		note_head(d, ws);
 		return FEED_AGAIN;
 	}
 	ws->head_whole = 0;

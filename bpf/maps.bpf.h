@@ -41,14 +41,16 @@ static __always_inline void missed(enum tally_missed reason, __u64 count)
 #define EEXIST 17
 #define INSERT_TRIES 8
 
-/* A new row. Rows are allocated from a few kept ready on each processor; when these
- * are used up, an interrupt that fetches more comes as soon as this one is refused. */
-static __always_inline long insert(void *map, const void *key, const void *value)
+/* A new row: 0 or -errno, an int: before 6.4 (commit d7ba4cc900bf) the upper half of
+ * what the call returns is not of its sign. Rows are allocated from a few kept ready
+ * on each processor; when these are used up, an interrupt that fetches more comes as
+ * soon as this one is refused. */
+static __always_inline int insert(void *map, const void *key, const void *value)
 {
-	long err = 0;
+	int err = 0;
 
 	for (__u32 i = 0; i < INSERT_TRIES; i++) {
-		err = bpf_map_update_elem(map, key, value, BPF_NOEXIST);
+		err = (int)bpf_map_update_elem(map, key, value, BPF_NOEXIST);
 		if (err != -ENOMEM && err != -EBUSY)
 			break;
 	}

@@ -13,6 +13,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	__u32 pid = child->tgid, parent_pid = parent->tgid;
 	struct tally_process *entry;
 	struct tally_process copy;
+	int err;
 
 	if (pid == parent_pid) /* a thread */
 		return 0;
@@ -20,7 +21,10 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (!entry)
 		return 0;
 	copy = *entry;
-	if (bpf_map_update_elem(&processes, &pid, &copy, BPF_ANY))
+	err = insert(&processes, &pid, &copy);
+	if (err == -EEXIST) /* of one that died unseen */
+		err = (int)bpf_map_update_elem(&processes, &pid, &copy, BPF_EXIST);
+	if (err)
 		missed(TALLY_MISSED_PROCESS_FULL, 1);
 	return 0;
 }

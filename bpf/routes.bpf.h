@@ -77,7 +77,7 @@ __noinline __u64 route_insert(struct workspace *ws, __u32 len, __u32 service,
 	struct tally_route_key key = {.hash = hash, .service = service};
 	struct window *w;
 	__u32 index;
-	long err;
+	int err;
 
 	_Static_assert(__builtin_offsetof(struct window, bytes) -
 			       __builtin_offsetof(struct window, len) ==
@@ -111,7 +111,7 @@ static __always_inline __u64 route_adopt(__u32 service, __u64 hash, __u32 from)
 {
 	struct tally_route_key key = {.hash = hash, .service = from};
 	struct tally_route *text;
-	long err;
+	int err;
 
 	if (service == from || hash <= TALLY_ROUTE_OTHER)
 		return hash;

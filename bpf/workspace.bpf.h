@@ -51,7 +51,6 @@ struct workspace {
 	__u32 busy;
 	__u32 finished;   /* sample is a request to be counted */
 	__u32 head_whole; /* the window began with the head under way */
-	__u64 head_hash;  /* of as many bytes as the last head had; 0: too few */
 	struct call call;
 	struct inflight request; /* the one that was finished last */
 	struct sample sample;

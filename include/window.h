@@ -14,6 +14,7 @@
 #include "types.h"
 
 #define WINDOW_BYTES 256
+#define WINDOW_KEPT 192 /* how much of a window is worth keeping */
 
 struct window {
 	__u32 pos; /* first byte not consumed, <= len */
@@ -21,6 +22,11 @@ struct window {
 	/* The tail: so that a word may end past len. Aligned, or clang loads by halves.
 	 */
 	__u8 bytes[WINDOW_BYTES + 8] __attribute__((aligned(8)));
+};
+
+/* Bytes that a window began with. */
+struct kept {
+	__u64 words[WINDOW_KEPT / 8];
 };
 
 #ifdef __bpf__
@@ -116,27 +122,31 @@ PURE_INLINE __u64 window_nth_word(const struct window *w, __u32 i)
 #endif
 }
 
-/* Seeded hash of the first len bytes, never 0. The seed is the multiplier too, so
- * that nobody who does not know it finds two with the same. Unrolled: a loop takes
- * twice the instructions. */
-VERIFIED_ONCE __u64 window_hash(const struct window *w, __u32 len, __u64 seed)
+/* Whether the window begins with these len bytes; kept has WINDOW_KEPT of them, of
+ * which the last word may hold more. Unrolled: a loop takes twice the instructions. */
+VERIFIED_ONCE bool window_begins_with(const struct window *w, const struct kept *kept,
+				      __u32 len)
 {
-	const __u64 multiplier = seed | 1;
-	__u64 hash = seed ^ len;
-
-	if (!w)
-		return 1;
+	if (!w || !kept || len > WINDOW_KEPT || len > w->len)
+		return false;
 #ifdef __bpf__
 #pragma clang loop unroll(full)
 #endif
-	for (__u32 i = 0; i < WINDOW_BYTES / 8; i++) {
+	for (__u32 i = 0; i < WINDOW_KEPT / 8; i++) {
+		__u64 different = window_nth_word(w, i) ^ kept->words[i];
+
 		if (len < i * 8 + 8)
-			break;
-		hash = (hash ^ window_nth_word(w, i)) * multiplier;
-		hash ^= hash >> 29;
+			return len <= i * 8 ||
+			       !(different & ((1ull << (len - i * 8) * 8) - 1));
+		if (different)
+			return false;
 	}
-	if (len % 8)
-		hash ^= window_word(w, len - len % 8) & ((1ull << (len % 8 * 8)) - 1);
-	hash *= multiplier;
-	return (hash ^ hash >> 32) | 1;
+	return true;
+}
+
+/* The first WINDOW_KEPT bytes, whatever of them is valid. */
+PURE_INLINE void window_keep(const struct window *w, struct kept *ret_kept)
+{
+	for (__u32 i = 0; i < WINDOW_KEPT / 8; i++)
+		ret_kept->words[i] = window_nth_word(w, i);
 }

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "../../include/hash.h"
 #include "http1.h"
 
 #define ROUTE_TEXT TALLY_ROUTE_LEN
@@ -162,10 +163,11 @@ VERIFIED_ONCE __u32 route_normalise(struct window *w, struct route *r, __u32 sta
 	return r->out <= ROUTE_TEXT ? r->out : ROUTE_TEXT;
 }
 
-/* Seeded hash of the first len bytes; never 0 or 1, which are reserved. */
+/* Keyed hash of the first len bytes; never 0 or 1, which are reserved. */
 VERIFIED_ONCE __u64 route_hash(const struct window *w, __u32 len, __u64 seed)
 {
-	__u64 hash = seed ^ len;
+	struct keyed_hash hash = {};
+	__u64 value;
 
 	if (!w)
 		return 2;
@@ -177,10 +179,9 @@ VERIFIED_ONCE __u64 route_hash(const struct window *w, __u32 len, __u64 seed)
 		word = window_word(w, i * 8);
 		if (len - i * 8 < 8)
 			word &= (1ull << ((len - i * 8) * 8)) - 1;
-		hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
-		hash ^= hash >> 29;
+		hash_add(&hash, seed, i, word);
 	}
-	hash = (hash ^ seed) * 0xbf58476d1ce4e5b9ull;
-	hash ^= hash >> 32;
-	return hash < 2 ? hash + 2 : hash;
+	hash_add(&hash, seed, (ROUTE_TEXT + 7) / 8, len);
+	value = hash_value(&hash);
+	return value < 2 ? value + 2 : value;
 }

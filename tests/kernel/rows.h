@@ -281,6 +281,14 @@ static inline void rows_print(const char *name, const struct rows *rows,
 	}
 }
 
+static inline void misses_print(const char *name, const struct scene *scene)
+{
+	for (enum tally_missed reason = 0; reason < TALLY_MISSED_COUNT; reason++)
+		if (missed_since(scene, reason))
+			print_error("%s: missed %s: %lu\n", name, ledger_reason(reason),
+				    missed_since(scene, reason));
+}
+
 /* Waits until as many requests are counted as must be. */
 static inline struct rows *rows_await(const struct scene *scene,
 				      const struct endpoint *endpoint,
@@ -305,8 +313,10 @@ static inline bool check_rows(const struct scene *scene, struct endpoint *endpoi
 	bool equal = rows_equal(rows, table, runs);
 
 	endpoint->requests = rows_requests(rows);
-	if (!equal)
+	if (!equal) {
 		rows_print(name, rows, table, runs);
+		misses_print(name, scene);
+	}
 	free(rows);
 	return equal;
 }

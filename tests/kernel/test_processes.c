@@ -472,6 +472,25 @@ static void a_request_that_a_stranger_answers_is_its_readers(void **state)
 	close(gate[1]);
 }
 
+/* Judged after its request was seen: no hand-over, and nothing to miss. */
+static void one_that_turns_out_not_to_be_selected_is_not_missed(void **state)
+{
+	struct scene *scene = *state;
+	struct endpoint *endpoint = endpoint_open(scene, IPV4);
+	const struct tally_config config = config_of_port(endpoint);
+	struct pair pair = pair_open(endpoint);
+
+	scene_attach(scene, &config);
+	put(pair.fd[CLIENT], REQUEST, LEN(REQUEST));
+	take(pair.fd[SERVER], REQUEST, LEN(REQUEST), 0);
+	select_self(scene, false);
+	put(pair.fd[SERVER], RESPONSE, LEN(RESPONSE));
+	take(pair.fd[CLIENT], RESPONSE, LEN(RESPONSE), 0);
+	pair_close(&pair);
+	assert_rows(scene, endpoint, "judged late", (const struct expected[1]){0});
+	assert_missed(scene, "judged late", nothing_missed);
+}
+
 /* Selected is who reads, not who answers: the ledger has it. */
 static void a_request_that_one_not_selected_answers_is_named(void **state)
 {
@@ -730,6 +749,7 @@ int main(void)
 	    TEST(a_forked_child_is_its_parents_service_at_once),
 	    TEST(an_executed_program_is_another_service),
 	    TEST(a_request_that_a_stranger_answers_is_its_readers),
+	    TEST(one_that_turns_out_not_to_be_selected_is_not_missed),
 	    TEST(a_request_that_one_not_selected_answers_is_named),
 	    TEST(a_request_that_a_new_program_answers_is_counted),
 	    TEST(a_pinned_process_stays_selected_across_exec),

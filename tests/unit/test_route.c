@@ -170,9 +170,42 @@ static int make_window(void **state)
 	return 0;
 }
 
+/* A hash that only mixes by shift and multiplication has pairs that collide under
+ * every seed: a bit in one word, and what it becomes in the next. */
+static void no_two_flips_cancel_in_the_hash(void **state)
+{
+	const uint64_t seeds[] = {0, 1, 0x9e3779b97f4a7c15, UINT64_MAX};
+
+	(void)state;
+	memset(window->bytes, 'a', sizeof(window->bytes));
+	for (size_t i = 0; i < 4; i++) {
+		uint64_t hash = route_hash(window, 16, seeds[i]);
+
+		for (uint32_t first = 0; first < 64; first++)
+			for (uint32_t second = 64; second < 128; second++)
+				for (uint32_t third = second; third < 128; third++) {
+					uint8_t *bytes = window->bytes;
+
+					bytes[first / 8] ^= (uint8_t)(1 << first % 8);
+					bytes[second / 8] ^= (uint8_t)(1 << second % 8);
+					if (third != second)
+						bytes[third / 8] ^=
+						    (uint8_t)(1 << third % 8);
+					assert_true(route_hash(window, 16, seeds[i]) !=
+						    hash);
+					bytes[first / 8] ^= (uint8_t)(1 << first % 8);
+					bytes[second / 8] ^= (uint8_t)(1 << second % 8);
+					if (third != second)
+						bytes[third / 8] ^=
+						    (uint8_t)(1 << third % 8);
+				}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(no_two_flips_cancel_in_the_hash),
 	    cmocka_unit_test(targets_become_routes),
 	    cmocka_unit_test(a_cut_target_ends_at_a_whole_segment),
 	    cmocka_unit_test(what_follows_the_target_is_left_alone),

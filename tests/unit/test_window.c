@@ -61,30 +61,25 @@ static void a_byte_past_len_is_zero(void **state)
 }
 
 /* What stands for a parse: every byte below len matters, none above does. */
-static void window_hash_is_of_each_byte_and_the_seed(void **state)
+static void a_window_begins_with_what_was_kept_of_it(void **state)
 {
-	const uint64_t seed = 0x9e3779b97f4a7c15;
 	struct window *w = stream_window();
+	struct kept kept;
 
 	(void)state;
-	for (uint32_t len = 0; len <= WINDOW_BYTES; len++) {
-		uint64_t hash;
-
-		memset(w->bytes, 'x', sizeof(w->bytes));
-		hash = window_hash(w, len, seed);
-		assert_int_not_equal(hash, 0);
-		assert_int_not_equal(window_hash(w, len, seed ^ 2), hash);
-		if (len)
-			assert_int_not_equal(window_hash(w, len - 1, seed), hash);
+	memset(w->bytes, 'x', sizeof(w->bytes));
+	w->len = WINDOW_BYTES;
+	window_keep(w, &kept);
+	for (uint32_t len = 0; len <= WINDOW_KEPT; len++)
 		for (uint32_t at = 0; at < WINDOW_BYTES; at++) {
 			w->bytes[at] ^= 0x80;
-			if (at < len)
-				assert_int_not_equal(window_hash(w, len, seed), hash);
-			else
-				assert_int_equal(window_hash(w, len, seed), hash);
+			assert_int_equal(window_begins_with(w, &kept, len), at >= len);
 			w->bytes[at] ^= 0x80;
 		}
-	}
+	assert_false(window_begins_with(w, &kept, WINDOW_KEPT + 1));
+	w->len = 9;
+	assert_true(window_begins_with(w, &kept, 9));
+	assert_false(window_begins_with(w, &kept, 10));
 }
 
 int main(void)
@@ -93,7 +88,7 @@ int main(void)
 	    cmocka_unit_test(word_find_gives_the_lowest_match),
 	    cmocka_unit_test(window_find_sees_no_byte_past_len),
 	    cmocka_unit_test(a_byte_past_len_is_zero),
-	    cmocka_unit_test(window_hash_is_of_each_byte_and_the_seed),
+	    cmocka_unit_test(a_window_begins_with_what_was_kept_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
