@@ -77,7 +77,8 @@ static bool read_cost(const char *log, struct cost *ret_cost)
 		return false;
 	ret_cost->instructions = strtoul(done + strlen("\nprocessed "), NULL, 10);
 	ret_cost->frame_bytes = 0;
-	for (const char *at = stack + strlen("stack depth ") - 1; *at == '+' || *at == ' ';) {
+	for (const char *at = stack + strlen("stack depth ") - 1;
+	     *at == '+' || *at == ' ';) {
 		char *end;
 		unsigned long bytes = strtoul(at + 1, &end, 10);
 
@@ -103,7 +104,8 @@ static bool is_within(const struct budget *budget, const struct cost *cost)
 
 /* One program at a time, so that each log is its own. */
 static bool judge_program(const char *name, enum capture way,
-			  const struct capture_facts *facts, const struct budget *budget)
+			  const struct capture_facts *facts,
+			  const struct budget *budget)
 {
 	CLEANUP(free_skeleton) struct bpftally *skeleton = bpftally__open();
 	AUTO_FREE char *log = calloc(1, LOG_BYTES);
