@@ -161,6 +161,9 @@ struct conversation {
 
 enum { DIRECTION_READ, DIRECTION_WRITE };
 
+_Static_assert(
+    sizeof(struct conversation) <= 1024 - 80,
+    "a page holds four, with what the kernel puts before a socket's storage");
 _Static_assert(CARRY_BYTES > HTTP1_LINE_MAX + 1, "a line prefix must fit");
 _Static_assert(CARRY_BYTES * 2 == WINDOW_BYTES, "carry and one read fit a window");
 _Static_assert(CARRY_BYTES <= WINDOW_KEPT, "one memory for both");

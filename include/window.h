@@ -14,7 +14,7 @@
 #include "types.h"
 
 #define WINDOW_BYTES 256
-#define WINDOW_KEPT 192 /* how much of a window is worth keeping */
+#define WINDOW_KEPT 160 /* how much of a window is worth keeping */
 
 struct window {
 	__u32 pos; /* first byte not consumed, <= len */
