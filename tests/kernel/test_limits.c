@@ -423,6 +423,59 @@ static void events_beyond_the_ring_are_named_and_their_requests_counted(void **s
 	assert_missed(scene, "events", MISSES({TALLY_MISSED_EVENT_FULL, lost}));
 }
 
+/* --- addresses -------------------------------------------------------------- */
+
+static int listen_on_every_address(struct sockaddr_in *ret_address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*ret_address);
+
+	*ret_address = (struct sockaddr_in){.sin_family = AF_INET};
+	REQUIRE(fd >= 0 && !bind(fd, (struct sockaddr *)ret_address, len));
+	REQUIRE(!listen(fd, 16));
+	REQUIRE(!getsockname(fd, (struct sockaddr *)ret_address, &len));
+	return fd;
+}
+
+static void ask_at(int listener, struct sockaddr_in address, unsigned int i)
+{
+	struct pair pair = {{socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), -1}};
+
+	address.sin_addr.s_addr = htonl(0x7f010000 + i);
+	socket_prepare(pair.fd[CLIENT], IPV4);
+	REQUIRE(
+	    !connect(pair.fd[CLIENT], (struct sockaddr *)&address, sizeof(address)));
+	pair.fd[SERVER] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	REQUIRE(pair.fd[SERVER] >= 0);
+	socket_prepare(pair.fd[SERVER], IPV4);
+	exchange(&pair, "GET /limit HTTP/1.1\r\n\r\n", OK_EMPTY);
+	pair_close(&pair);
+}
+
+/* Both ends of a connection name its server: of each address beyond, two miss it. */
+static void
+addresses_beyond_the_limit_are_named_and_their_requests_counted(void **state)
+{
+	enum { MORE = 5, ADDRESSES = TALLY_ADDRESS_ROWS + MORE };
+	struct scene *scene = *state;
+	struct tally_config config = scene_config();
+	struct sockaddr_in address;
+	int listener = listen_on_every_address(&address);
+	struct rows *rows;
+
+	config.series_max = 2 * ADDRESSES;
+	scene_attach(scene, &config);
+	for (unsigned int i = 1; i <= ADDRESSES; i++)
+		ask_at(listener, address, i);
+	rows = rows_await(scene, NULL, 2 * ADDRESSES);
+	assert_int_equal(rows_requests_of(rows, TALLY_ROLE_SERVER), ADDRESSES);
+	assert_int_equal(rows_requests_of(rows, TALLY_ROLE_CLIENT), ADDRESSES);
+	assert_missed(scene, "addresses",
+		      MISSES({TALLY_MISSED_ADDRESS_FULL, 2 * MORE}));
+	free(rows);
+	close(listener);
+}
+
 /* --- connections ------------------------------------------------------------ */
 
 static void bring_loopback_up(void)
@@ -505,6 +558,7 @@ int main(void)
 	    TEST(a_hundred_thousand_names_fill_the_cap_and_the_rest_is_other),
 	    TEST(a_process_without_room_is_counted_as_other),
 	    TEST(events_beyond_the_ring_are_named_and_their_requests_counted),
+	    TEST(addresses_beyond_the_limit_are_named_and_their_requests_counted),
 	    TEST(connections_without_memory_are_named_and_work),
 	};
 
