@@ -344,21 +344,6 @@ static void a_head_that_is_discarded_unread_is_named(void **state)
 	}
 }
 
-static void splice_away(int fd, size_t len)
-{
-	int ends[2];
-
-	REQUIRE(!pipe2(ends, O_CLOEXEC));
-	while (len) {
-		ssize_t moved = splice(fd, NULL, ends[1], NULL, len, 0);
-
-		REQUIRE(moved > 0);
-		len -= (size_t)moved;
-	}
-	close(ends[0]);
-	close(ends[1]);
-}
-
 /* Splicing out of a socket fires no event at all: the position alone tells. */
 static void a_request_that_is_spliced_away_is_lost_sync(void **state)
 {

@@ -267,21 +267,6 @@ static void a_client_that_gives_up_is_timed_to_its_close(void **state)
 	}
 }
 
-static void splice_away(int fd, size_t len)
-{
-	int ends[2];
-
-	REQUIRE(!pipe2(ends, O_CLOEXEC));
-	while (len) {
-		ssize_t moved = splice(fd, NULL, ends[1], NULL, len, 0);
-
-		REQUIRE(moved > 0);
-		len -= (size_t)moved;
-	}
-	close(ends[0]);
-	close(ends[1]);
-}
-
 /* A splice empties the socket too: the next request waits from its own arrival. */
 static void a_spliced_body_leaves_no_wait_to_the_next_request(void **state)
 {
