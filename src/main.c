@@ -241,6 +241,18 @@ static void on_greeting(void *context)
 
 /* --- building ----------------------------------------------------------------- */
 
+/* They mean nothing to it, so they must not end it, as they do by default. */
+static void ignore_signals(void)
+{
+	static const int meaningless[] = {SIGPIPE, SIGUSR1,   SIGUSR2, SIGALRM,
+					  SIGPROF, SIGVTALRM, SIGIO,   SIGPWR};
+
+	for (size_t i = 0; i < sizeof(meaningless) / sizeof(meaningless[0]); i++)
+		signal(meaningless[i], SIG_IGN);
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		signal(number, SIG_IGN);
+}
+
 static int watch_signals(struct agent *agent)
 {
 	sigset_t set;
@@ -250,10 +262,7 @@ static int watch_signals(struct agent *agent)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP); /* the terminal went: an orderly end too */
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	/* They mean nothing, so they must not end it. */
-	signal(SIGUSR1, SIG_IGN);
-	signal(SIGUSR2, SIG_IGN);
+	ignore_signals();
 	agent->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (agent->signal_fd < 0)
 		return -errno;

@@ -95,10 +95,13 @@ class End(TestCase):
     def test_sighup(self):
         self.check_signal(signal.SIGHUP, False)
 
-    def test_sigusr1_and_sigusr2_mean_nothing(self):
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
+    def test_signals_that_mean_nothing_do_not_end_it(self):
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
+                       signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR,
+                       signal.SIGPIPE, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH,
+                       signal.SIGRTMIN, signal.SIGRTMAX):
             os.kill(self.daemon.pid, number)
-            self.assertEqual(self.daemon.get("/-/healthy").status, 200)
+            self.assertEqual(self.daemon.get("/-/healthy").status, 200, number)
         self.assertEqual(self.daemon.terminate()[0], 0)
 
     def test_sigkill_under_load_leaves_no_program(self):
