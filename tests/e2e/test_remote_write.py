@@ -12,7 +12,7 @@ import time
 
 from harness import (SCRATCH, Process, TestCase, exchange, free_port, load, run,
                      wait_until, write_file)
-from servers import PYTHON, Nginx, Prometheus, hello_nginx
+from servers import PYTHON, Nginx, Prometheus, PythonServer, hello_nginx
 
 HERE = pathlib.Path(__file__).resolve().parent
 TENANT = "tenant-a"
@@ -374,6 +374,47 @@ class StrictReceiver(TestCase):
                 ends[tuple(sorted(labels.items()))] = sample["bits"]
         self.assertGreater(len(ends), 100)
         self.assertEqual(set(ends.values()), {self.STALE}, "each series has ended")
+
+    def series_of(self, service):
+        """{labels: [(timestamp, is a stale marker)]} of what was accepted."""
+        series = {}
+        for record in self.records():
+            for sample in record["samples"]:
+                if sample["labels"].get("service_name") == service:
+                    series.setdefault(tuple(sample["labels"].items()), []).append(
+                        (sample["timestamp"], sample["bits"] == self.STALE))
+        return series
+
+    def ended(self, service):
+        """When its series were marked stale; None while one of them is not."""
+        last = [samples[-1] for samples in self.series_of(service).values()]
+        return max(last)[0] if last and all(stale for _, stale in last) else None
+
+    def test_a_service_that_ended_has_each_series_ended_once_after_its_grace(self):
+        server = PythonServer()
+        self.start(server, server.port)
+        daemon = self.bpftally("--remote-write", self.receive(), "--grace", "2s",
+                               "--exe", "*/nginx", "--exe", "*/python3*", *INTERVAL,
+                               "--port", self.nginx.port, "--port", server.port)
+        load(self.nginx.port, "/hello", 5)
+        load(server.port, "/hello.txt", 7, 1, "--close")
+        for service in ("nginx", "http.server"):
+            wait_until(lambda service=service: self.output.exists() and
+                       self.series_of(service), f"series of {service}")
+        server.kill()
+        killed = time.time() * 1000
+        end = wait_until(lambda: self.ended("http.server"), "the stale markers")
+        wait_until(lambda: max(samples[-1][0] for samples in
+                               self.series_of("nginx").values()) > end + 2000,
+                   "two collections more")
+        self.assertGreater(end, killed + 2000, "not before the grace was over")
+        for labels, samples in self.series_of("http.server").items():
+            self.assertEqual([at for at, stale in samples if stale], [end], labels)
+            self.assertEqual(samples[-1], (end, True), labels)
+        for labels, samples in self.series_of("nginx").items():
+            self.assertEqual([at for at, stale in samples if stale], [], labels)
+        self.assert_all_accepted()
+        self.assertTrue(daemon.alive())
 
     def test_many_series_go_in_batches(self):
         words = SCRATCH / "batch-paths"
