@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One row of the series map, and as many threads that count into it at once as
+ * there are connections: every increment must be there, by `==`. */
+#include "talk.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#define CONNECTIONS 64
+#define RUN_NS 2000000000ull
+#define REQUEST "GET /one HTTP/1.1\r\nHost: example.com\r\n\r\n"
+#define RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define ANY_CPU -1
+
+/* One end of one connection, in a thread of its own. */
+struct worker {
+	int fd;
+	int cpu;
+	uint64_t until_ns;
+	uint64_t requests; /* out, of clients */
+	pthread_t thread;
+};
+
+static void worker_pin(const struct worker *worker)
+{
+	cpu_set_t set;
+
+	if (worker->cpu == ANY_CPU)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET((unsigned int)worker->cpu, &set);
+	REQUIRE(!sched_setaffinity(0, sizeof(set), &set));
+}
+
+/* Asks as long as it may, then says so by closing its direction. */
+static void *ask(void *context)
+{
+	struct worker *worker = context;
+
+	while (now_ns() < worker->until_ns) {
+		put_text(worker->fd, REQUEST);
+		take_text(worker->fd, RESPONSE);
+		worker->requests++;
+	}
+	REQUIRE(!shutdown(worker->fd, SHUT_WR));
+	return NULL;
+}
+
+/* One read is one request: the client waits for the answer before the next. */
+static void *answer(void *context)
+{
+	struct worker *worker = context;
+	char buf[sizeof(REQUEST)];
+	ssize_t got;
+
+	worker_pin(worker);
+	while ((got = read(worker->fd, buf, sizeof(buf))) > 0) {
+		REQUIRE(got == sizeof(REQUEST) - 1);
+		put_text(worker->fd, RESPONSE);
+	}
+	REQUIRE(got == 0);
+	return NULL;
+}
+
+/* The processor number `turn` of those this process may use, in turn. */
+static int allowed_cpu(const cpu_set_t *allowed, int turn)
+{
+	int left = turn % CPU_COUNT(allowed);
+
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET((unsigned int)cpu, allowed) && left-- == 0)
+			return cpu;
+	return ANY_CPU;
+}
+
+/* Returns the requests made. */
+static uint64_t hammer(const struct endpoint *endpoint, bool pinned)
+{
+	struct worker clients[CONNECTIONS] = {0}, servers[CONNECTIONS] = {0};
+	struct pair pairs[CONNECTIONS];
+	uint64_t requests = 0;
+	cpu_set_t allowed;
+
+	REQUIRE(!sched_getaffinity(0, sizeof(allowed), &allowed));
+	for (int i = 0; i < CONNECTIONS; i++) {
+		pairs[i] = pair_open(endpoint);
+		clients[i].fd = pairs[i].fd[CLIENT];
+		servers[i].fd = pairs[i].fd[SERVER];
+		servers[i].cpu = pinned ? allowed_cpu(&allowed, i) : ANY_CPU;
+		clients[i].until_ns = now_ns() + RUN_NS;
+	}
+	for (int i = 0; i < CONNECTIONS; i++) {
+		REQUIRE(!pthread_create(&servers[i].thread, NULL, answer, &servers[i]));
+		REQUIRE(!pthread_create(&clients[i].thread, NULL, ask, &clients[i]));
+	}
+	for (int i = 0; i < CONNECTIONS; i++) {
+		REQUIRE(!pthread_join(clients[i].thread, NULL));
+		REQUIRE(!pthread_join(servers[i].thread, NULL));
+		requests += clients[i].requests;
+		pair_close(&pairs[i]);
+	}
+	return requests;
+}
+
+static void see_program(void *context, const struct probes_program *program)
+{
+	(void)context;
+	if (program->missed)
+		fail_msg("%s never saw %lu events", program->name, program->missed);
+}
+
+static void assert_exact(struct scene *scene, enum transport transport, bool pinned)
+{
+	struct endpoint *endpoint = endpoint_open(scene, transport);
+	struct expected rows[2] = {
+	    {.method = TALLY_METHOD_GET, .status = 200, .route = "/one"}};
+	uint64_t requests;
+
+	scene_mark(scene);
+	requests = hammer(endpoint, pinned);
+	rows[0].requests = requests;
+	rows[0].response_bytes = 2 * requests;
+	print_message("measured: %lu requests into one series over %s%s\n", requests,
+		      transport_name(transport), pinned ? ", servers pinned" : "");
+	assert_rows(scene, endpoint, transport_name(transport), rows);
+	assert_missed(scene, transport_name(transport), nothing_missed);
+	probes_each_program(scene->probes, see_program, NULL);
+}
+
+static void sixty_four_connections_into_one_series_are_exact(void **state)
+{
+	assert_exact(*state, IPV4, false);
+}
+
+static void servers_pinned_to_every_processor_are_exact(void **state)
+{
+	assert_exact(*state, IPV4, true);
+}
+
+static void unix_sockets_into_one_series_are_exact(void **state)
+{
+	assert_exact(*state, UNIX, true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(sixty_four_connections_into_one_series_are_exact),
+	    cmocka_unit_test(servers_pinned_to_every_processor_are_exact),
+	    cmocka_unit_test(unix_sockets_into_one_series_are_exact),
+	    cmocka_unit_test(no_case_is_counted_again_later),
+	};
+
+	return cmocka_run_group_tests(tests, scene_set_up, scene_tear_down);
+}
