@@ -10,7 +10,11 @@
  * once and writes the next D when all are answered. Requests behind a response
  * that closes the connection are errors: nobody can know whether they ran.
  *
- * Not here: TLS, HTTP/2, rates. It loads as fast as the answers come.
+ * With --rate requests are due at fixed times, whether or not earlier ones were
+ * answered, and a latency counts from then: a server that pauses shows in all the
+ * requests that waited for it. Else it loads as fast as the answers come.
+ *
+ * Not here: TLS, HTTP/2.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -33,9 +37,12 @@
 
 #include "cleanup.h"
 
-#define CONNECTIONS_MAX 8192
+#define CONNECTIONS_MAX 28000 /* as many as one address has ports */
+#define CONNECTING_MAX 128    /* at once, so that no backlog is full */
 #define PIPELINE_MAX 64
 #define REQUESTS_MAX 1000000000u
+#define RATE_MAX 10000000u
+#define SPIN_NS 100000 /* a sleep may last that much longer than asked for */
 #define BATCH_BYTES_MAX (64u << 20) /* what one connection has to write at once */
 #define PATHS_BYTES_MAX (64u << 20)
 #define HEAD_BYTES 256 /* a request head, less path, host and method */
@@ -67,7 +74,9 @@ struct options {
 	uint32_t pipeline;
 	uint32_t body_bytes;
 	uint32_t timeout_s;
+	uint32_t rate; /* requests a second; 0: as fast as answers come */
 	bool close_each;
+	bool hold;
 	const char *method;
 	const char *host; /* of the Host header */
 	char **paths;
@@ -94,7 +103,10 @@ struct connection {
 	uint32_t batch;       /* requests in `out` */
 	uint32_t unanswered;  /* of them */
 	uint32_t handed_over; /* of them, wholly written */
+	bool connecting;
+	bool rests; /* is among the resting */
 	uint64_t started_ns;
+	uint64_t due_ns; /* with --rate */
 	size_t out_len;
 	size_t out_sent;
 	size_t ends[PIPELINE_MAX]; /* offset in `out` behind each request */
@@ -105,7 +117,10 @@ struct connection {
 struct load {
 	const struct options *options;
 	int epoll_fd;
+	uint32_t opened; /* connections that had their turn */
+	uint32_t connecting;
 	uint32_t unstarted;
+	uint64_t started_ns;
 	uint64_t next_path;
 	uint64_t sent;
 	uint64_t completed;
@@ -115,6 +130,9 @@ struct load {
 	uint64_t latency[LATENCY_BUCKETS];
 	size_t out_size;
 	struct connection *connections;
+	struct connection **resting; /* a ring: all shall be used */
+	uint32_t resting_first;
+	uint32_t resting_count;
 	char input[READ_BYTES];
 };
 
@@ -148,9 +166,9 @@ static uint64_t latency_bucket_end(uint32_t bucket)
 	return ((uint64_t)(STEPS + bucket % STEPS + 1) << shift) - 1;
 }
 
-static uint64_t latency_percentile(const struct load *load, uint32_t percent)
+static uint64_t latency_percentile(const struct load *load, uint32_t per_mille)
 {
-	uint64_t rank = (load->completed * percent + 99) / 100;
+	uint64_t rank = (load->completed * per_mille + 999) / 1000;
 	uint64_t seen = 0;
 
 	for (uint32_t i = 0; i < LATENCY_BUCKETS && rank; i++) {
@@ -398,14 +416,27 @@ static void connection_render(struct load *load, struct connection *connection)
 	connection->out_sent = 0;
 }
 
-/* Takes the next requests to make; false when all were taken. */
+/* When the next request has to be made: at once, without a rate. */
+static uint64_t load_due_ns(const struct load *load)
+{
+	uint64_t index = load->options->requests - load->unstarted;
+
+	if (!load->options->rate)
+		return 0;
+	return load->started_ns + index * UINT64_C(1000000000) / load->options->rate;
+}
+
+/* Takes the next requests to make; false when all were taken, or none is due. */
 static bool connection_take_batch(struct load *load, struct connection *connection)
 {
 	uint32_t batch = load->options->pipeline;
 
 	if (batch > load->unstarted)
 		batch = load->unstarted;
-	if (!batch)
+	if (!batch || (load->options->hold && connection->batch))
+		return false;
+	connection->due_ns = load_due_ns(load);
+	if (connection->due_ns > now_ns())
 		return false;
 	load->unstarted -= batch;
 	connection->batch = batch;
@@ -421,6 +452,8 @@ static void connection_close(struct load *load, struct connection *connection)
 {
 	load->errors += connection->unanswered;
 	connection->unanswered = 0;
+	load->connecting -= connection->connecting;
+	connection->connecting = false;
 	if (connection->fd >= 0)
 		close(connection->fd);
 	connection->fd = -1;
@@ -459,31 +492,15 @@ static int connection_connect(struct load *load, struct connection *connection)
 		    options->address_len) &&
 	    errno != EINPROGRESS)
 		return -errno;
+	connection->connecting = true;
+	load->connecting++;
 	return connection_watch(load, connection, EPOLLIN | EPOLLOUT);
-}
-
-static void connection_open(struct load *load, struct connection *connection)
-{
-	while (connection_take_batch(load, connection)) {
-		int err = connection_connect(load, connection);
-
-		if (!err)
-			return;
-		load_tell_error(load, "connect", -err);
-		connection_close(load, connection);
-	}
-}
-
-static void connection_fail(struct load *load, struct connection *connection,
-			    const char *what, int err)
-{
-	load_tell_error(load, what, err);
-	connection_close(load, connection);
-	connection_open(load, connection);
 }
 
 static int connection_write(struct load *load, struct connection *connection)
 {
+	load->connecting -= connection->connecting;
+	connection->connecting = false;
 	if (!connection->started_ns)
 		connection->started_ns = now_ns();
 	while (connection->out_sent < connection->out_len) {
@@ -507,9 +524,49 @@ static int connection_write(struct load *load, struct connection *connection)
 	return connection_watch(load, connection, EPOLLIN);
 }
 
+/* There is nothing for it to do now: waits for its turn, or has had its last. */
+static void connection_rest(struct load *load, struct connection *connection)
+{
+	uint32_t end = load->resting_first + load->resting_count;
+
+	if (!load->options->hold && !load->unstarted)
+		connection_close(load, connection);
+	if (connection->rests || !load->unstarted || load->options->hold)
+		return;
+	connection->rests = true;
+	load->resting[end % load->options->connections] = connection;
+	load->resting_count++;
+}
+
+/* The next requests, over the connection there is or a new one. */
+static void connection_go_on(struct load *load, struct connection *connection)
+{
+	while (connection_take_batch(load, connection)) {
+		bool is_open = connection->fd >= 0;
+		int err = is_open ? connection_write(load, connection)
+				  : connection_connect(load, connection);
+
+		if (!err)
+			return;
+		load_tell_error(load, is_open ? "send" : "connect", -err);
+		connection_close(load, connection);
+	}
+	connection_rest(load, connection);
+}
+
+static void connection_fail(struct load *load, struct connection *connection,
+			    const char *what, int err)
+{
+	load_tell_error(load, what, err);
+	connection_close(load, connection);
+	connection_go_on(load, connection);
+}
+
 static void connection_count(struct load *load, struct connection *connection)
 {
-	uint64_t ns = now_ns() - connection->started_ns;
+	uint64_t from_ns =
+	    connection->due_ns ? connection->due_ns : connection->started_ns;
+	uint64_t ns = now_ns() - from_ns;
 
 	load->latency[latency_bucket(ns)]++;
 	load->status[connection->response.status]++;
@@ -564,20 +621,9 @@ static int connection_read(struct load *load, struct connection *connection)
 
 static void connection_next(struct load *load, struct connection *connection)
 {
-	int err;
-
-	if (load->options->close_each || connection->response.closes) {
+	if (load->options->close_each || connection->response.closes)
 		connection_close(load, connection);
-		connection_open(load, connection);
-		return;
-	}
-	if (!connection_take_batch(load, connection)) {
-		connection_close(load, connection);
-		return;
-	}
-	err = connection_write(load, connection);
-	if (err)
-		connection_fail(load, connection, "send", -err);
+	connection_go_on(load, connection);
 }
 
 static int connection_socket_error(const struct connection *connection)
@@ -597,6 +643,10 @@ static void connection_handle(struct load *load, struct connection *connection,
 
 	if (connection->fd < 0)
 		return;
+	if (!connection->unanswered) { /* the server closes what rests */
+		connection_close(load, connection);
+		return;
+	}
 	/* Behind an error of an established connection may be a whole response,
 	 * which reading gives first. */
 	if ((events & EPOLLERR) && !connection->started_ns) {
@@ -637,24 +687,58 @@ static void load_give_up(struct load *load)
 		connection_close(load, &load->connections[i]);
 }
 
+/* Gives connections their first turn, and those that rest what is due. */
+static void load_go_on(struct load *load)
+{
+	while (load->opened < load->options->connections &&
+	       load->connecting < CONNECTING_MAX)
+		connection_go_on(load, &load->connections[load->opened++]);
+	while (load->resting_count && load->unstarted &&
+	       load_due_ns(load) <= now_ns()) {
+		struct connection *connection = load->resting[load->resting_first];
+
+		load->resting_first =
+		    (load->resting_first + 1) % load->options->connections;
+		load->resting_count--;
+		connection->rests = false;
+		connection_go_on(load, connection);
+	}
+}
+
+/* Until the next request is due, if a connection is free for it, or the end. Less
+ * than a sleep can be relied on for is spent awake. */
+static struct timespec load_patience(const struct load *load, uint64_t deadline_ns)
+{
+	uint64_t now = now_ns();
+	uint64_t until = deadline_ns;
+	uint64_t left;
+
+	if (load->resting_count && load->unstarted && load_due_ns(load) < until)
+		until = load_due_ns(load) - SPIN_NS;
+	left = until > now ? until - now : 0;
+	return (struct timespec){.tv_sec = (time_t)(left / 1000000000),
+				 .tv_nsec = (long)(left % 1000000000)};
+}
+
 static int load_run(struct load *load)
 {
 	struct epoll_event events[EVENTS];
-	uint64_t deadline_ns =
-	    now_ns() + load->options->timeout_s * UINT64_C(1000000000);
+	uint64_t deadline_ns;
 
-	for (uint32_t i = 0; i < load->options->connections; i++)
-		connection_open(load, &load->connections[i]);
+	load->started_ns = now_ns();
+	deadline_ns =
+	    load->started_ns + load->options->timeout_s * UINT64_C(1000000000);
 	while (!load_is_done(load)) {
-		uint64_t now = now_ns();
+		struct timespec patience;
 		int count;
 
-		if (now >= deadline_ns) {
+		if (now_ns() >= deadline_ns) {
 			load_give_up(load);
 			break;
 		}
-		count = epoll_wait(load->epoll_fd, events, EVENTS,
-				   (int)((deadline_ns - now) / 1000000) + 1);
+		load_go_on(load);
+		patience = load_patience(load, deadline_ns);
+		count = epoll_pwait2(load->epoll_fd, events, EVENTS, &patience, NULL);
 		if (count < 0 && errno != EINTR)
 			return -errno;
 		for (int i = 0; i < count; i++)
@@ -686,7 +770,8 @@ static int load_prepare(struct load *load)
 	if (load->out_size > BATCH_BYTES_MAX)
 		return -E2BIG;
 	load->connections = calloc(options->connections, sizeof(*load->connections));
-	if (!load->connections)
+	load->resting = calloc(options->connections, sizeof(struct connection *));
+	if (!load->connections || !load->resting)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < options->connections; i++)
 		load->connections[i].fd = -1;
@@ -710,6 +795,7 @@ static void load_free(struct load **load)
 		free((*load)->connections[i].out);
 	}
 	free((*load)->connections);
+	free((*load)->resting);
 	if ((*load)->epoll_fd >= 0)
 		close((*load)->epoll_fd);
 	free(*load);
@@ -730,9 +816,10 @@ static void load_print(const struct load *load, uint64_t elapsed_ns)
 		separator = ", ";
 	}
 	printf("}, \"seconds\": %.6f, \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64
-	       "}\n",
-	       (double)elapsed_ns / 1e9, latency_percentile(load, 50),
-	       latency_percentile(load, 99));
+	       ", \"p999_ns\": %" PRIu64 "}\n",
+	       (double)elapsed_ns / 1e9, latency_percentile(load, 500),
+	       latency_percentile(load, 990), latency_percentile(load, 999));
+	fflush(stdout);
 }
 
 /* --- command line --------------------------------------------------------- */
@@ -748,9 +835,13 @@ static const char usage[] =
     "      --pipeline N     requests written at once on a connection (1)\n"
     "      --keep-alive     many requests on a connection (the default)\n"
     "      --close          one request on a connection\n"
+    "      --rate N         requests a second, due at fixed times; latencies count\n"
+    "                       from then (as fast as answers come, from the send)\n"
+    "      --hold           one request on each connection, which stay open until\n"
+    "                       this is killed\n"
     "      --timeout S      give up then; the rest counts as errors (60)\n"
     "Prints one JSON object. Exit status: 0 all completed, 1 not all, 2 usage.\n"
-    "p50_ns and p99_ns are at most 0.8 % too high.\n";
+    "p50_ns, p99_ns and p999_ns are at most 0.8 % too high.\n";
 
 static int parse_number(const char *text, uint32_t max, uint32_t *ret_number)
 {
@@ -886,6 +977,8 @@ enum {
 	OPTION_PIPELINE,
 	OPTION_KEEP_ALIVE,
 	OPTION_CLOSE,
+	OPTION_RATE,
+	OPTION_HOLD,
 	OPTION_TIMEOUT
 };
 
@@ -899,6 +992,8 @@ static const struct option long_options[] = {
     {"pipeline", required_argument, NULL, OPTION_PIPELINE},
     {"keep-alive", no_argument, NULL, OPTION_KEEP_ALIVE},
     {"close", no_argument, NULL, OPTION_CLOSE},
+    {"rate", required_argument, NULL, OPTION_RATE},
+    {"hold", no_argument, NULL, OPTION_HOLD},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -936,6 +1031,11 @@ static int option_take(int option, const char *value, struct options *options)
 	case OPTION_CLOSE:
 		options->close_each = true;
 		return 0;
+	case OPTION_RATE:
+		return parse_number(value, RATE_MAX, &options->rate);
+	case OPTION_HOLD:
+		options->hold = true;
+		return 0;
 	case OPTION_TIMEOUT:
 		return parse_number(value, 86400, &options->timeout_s);
 	default:
@@ -958,12 +1058,17 @@ static int options_parse(int argc, char **argv, struct options *options)
 		}
 	}
 	if (optind + 1 != argc || !options->connections || !options->pipeline ||
-	    (options->close_each && options->pipeline > 1)) {
+	    (options->pipeline > 1 &&
+	     (options->close_each || options->rate || options->hold)) ||
+	    (options->hold && options->close_each)) {
 		fprintf(stderr,
-			"load: need one target, at least one connection, and no "
-			"--pipeline with --close (--help)\n");
+			"load: need one target, at least one connection, no --pipeline "
+			"with --close, --rate or --hold, no --hold with --close "
+			"(--help)\n");
 		return -EINVAL;
 	}
+	if (options->hold)
+		options->requests = options->connections;
 	err = options->paths ? 0 : paths_one("/", options);
 	if (!err)
 		err = address_parse(argv[optind], options);
@@ -1004,6 +1109,8 @@ static int load_make(const struct options *options)
 	if (err)
 		return err;
 	load_print(load, now_ns() - started_ns);
+	while (options->hold)
+		pause();
 	return load->errors ? 1 : 0;
 }
 
