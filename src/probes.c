@@ -303,7 +303,9 @@ int probes_each_connection(const struct probes *probes,
 					 const struct tally_connection *connection),
 			   void *context)
 {
-	struct tally_connection records[512];
+	/* As much as the kernel gathers before it returns (seq_file of iterators:
+	 * PAGE_SIZE << 3): each read walks its bucket from the start again. */
+	struct tally_connection records[32768 / sizeof(struct tally_connection)];
 	AUTO_CLOSE int fd = bpf_iter_create(bpf_link__fd(probes->connections));
 	ssize_t got;
 
