@@ -410,12 +410,12 @@ def write_file(name, text, mode=0o644):
 
 # --- what is in the kernel --------------------------------------------------
 
-_LEAVINGS = {"prog": re.compile(r"^prog_id:\t(\d+)$", re.M),
-             "link": re.compile(r"^link_id:\t(\d+)$", re.M)}
+_LEAVINGS = {kind: re.compile(rf"^{kind}_id:\t(\d+)$", re.M)
+             for kind in ("prog", "link", "map")}
 
 
 def bpf_objects(kind):
-    """Ids of every BPF program or link there is."""
+    """Ids of every BPF program, link or map there is."""
     listed = json.loads(run([BPFTOOL, "-j", kind, "list"]).stdout or "[]")
     return {each["id"] for each in listed}
 
@@ -439,8 +439,8 @@ def _held_by_processes(kind):
 
 
 def bpf_orphans(before):
-    """Programs and links that were not there before and that no process holds:
-    what somebody left attached. Those of a running daemon do not count."""
+    """Programs, links and maps that were not there before and that no process
+    holds: what somebody left behind. Those of a running daemon do not count."""
     found = []
     for kind in _LEAVINGS:
         new = bpf_objects(kind) - before[kind]
@@ -459,6 +459,23 @@ def bpf_objects_of(pid, kind="prog"):
 
 
 # --- clients ----------------------------------------------------------------
+
+class Loading(Process):
+    """tools/load in the background. The test that starts it asks for account()."""
+
+    def __init__(self, target, path, requests, connections, *options, env=None):
+        self.requests = requests
+        super().__init__([LOAD, "--requests", requests, "--connections", connections,
+                          "--path", path, *options, f"127.0.0.1:{target}"], env=env)
+
+    def account(self, deadline_s=60):
+        """Once it has ended; every request got its 200, or the test fails."""
+        self.wait(deadline_s)
+        account = json.loads(self.output().splitlines()[-1])
+        if account["status"] != {"200": self.requests} or account["errors"]:
+            raise AssertionError(f"load: {self.output()}")
+        return account
+
 
 def load(target, path="/", requests=1, connections=1, *options, env=None,
          deadline_s=60):
@@ -567,7 +584,7 @@ class TestCase(unittest.TestCase):
 
     def assert_nothing_left(self, before):
         wait_until(lambda: not bpf_orphans(before),
-                   f"programs and links to go: {bpf_orphans(before)}", 5)
+                   f"programs, links and maps to go: {bpf_orphans(before)}", 5)
 
 
 def _with_diagnosis(function):

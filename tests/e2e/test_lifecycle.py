@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from harness import (BPFTALLY, ROOT, SCRATCH, Process, TestCase, bpf_before,
+from harness import (BPFTALLY, ROOT, SCRATCH, Loading, Process, TestCase, bpf_before,
                      bpf_objects, bpf_objects_of, free_port, load, run, wait_until)
 from servers import PYTHON, Script, hello_nginx
 
@@ -62,17 +62,13 @@ class End(TestCase):
 
     def check_signal(self, number, during_load):
         load(self.nginx.port, "/hello", 50)
-        worker = threading.Thread(target=load, args=(self.nginx.port, "/hello",
-                                                     20000, 8))
         if during_load:
-            worker.start()
-            wait_until(lambda: self.daemon.metrics().total(
-                "http_server_request_duration_seconds_count",
-                server_port=self.nginx.port) > 500, "the load to have begun")
+            loading = self.begin_load()
         os.kill(self.daemon.pid, number)
         status = self.daemon.process.wait(END_S)
         if during_load:
-            worker.join()  # every one of its requests was answered, or it raises
+            self.assertTrue(loading.alive(), "requests go on when it has ended")
+            loading.account()
         if number == signal.SIGKILL:
             self.assertEqual(status, -signal.SIGKILL)
         else:
@@ -82,6 +78,15 @@ class End(TestCase):
                              f"bpftally: info: ending on {number.name}")
         self.assert_gone()
         load(self.nginx.port, "/hello", 10)
+
+    def begin_load(self):
+        """Two seconds of it, of which the first requests are counted."""
+        loading = Loading(self.nginx.port, "/hello", 20000, 8, "--rate", 10000)
+        self.start(loading)
+        wait_until(lambda: self.daemon.metrics().total(
+            "http_server_request_duration_seconds_count",
+            server_port=self.nginx.port) > 500, "the load to have begun")
+        return loading
 
     def test_sigterm(self):
         self.check_signal(signal.SIGTERM, False)
@@ -104,8 +109,20 @@ class End(TestCase):
             self.assertEqual(self.daemon.get("/-/healthy").status, 200, number)
         self.assertEqual(self.daemon.terminate()[0], 0)
 
-    def test_sigkill_under_load_leaves_no_program(self):
+    def test_sigkill_under_load_leaves_nothing(self):
         self.check_signal(signal.SIGKILL, True)
+
+    def test_sigkill_under_load_and_a_new_start_counts_on(self):
+        with KeepAlive(self.nginx.port) as keep:
+            self.assertEqual(keep.ask(5), 5)
+            self.check_signal(signal.SIGKILL, True)
+            again = self.bpftally("--port", self.nginx.port)
+            self.assertEqual(keep.ask(37), 37)
+        load(self.nginx.port, "/hello", 63, 4)
+        for role in ("server", "client"):
+            self.assert_requests(again, role, {("GET", "200", "/hello"): 100},
+                                 server_port=self.nginx.port)
+        self.assert_nothing_missed(again)
 
     def test_sigterm_while_scrapers_hold_on(self):
         with socket.create_connection(("127.0.0.1", self.daemon.port)) as connection:
@@ -198,6 +215,29 @@ class Together(TestCase):
         load(nginx.port, "/hello", 11)
         self.assert_requests(second, "server", {("GET", "200", "/hello"): 2011},
                              server_port=nginx.port)
+
+    def check_killed(self, victim):
+        """Two daemons under load, one is killed: the other counts every request."""
+        nginx = hello_nginx()
+        self.start(nginx, nginx.port)
+        daemons = [self.bpftally("--port", nginx.port) for _ in range(2)]
+        loading = Loading(nginx.port, "/hello", 20000, 8, "--rate", 10000)
+        self.start(loading)
+        wait_until(lambda: daemons[victim].metrics().requests("server"),
+                   "the load to have begun")
+        daemons[victim].process.kill()
+        self.assertTrue(loading.alive(), "requests go on")
+        loading.account()
+        for role in ("server", "client"):
+            self.assert_requests(daemons[1 - victim], role,
+                                 {("GET", "200", "/hello"): 20000})
+        self.assert_nothing_missed(daemons[1 - victim])
+
+    def test_the_first_of_two_is_killed_and_the_second_is_right(self):
+        self.check_killed(0)
+
+    def test_the_second_of_two_is_killed_and_the_first_is_right(self):
+        self.check_killed(1)
 
     def test_a_daemon_observes_the_other(self):
         first = self.bpftally("--exe", "/no/such/program")
