@@ -23,19 +23,24 @@
 #define NATIVE_BUCKETS (NATIVE_LAST - NATIVE_FIRST + 1 + 2)
 #define NATIVE_ZERO_NS 953ull /* floor(1e9 * 2^-20) */
 
-/* The number of bounds below v, which is the index of v's bucket: a binary
- * search whose trip count depends on n alone, so the verifier sees one path. */
+/* The number of bounds below v, which is the index of v's bucket. The first look
+ * leaves the lower or the upper 2^k of the n + 1 indexes, which may overlap, the
+ * others halve (Shar's binary search): nothing asks where the table ends. */
 static inline __attribute__((always_inline)) __u32 bucket_index(const __u64 *bounds,
 								__u32 n, __u64 v)
 {
-	__u32 low = 0;
+	const __u64 *low = bounds;
+	__u32 half;
 
-	if (v <= bounds[0]) /* often: an empty body, no wait */
+	if (!n || v <= bounds[0]) /* often: an empty body, no wait */
 		return 0;
-	for (__u32 step = 128; step; step >>= 1)
-		if (low + step <= n && bounds[low + step - 1] < v)
+	half = 1u << (31 - __builtin_clz(n));
+	if (low[half - 1] < v)
+		low += n + 1 - half;
+	for (__u32 step = half / 2; step; step >>= 1)
+		if (low[step - 1] < v)
 			low += step;
-	return low;
+	return (__u32)(low - bounds);
 }
 
 #define BUCKET_TABLE static const __u64 __attribute__((unused))
