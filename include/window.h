@@ -35,6 +35,12 @@ struct kept {
 #define VERIFIED_ONCE static inline __attribute__((unused))
 #endif
 
+#ifdef __bpf__ /* a loop takes twice the instructions */
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED
+#endif
+
 #define PURE_INLINE static inline __attribute__((always_inline))
 
 /* An index the verifier believes: masked (though clang may know that it is small
@@ -122,26 +128,41 @@ PURE_INLINE __u64 window_nth_word(const struct window *w, __u32 i)
 #endif
 }
 
+typedef __u64 __attribute__((may_alias)) word_of_bytes;
+
 /* Whether the window begins with these len bytes; kept has WINDOW_KEPT of them, of
- * which the last word may hold more. Unrolled: a loop takes twice the instructions. */
+ * which the last word may hold more. Four words at a time, then one by one. */
 VERIFIED_ONCE bool window_begins_with(const struct window *w, const struct kept *kept,
 				      __u32 len)
 {
+	const word_of_bytes *a, *b;
+	__u32 same = 0; /* words */
+
 	if (!w || !kept || len > WINDOW_KEPT || len > w->len)
 		return false;
-#ifdef __bpf__
-#pragma clang loop unroll(full)
-#endif
-	for (__u32 i = 0; i < WINDOW_KEPT / 8; i++) {
-		__u64 different = window_nth_word(w, i) ^ kept->words[i];
-
-		if (len < i * 8 + 8)
-			return len <= i * 8 ||
-			       !(different & ((1ull << (len - i * 8) * 8) - 1));
-		if (different)
+	a = (const word_of_bytes *)w->bytes;
+	b = kept->words;
+	UNROLLED for (__u32 i = 0; i < WINDOW_KEPT / 8; i += 4)
+	{
+		if (len < (i + 4) * 8)
+			break;
+		if ((a[i] ^ b[i]) | (a[i + 1] ^ b[i + 1]) | (a[i + 2] ^ b[i + 2]) |
+		    (a[i + 3] ^ b[i + 3]))
 			return false;
+		same = i + 4;
 	}
-	return true;
+	a += same, b += same, len -= same * 8;
+	if (len >= 16) {
+		if ((a[0] ^ b[0]) | (a[1] ^ b[1]))
+			return false;
+		a += 2, b += 2, len -= 16;
+	}
+	if (len >= 8) {
+		if (*a != *b)
+			return false;
+		a++, b++, len -= 8;
+	}
+	return !len || !((*a ^ *b) << (64 - len * 8));
 }
 
 /* The first WINDOW_KEPT bytes, whatever of them is valid. */
