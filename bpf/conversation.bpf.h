@@ -69,15 +69,13 @@ static __always_inline __u64 since(__u64 now_ns, __u64 then_ns)
 	return then_ns && now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
-/* ws->request is over: the tally's sample of it. error: it got no full response. */
-static __always_inline void sample_take(struct conversation *c, struct workspace *ws,
-					__u32 error)
+/* The request is over: the tally's sample of it. error: it got no full response. */
+static __always_inline void sample_take(struct conversation *c,
+					const struct inflight *request,
+					struct sample *sample, __u32 error)
 {
-	const struct inflight *request = &ws->request;
 	const struct answer *answer = &c->answer;
-	struct sample *sample = &ws->sample;
 
-	__builtin_memset(sample, 0, sizeof(*sample));
 	/* who asked, or was asked; its own name, if it is still there to know it */
 	sample->key.service =
 	    c->service && c->pid == request->pid ? c->service : request->service;
@@ -90,6 +88,7 @@ static __always_inline void sample_take(struct conversation *c, struct workspace
 	sample->key.role = c->role;
 	sample->key.method = request->method;
 	sample->key.error = (__u8)error;
+	sample->key.reserved = 0;
 	sample->duration_ns = since(answer->end_ns, request->start_ns);
 	sample->queue_ns = request->queue_ns;
 	sample->request_bytes =
@@ -105,12 +104,21 @@ static __always_inline void sample_take(struct conversation *c, struct workspace
 __noinline int conversation_answered(struct conversation *c, struct pipeline *pipe,
 				     struct workspace *ws, __u32 error)
 {
+	struct inflight *oldest;
+	struct queue_ends *ends;
+	__u32 head;
+
 	if (!c || !ws)
 		return 0;
-	if (queue_take(c, pipe, &ws->request)) {
-		sample_take(c, ws, error);
-		ws->finished = 1;
-		return 1;
+	ends = queue_of_oldest(c);
+	head = *(volatile __u32 *)&ends->head;
+	oldest = queue_oldest(c, pipe);
+	if (oldest) {
+		sample_take(c, oldest, &ws->sample, error);
+		if (queue_take(ends, head)) {
+			ws->finished = 1;
+			return 1;
+		}
 	}
 	if (!queued(&c->ring_ends) && !queued(&c->pipeline_ends) && c->overflow) {
 		__sync_fetch_and_add(&c->overflow, -1);

@@ -66,7 +66,8 @@ struct head {
 	__u16 status;
 	__u8 method;
 	__u8 framing;
-	__u8 reserved[6];
+	__u8 plain; /* its body, if any, is `length` bytes and nothing else */
+	__u8 reserved[5];
 };
 
 struct direction {

@@ -53,8 +53,10 @@ static __always_inline struct conversation *find(struct sock *sk)
 
 static __always_inline struct conversation *find_or_make(struct sock *sk)
 {
-	struct conversation *c;
+	struct conversation *c = find(sk);
 
+	if (c)
+		return c;
 	if (!is_stream(sk) || !may_be_selected(sk))
 		return NULL;
 	/* twice: of two processors that make it at once, one is refused (EAGAIN) */
@@ -184,11 +186,9 @@ static __always_inline bool is_left_alone(const struct conversation *c)
 	       (c->state == CONVERSATION_IGNORED && c->generation == generation);
 }
 
-/* Whether the current process's traffic on this connection is observed. */
-static __always_inline bool observed(struct conversation *c, struct sock *sk)
+/* Whether traffic of pid, the current process, on this connection is observed. */
+static __always_inline bool observed(struct conversation *c, struct sock *sk, __u32 pid)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-
 	if (c->state == CONVERSATION_OPAQUE || !generation)
 		return false;
 	if (c->pid == pid && c->generation == generation)

@@ -72,6 +72,18 @@ static __always_inline void note_head(struct direction *d, struct workspace *ws)
 		window_keep(&ws->window, &d->kept);
 }
 
+/* Whether the message that begins with this head has a body of `length` bytes or none,
+ * unless it answers a HEAD or CONNECT: RFC 9112 section 6.3. */
+static __always_inline bool is_plain(const struct http1 *p)
+{
+	if (p->framing & ~HTTP1_HAS_LENGTH)
+		return false;
+	if (!p->responses)
+		return p->method != TALLY_METHOD_CONNECT;
+	return p->status >= 200 && p->status != 204 && p->status != 304 &&
+	       (p->framing & HTTP1_HAS_LENGTH);
+}
+
 /* A head ends at pos. */
 static __always_inline void remember_head(const struct conversation *c,
 					  struct direction *d, struct workspace *ws)
@@ -85,7 +97,8 @@ static __always_inline void remember_head(const struct conversation *c,
 	head->status = d->http1.status;
 	head->method = d->http1.method;
 	head->framing = d->http1.framing;
-	head->length = d->http1.length;
+	head->length = d->http1.framing & HTTP1_HAS_LENGTH ? d->http1.length : 0;
+	head->plain = is_plain(&d->http1);
 	head->route = c->route;
 	head->route_service = c->route_service;
 }
@@ -285,10 +298,10 @@ __noinline int feed_steps(struct conversation *c, struct workspace *ws,
  * memory and is long enough for a head like the last one. */
 static __always_inline bool may_be_same_head(const struct conversation *c,
 					     const struct direction *d,
-					     struct call *call)
+					     const struct source *source,
+					     struct chunk *chunk, __u64 len)
 {
-	const struct source *source = &call->source;
-	__u64 len = call->left;
+	__u64 base;
 
 	if (config.no_shortcuts || !d->head.len || d->carry_len || d->wants_push ||
 	    d->http1.phase != HTTP1_START || c->state != CONVERSATION_HTTP1)
@@ -296,17 +309,86 @@ static __always_inline bool may_be_same_head(const struct conversation *c,
 	if (!d->http1.responses && (!c->service || d->head.route_service != c->service))
 		return false;
 	if (source->kind == SOURCE_KERNEL_IOVEC && source->first[1] >= source->skip) {
-		call->chunk.base = source->first[0];
+		base = source->first[0];
 		if (len > source->first[1] - source->skip)
 			len = source->first[1] - source->skip;
 	} else if (source->kind == SOURCE_BUFFER) {
-		call->chunk.base = source->base;
+		base = source->base;
 	} else {
 		return false;
 	}
-	call->chunk.base += source->skip;
-	call->chunk.len = len;
+	chunk->base = base + source->skip;
+	chunk->len = len;
 	return len >= d->head.len;
+}
+
+/* A plain message of which `here` bytes of body came in this call. */
+static __always_inline void message_repeats(struct direction *d, struct chunk *chunk,
+					    __u64 here)
+{
+	if (here == d->head.length)
+		return;
+	d->begun_ns = chunk->began_ns;
+	d->body_bytes = here;
+	d->http1.status = d->head.status;
+	d->http1.method = d->head.method;
+	d->http1.framing = HTTP1_HAS_LENGTH;
+	d->http1.length = d->head.length;
+	d->http1.remaining = d->head.length - here;
+	d->http1.phase = HTTP1_BODY;
+}
+
+/* What request_line, request_push and request_end do, for a plain request. False: there
+ * is more to it. */
+static __always_inline bool request_repeats(struct conversation *c, struct direction *d,
+					    struct workspace *ws, __u64 here)
+{
+	struct inflight *slot = &c->ring[c->ring_ends.tail & (RING_SLOTS - 1)];
+
+	if (queued(&c->ring_ends) >= RING_SLOTS || queued(&c->pipeline_ends) ||
+	    c->overflow)
+		return false;
+	balance_begun(c);
+	c->orphan_reason = 0;
+	c->route = d->head.route;
+	c->route_service = d->head.route_service;
+	slot->service = c->service;
+	slot->pid = c->pid;
+	slot->start_ns = ws->call.chunk.began_ns;
+	slot->route = d->head.route;
+	slot->queue_ns = ws->call.chunk.queue_ns;
+	slot->method = d->head.method;
+	slot->body_bytes = here;
+	slot->whole = here == d->head.length;
+	message_repeats(d, &ws->call.chunk, here);
+	__sync_fetch_and_add(&c->ring_ends.tail, 1);
+	early_settle(c, NULL, ws);
+	return true;
+}
+
+/* What status_line, response_head and response_end do, for a plain response to a
+ * request in the ring. False: there is more to it. */
+static __always_inline bool response_repeats(struct conversation *c,
+					     struct direction *d, struct workspace *ws,
+					     __u64 here)
+{
+	const struct chunk *chunk = &ws->call.chunk;
+	const __u8 method = c->ring[c->ring_ends.head & (RING_SLOTS - 1)].method;
+
+	if (!queued(&c->ring_ends) || method == TALLY_METHOD_HEAD ||
+	    method == TALLY_METHOD_CONNECT ||
+	    http1_awaits_continue(&requests_of(c)->http1))
+		return false;
+	c->answer.status = d->head.status;
+	c->answer.first_ns = chunk->began_ns;
+	message_repeats(d, &ws->call.chunk, here);
+	if (here < d->head.length)
+		return true;
+	c->answer.end_ns = chunk->now_ns;
+	c->answer.body_bytes = here;
+	c->answer.early = EARLY_NONE;
+	conversation_answered(c, NULL, ws, TALLY_ERROR_NONE);
+	return true;
 }
 
 /* A message begins: with the last head? Then it is as good as parsed. If not, what
@@ -316,7 +398,9 @@ __noinline int feed_same_head(struct conversation *c, struct workspace *ws,
 {
 	struct direction *d;
 	struct call *call;
+	__u64 here;
 	__u32 len;
+	bool same;
 
 	if (!c || !ws)
 		return FEED_SKIP;
@@ -328,13 +412,17 @@ __noinline int feed_same_head(struct conversation *c, struct workspace *ws,
 		conversation_lose(c, call->chunk.direction, TALLY_MISSED_READ_FAULT);
 		return FEED_SKIP;
 	}
-	call->source.skip = 0;
-	call->segment = 1;
+	ws->window.len = len;
+	same = window_begins_with(&ws->window, &d->kept, len);
+	here = call->left - len;
+	if (same && d->head.plain && here <= d->head.length &&
+	    (d->http1.responses ? response_repeats(c, d, ws, here)
+				: request_repeats(c, d, ws, here)))
+		return FEED_DONE;
 	call->left -= call->chunk.len;
 	call->chunk.base += len;
 	call->chunk.len -= len;
-	ws->window.len = len;
-	if (!window_begins_with(&ws->window, &d->kept, len)) {
+	if (!same) {
 		note_head(d, ws);
 		return FEED_AGAIN;
 	}

@@ -67,18 +67,15 @@ static __always_inline struct inflight *queue_oldest(struct conversation *c,
 	return NULL;
 }
 
-/* Takes the oldest off. The exchange makes it one taker's, even when the
- * connection is being ended on another processor. */
-static __always_inline bool queue_take(struct conversation *c, struct pipeline *pipe,
-				       struct inflight *ret)
+/* Where the oldest is taken from. */
+static __always_inline struct queue_ends *queue_of_oldest(struct conversation *c)
 {
-	struct inflight *oldest = queue_oldest(c, pipe);
-	struct queue_ends *ends =
-	    queued(&c->ring_ends) ? &c->ring_ends : &c->pipeline_ends;
-	__u32 head = ends->head;
+	return queued(&c->ring_ends) ? &c->ring_ends : &c->pipeline_ends;
+}
 
-	if (!oldest)
-		return false;
-	*ret = *oldest;
+/* Takes off the request that was at `head` when it was looked at. The exchange makes
+ * it one taker's, even when the connection is being ended on another processor. */
+static __always_inline bool queue_take(struct queue_ends *ends, __u32 head)
+{
 	return __sync_val_compare_and_swap(&ends->head, head, head + 1) == head;
 }

@@ -17,6 +17,15 @@
 
 /* --- stream position ------------------------------------------------------------ */
 
+/* What a call moved, and where the stream stands since. */
+struct move {
+	const struct tcp_sock *tp; /* NULL for a Unix socket, which does not say */
+	__u32 seq;
+	__u32 len;
+	__u32 direction;
+	bool in_memory; /* the caller's: it was not thrown away */
+};
+
 struct step {
 	__u32 gap;      /* bytes before these that nobody saw */
 	bool moved;     /* false: a peek */
@@ -31,27 +40,25 @@ static __always_inline bool read_to_the_end(const struct sock *sk,
 	return (sk->sk_shutdown & RCV_SHUTDOWN) && tp->copied_seq == tp->rcv_nxt;
 }
 
-static __always_inline struct step step_to(struct direction *d, struct sock *sk,
-					   bool write, __u32 ret)
+static __always_inline struct step step_to(struct direction *d, const struct sock *sk,
+					   const struct move *m)
 {
 	struct step step = {.moved = true};
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	__u32 seq, advanced;
+	__u32 advanced = m->seq - d->seq;
 
-	if (!tp)
+	if (!m->tp)
 		return step;
-	seq = write ? tp->write_seq : tp->copied_seq;
-	advanced = seq - d->seq;
-	if (!write && advanced == ret + 1 && read_to_the_end(sk, tp))
+	if (m->direction == DIRECTION_READ && advanced == m->len + 1 &&
+	    read_to_the_end(sk, m->tp))
 		advanced--;
-	if (d->positioned) {
+	if (d->positioned && advanced != m->len) {
 		step.moved = advanced != 0;
-		step.overtaken = advanced < ret;
-		step.gap = advanced - ret;
-		if (step.gap && tp->inet_conn.icsk_ulp_ops)
+		step.overtaken = advanced < m->len;
+		step.gap = advanced - m->len;
+		if (step.gap && m->tp->inet_conn.icsk_ulp_ops)
 			step.encrypted = true;
 	}
-	d->seq = seq;
+	d->seq = m->seq;
 	d->positioned = 1;
 	return step;
 }
@@ -66,18 +73,29 @@ static __always_inline struct pipeline *pipeline_of(struct conversation *c,
 	return bpf_sk_storage_get(&pipelines, sk, NULL, 0);
 }
 
-/* Everything the call moved. */
+/* Everything the call moved: m->len bytes of the source. */
 static __always_inline void feed_call(struct conversation *c, struct sock *sk,
-				      struct workspace *ws)
+				      struct workspace *ws, const struct move *m,
+				      const struct source *source)
 {
-	struct direction *d = direction_of(c, ws->call.chunk.direction);
+	struct direction *d = direction_of(c, m->direction);
 	struct pipeline *pipe = pipeline_of(c, sk);
+	struct call *call = &ws->call;
 	int result = FEED_AGAIN;
 
-	if (may_be_same_head(c, d, &ws->call))
+	call->left = m->len;
+	if (may_be_same_head(c, d, source, &call->chunk, m->len)) {
 		result = feed_shortcut(c, ws, pipe);
-	else
-		ws->call.chunk.len = 0;
+		if (result == FEED_DONE)
+			return;
+		call->source = *source;
+		call->source.skip = 0;
+		call->segment = 1;
+	} else {
+		call->source = *source;
+		call->segment = 0;
+		call->chunk.len = 0;
+	}
 	for (__u32 i = 0; i < ROUNDS; i++) {
 		if (result == FEED_WANTS_PIPELINE)
 			pipe = bpf_sk_storage_get(&pipelines, sk, NULL,
@@ -87,7 +105,7 @@ static __always_inline void feed_call(struct conversation *c, struct sock *sk,
 		result = feed_steps(c, ws, pipe);
 	}
 	if (result == FEED_AGAIN)
-		conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_WORK_LIMIT);
+		conversation_lose(c, m->direction, TALLY_MISSED_WORK_LIMIT);
 }
 
 /* A message that io_uring or a 32-bit caller moved on a connection of which we
@@ -112,15 +130,15 @@ static __always_inline void advance(struct conversation *c, struct sock *sk,
 	conversation_settle(c, ws);
 }
 
-/* ret bytes moved in one direction; the chunk has the times, the source the memory
- * unless it is to be found through the registers. */
-static __always_inline void moved(struct conversation *c, struct sock *sk, __u32 ret,
-				  struct workspace *ws, bool in_memory)
+/* Bytes moved in one direction; the chunk has the times. source: NULL when only the
+ * registers can tell. */
+static __always_inline void moved(struct conversation *c, struct sock *sk,
+				  struct workspace *ws, const struct move *m,
+				  const struct source *source)
 {
-	struct call *call = &ws->call;
-	struct direction *d = direction_of(c, call->chunk.direction);
-	bool write = call->chunk.direction == DIRECTION_WRITE;
-	struct step step = step_to(d, sk, write, ret);
+	struct source found = {};
+	struct direction *d = direction_of(c, m->direction);
+	struct step step = step_to(d, sk, m);
 
 	if (!step.moved)
 		return;
@@ -129,27 +147,28 @@ static __always_inline void moved(struct conversation *c, struct sock *sk, __u32
 		return;
 	}
 	if (step.overtaken) {
-		conversation_lose(c, call->chunk.direction, TALLY_MISSED_CONCURRENT_IO);
+		conversation_lose(c, m->direction, TALLY_MISSED_CONCURRENT_IO);
 		return;
 	}
 	if (step.gap)
 		advance(c, sk, ws, step.gap, TALLY_MISSED_LOST_SYNC);
-	if (c->refused && carries_requests(c, call->chunk.direction))
+	if (c->refused && carries_requests(c, m->direction))
 		request_refused(c, d, pipeline_of(c, sk));
-	d->last_ns = call->chunk.now_ns;
-	if (!in_memory || http1_skippable(&d->http1, ret) == ret) {
-		advance(c, sk, ws, ret, TALLY_MISSED_NO_WINDOW);
+	d->last_ns = ws->call.chunk.now_ns;
+	if (!m->in_memory || http1_skippable(&d->http1, m->len) == m->len) {
+		advance(c, sk, ws, m->len, TALLY_MISSED_NO_WINDOW);
 		return;
 	}
-	if (call->source.kind == SOURCE_NONE && !call->source.missing)
-		source_from_registers(&call->source, c, ret);
-	if (call->source.kind == SOURCE_NONE) {
-		flag_unknown(c, call->source.missing);
-		advance(c, sk, ws, ret, call->source.missing);
+	if (!source) {
+		source_from_registers(&found, c, m->len);
+		source = &found;
+	}
+	if (source->kind == SOURCE_NONE) {
+		flag_unknown(c, source->missing);
+		advance(c, sk, ws, m->len, source->missing);
 		return;
 	}
-	call->left = ret;
-	feed_call(c, sk, ws);
+	feed_call(c, sk, ws, m, source);
 }
 
 /* NULL for two threads in one direction at once (whose bytes come first, nobody
@@ -172,9 +191,10 @@ static __always_inline struct workspace *enter(struct conversation *c, __u32 dir
 	return NULL;
 }
 
-static __always_inline void leave(struct conversation *c, struct workspace *ws)
+static __always_inline void leave(struct conversation *c, struct workspace *ws,
+				  __u32 direction)
 {
-	direction_of(c, ws->call.chunk.direction)->busy = 0;
+	direction_of(c, direction)->busy = 0;
 	workspace_give(ws);
 }
 
@@ -222,12 +242,11 @@ static __always_inline bool has_unread(struct sock *sk)
 
 /* How long what was read now had been there. What is left has waited at least
  * since now: when it came is not known. */
-static __always_inline __u64 queue_wait(struct conversation *c, struct sock *sk,
-					__u64 now_ns)
+static __always_inline __u64 queue_wait(struct conversation *c, bool left, __u64 now_ns)
 {
 	__u64 wait = since(now_ns, c->ready_ns);
 
-	c->ready_ns = has_unread(sk) ? now_ns : 0;
+	c->ready_ns = left ? now_ns : 0;
 	return wait;
 }
 
@@ -259,13 +278,16 @@ static __always_inline void unix_peer_ended(struct sock *sk)
 
 static __always_inline void end_of_file(struct conversation *c, struct sock *sk)
 {
+	struct move m = {.tp = bpf_skc_to_tcp_sock(sk), .direction = DIRECTION_READ};
 	__u64 now_ns = bpf_ktime_get_ns();
 
 	if (!(sk->sk_shutdown & RCV_SHUTDOWN) ||
 	    has_unread(sk)) /* a read of no bytes */
 		return;
-	/* a FIN counts as one */
-	step_to(direction_of(c, DIRECTION_READ), sk, false, 0);
+	if (m.tp) { /* a FIN counts as one */
+		m.seq = m.tp->copied_seq;
+		step_to(direction_of(c, DIRECTION_READ), sk, &m);
+	}
 	if (c->is_unix)
 		unix_peer_ended(sk);
 	if (c->role != TALLY_ROLE_CLIENT || c->state == CONVERSATION_OPAQUE)
@@ -282,14 +304,26 @@ static __always_inline void failed(struct conversation *c, struct sock *sk, int 
 		break_off(c, sk, bpf_ktime_get_ns());
 }
 
+/* What was received, and whether more is there. The position is looked at by whom the
+ * direction belongs to: another thread's call would move it on. */
+static __always_inline bool receive_position(struct sock *sk, struct move *m)
+{
+	m->tp = bpf_skc_to_tcp_sock(sk);
+	if (!m->tp)
+		return sk->sk_receive_queue.qlen != 0;
+	m->seq = m->tp->copied_seq;
+	return m->tp->rcv_nxt != m->seq;
+}
+
 /* A receive is over: ret bytes, or an error. msg: where they went, NULL when only
  * the registers can tell. */
 static __always_inline int received(struct sock *sk, int ret, int flags,
 				    struct msghdr *msg)
 {
+	struct move m = {.direction = DIRECTION_READ, .len = (__u32)ret};
 	struct conversation *c;
 	struct workspace *ws;
-	__u64 now_ns, queue_ns;
+	__u64 now_ns;
 
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
 		return 0;
@@ -300,20 +334,20 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 		failed(c, sk, ret);
 	else if (!ret)
 		end_of_file(c, sk);
-	if (ret <= 0 || !observed(c, sk))
+	if (ret <= 0 || !observed(c, sk, bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	now_ns = bpf_ktime_get_ns();
-	queue_ns = queue_wait(c, sk, now_ns);
 	ws = enter(c, DIRECTION_READ, now_ns);
 	if (!ws)
 		return 0;
+	m.in_memory = !(flags & MSG_TRUNC);
 	ws->call.chunk.began_ns = now_ns;
-	ws->call.chunk.queue_ns = queue_ns;
+	ws->call.chunk.queue_ns = queue_wait(c, receive_position(sk, &m), now_ns);
 	if (msg)
 		source_from_received(&ws->call.source, msg, (__u32)ret);
-	moved(c, sk, (__u32)ret, ws, !(flags & MSG_TRUNC));
+	moved(c, sk, ws, &m, msg ? &ws->call.source : NULL);
 	name_server(c, sk);
-	leave(c, ws);
+	leave(c, ws, DIRECTION_READ);
 	return 0;
 }
 
@@ -329,7 +363,7 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 
 	if (!tp || !d->positioned)
 		return;
-	queue_wait(c, sk, now_ns);
+	queue_wait(c, has_unread(sk), now_ns);
 	ws = enter(c, DIRECTION_READ, now_ns);
 	if (!ws)
 		return;
@@ -340,7 +374,7 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 	d->last_ns = ws->call.chunk.now_ns;
 	if (gap)
 		advance(c, sk, ws, gap, TALLY_MISSED_LOST_SYNC);
-	leave(c, ws);
+	leave(c, ws, DIRECTION_READ);
 }
 
 /* Bytes left by a way that says no length: splice, zero-copy receive. */
@@ -399,43 +433,43 @@ static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 	return 0;
 }
 
-/* What was noted when this send began, if it was this one. */
-static __always_inline void sending_take(struct conversation *c, struct call *call)
+/* What was noted when this send began, if it was this one: then, and where its bytes
+ * are, or NULL. */
+static __always_inline const struct source *
+sending_take(const struct conversation *c, struct chunk *chunk, __u32 thread)
 {
-	call->chunk.began_ns = call->chunk.now_ns;
-	if (!c->sending.began_ns ||
-	    c->sending.thread != (__u32)bpf_get_current_pid_tgid())
-		return;
-	call->chunk.began_ns = c->sending.began_ns;
-	if (c->sending.known)
-		call->source = c->sending.source;
-}
-
-static __always_inline void sending_done(struct conversation *c)
-{
-	if (c->sending.thread == (__u32)bpf_get_current_pid_tgid())
-		c->sending.began_ns = 0;
+	chunk->began_ns = chunk->now_ns;
+	if (!c->sending.began_ns || c->sending.thread != thread)
+		return NULL;
+	chunk->began_ns = c->sending.began_ns;
+	return c->sending.known ? &c->sending.source : NULL;
 }
 
 /* A send is over: ret bytes, or an error. */
 static __always_inline int sent(struct sock *sk, int ret)
 {
 	struct conversation *c = ret > 0 ? find_or_make(sk) : find(sk);
+	struct move m = {.direction = DIRECTION_WRITE, .len = (__u32)ret};
+	__u64 current = bpf_get_current_pid_tgid();
 	struct workspace *ws = NULL;
 
 	if (!c)
 		return 0;
 	if (ret < 0)
 		failed(c, sk, ret);
-	if (ret > 0 && observed(c, sk))
+	m.in_memory = true;
+	if (ret > 0 && observed(c, sk, current >> 32))
 		ws = enter(c, DIRECTION_WRITE, bpf_ktime_get_ns());
 	if (ws) {
-		sending_take(c, &ws->call);
-		moved(c, sk, (__u32)ret, ws, true);
+		m.tp = bpf_skc_to_tcp_sock(sk);
+		if (m.tp)
+			m.seq = m.tp->write_seq;
+		moved(c, sk, ws, &m, sending_take(c, &ws->call.chunk, (__u32)current));
 		name_server(c, sk);
-		leave(c, ws);
+		leave(c, ws, DIRECTION_WRITE);
 	}
-	sending_done(c);
+	if (c->sending.thread == (__u32)current)
+		c->sending.began_ns = 0;
 	return 0;
 }
 

@@ -52,7 +52,6 @@ struct workspace {
 	__u32 finished;   /* sample is a request to be counted */
 	__u32 head_whole; /* the window began with the head under way */
 	struct call call;
-	struct inflight request; /* the one that was finished last */
 	struct sample sample;
 	struct route route;
 	struct window window;
@@ -66,7 +65,7 @@ struct {
 	__type(value, struct workspace);
 } workspaces SEC(".maps");
 
-/* NULL: as many programs run. The window is empty, the call all zero. */
+/* NULL: as many programs run. The window is empty. */
 static __always_inline struct workspace *workspace_take(void)
 {
 	const __u32 first = bpf_get_smp_processor_id();
@@ -79,7 +78,6 @@ static __always_inline struct workspace *workspace_take(void)
 		if (!ws || __sync_lock_test_and_set(&ws->busy, 1))
 			continue;
 		ws->index = index;
-		__builtin_memset(&ws->call, 0, sizeof(ws->call));
 		ws->window.pos = ws->window.len = 0;
 		return ws;
 	}
