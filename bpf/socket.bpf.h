@@ -136,7 +136,6 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 				  struct workspace *ws, const struct move *m,
 				  const struct source *source)
 {
-	struct source found = {};
 	struct direction *d = direction_of(c, m->direction);
 	struct step step = step_to(d, sk, m);
 
@@ -160,8 +159,8 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		return;
 	}
 	if (!source) {
-		source_from_registers(&found, c, m->len);
-		source = &found;
+		source_from_registers(&ws->call.source, c, m->len);
+		source = &ws->call.source;
 	}
 	if (source->kind == SOURCE_NONE) {
 		flag_unknown(c, source->missing);
