@@ -25,6 +25,10 @@ struct capture_facts {
 	/* An empty program was loaded for a tracepoint; attached to a function.
 	 * Without privileges a refusal says nothing about the kernel. */
 	enum capture_answer tracing, functions;
+	/* kernel.ftrace_enabled = 0: they attach, and are never called. */
+	bool functions_off;
+	/* Whether a program may call bpf_probe_read_kernel. */
+	enum capture_answer reads;
 };
 
 struct capture_hook {
@@ -52,6 +56,8 @@ bool capture_takes(const struct capture_facts *facts, enum capture way,
 		   const char *program);
 /* Does the start of a send have a time of its own? */
 bool capture_sees_send_begin(const struct capture_facts *facts, enum capture way);
+/* What would bring it, for people. */
+const char *capture_send_begin_needs(const struct capture_facts *facts);
 /* "auto", "tracepoint", "fentry"; false for what is none of them. */
 const char *capture_name(enum capture way);
 bool capture_parse(const char *text, enum capture *ret_way);

@@ -52,7 +52,8 @@ static const struct capture_hook hooks[] = {
     FUNCTION("sock_def_readable_entry", "sock_def_readable", 1, 1, false),
 };
 
-#define HOOKS (sizeof(hooks) / sizeof(hooks[0]))
+#define LEN(array) (sizeof(array) / sizeof((array)[0]))
+#define HOOKS LEN(hooks)
 _Static_assert(HOOKS <= CAPTURE_HOOKS_MAX, "a fact each");
 
 const struct capture_hook *capture_hook(size_t index)
@@ -128,6 +129,12 @@ bool capture_sees_send_begin(const struct capture_facts *facts, enum capture way
 {
 	return capture_takes(facts, way, "tcp_sendmsg_locked") ||
 	       capture_takes(facts, way, "tcp_sendmsg_entry");
+}
+
+const char *capture_send_begin_needs(const struct capture_facts *facts)
+{
+	return facts->functions_off ? "Linux 6.16, or kernel.ftrace_enabled=1"
+				    : "Linux 6.16, or CONFIG_FUNCTION_TRACER=y";
 }
 
 static const char *const names[] = {
@@ -214,30 +221,49 @@ static bool has_helpers(const struct btf *btf)
 	return false;
 }
 
-/* `return 0` for what BTF describes by this type; a descriptor, or -errno. libbpf's
+#define MOVE(destination, value)                                                       \
+	{                                                                              \
+		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (destination),         \
+		.imm = (value)                                                         \
+	}
+
+/* `return 0`, and one that reads eight bytes of kernel memory before. */
+static const struct bpf_insn returns[] = {
+    MOVE(BPF_REG_0, 0),
+    {.code = BPF_JMP | BPF_EXIT},
+};
+static const struct bpf_insn reads[] = {
+    {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10},
+    {.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -8},
+    MOVE(BPF_REG_2, 8),
+    MOVE(BPF_REG_3, 0),
+    {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_probe_read_kernel},
+    MOVE(BPF_REG_0, 0),
+    {.code = BPF_JMP | BPF_EXIT},
+};
+
+/* A program for what BTF describes by this type; a descriptor, or -errno. libbpf's
  * own probe of tracing programs asks for fentry, which kernels without the function
  * tracer refuse though they run programs on tracepoints. */
 static int load_trial(const struct btf *btf, const char *name, uint32_t kind,
-		      enum bpf_attach_type type)
+		      enum bpf_attach_type type, const struct bpf_insn *program,
+		      size_t len)
 {
-	static const struct bpf_insn program[] = {
-	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
-	    {.code = BPF_JMP | BPF_EXIT},
-	};
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type);
 	int id = btf__find_by_name_kind(btf, name, kind);
 
 	if (id <= 0)
 		return -ENOENT;
 	options.attach_btf_id = (uint32_t)id;
-	return bpf_prog_load(BPF_PROG_TYPE_TRACING, NULL, "GPL", program,
-			     sizeof(program) / sizeof(program[0]), &options);
+	return bpf_prog_load(BPF_PROG_TYPE_TRACING, NULL, "GPL", program, len,
+			     &options);
 }
 
-static enum capture_answer try_tracepoint(const struct btf *btf)
+static enum capture_answer try_tracepoint(const struct btf *btf,
+					  const struct bpf_insn *program, size_t len)
 {
-	AUTO_CLOSE int fd =
-	    load_trial(btf, TRIAL_TRACEPOINT, BTF_KIND_TYPEDEF, BPF_TRACE_RAW_TP);
+	AUTO_CLOSE int fd = load_trial(btf, TRIAL_TRACEPOINT, BTF_KIND_TYPEDEF,
+				       BPF_TRACE_RAW_TP, program, len);
 
 	return fd < 0 ? CAPTURE_NO : CAPTURE_YES;
 }
@@ -246,11 +272,20 @@ static enum capture_answer try_tracepoint(const struct btf *btf)
  * attaching tells. The empty program is gone when this returns. */
 static enum capture_answer try_function(const struct btf *btf)
 {
-	AUTO_CLOSE int program =
-	    load_trial(btf, TRIAL_FUNCTION, BTF_KIND_FUNC, BPF_TRACE_FENTRY);
+	AUTO_CLOSE int program = load_trial(btf, TRIAL_FUNCTION, BTF_KIND_FUNC,
+					    BPF_TRACE_FENTRY, returns, LEN(returns));
 	AUTO_CLOSE int link = program < 0 ? -1 : bpf_raw_tracepoint_open(NULL, program);
 
 	return link < 0 ? CAPTURE_NO : CAPTURE_YES;
+}
+
+/* Then a kernel takes what is attached and calls it never, and 6.1 stumbles over it
+ * when the setting comes back (WARNING in ftrace_shutdown): it is not tried. */
+static bool are_functions_off(void)
+{
+	AUTO_FCLOSE FILE *file = fopen("/proc/sys/kernel/ftrace_enabled", "re");
+
+	return file && fgetc(file) == '0';
 }
 
 void capture_ask(struct capture_facts *ret_facts)
@@ -264,6 +299,9 @@ void capture_ask(struct capture_facts *ret_facts)
 	for (size_t i = 0; i < HOOKS; i++)
 		ret_facts->hooks[i] = has_hook(btf, &hooks[i]);
 	ret_facts->recvmsg_arguments = count_arguments(btf, RECVMSG);
-	ret_facts->tracing = try_tracepoint(btf);
-	ret_facts->functions = try_function(btf);
+	ret_facts->tracing = try_tracepoint(btf, returns, LEN(returns));
+	ret_facts->reads = try_tracepoint(btf, reads, LEN(reads));
+	ret_facts->functions_off = are_functions_off();
+	ret_facts->functions =
+	    ret_facts->functions_off ? CAPTURE_NO : try_function(btf);
 }

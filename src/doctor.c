@@ -112,6 +112,9 @@ static void judge_way(const struct doctor_facts *facts, enum capture way,
 		add(report, DOCTOR_MARK_NOTE,
 		    "%s: this kernel has no %s that we know (Linux %s)", what,
 		    lacks->target, lacks->since);
+	else if (way == CAPTURE_FENTRY && facts->capture.functions_off)
+		add(report, DOCTOR_MARK_NOTE,
+		    "%s: kernel.ftrace_enabled = 0, so no function is hooked", what);
 	else if (way == CAPTURE_FENTRY && facts->capture.functions == CAPTURE_NO)
 		add(report, DOCTOR_MARK_NOTE,
 		    "%s: this kernel lets no program attach to a function "
@@ -133,7 +136,15 @@ static void judge_capture(const struct doctor_facts *facts,
 	judge_way(facts, CAPTURE_FENTRY, "capture by functions (fentry)", report);
 	if (way == CAPTURE_AUTO && capture->functions == CAPTURE_UNKNOWN)
 		return;
-	if (way == CAPTURE_AUTO)
+	if (way == CAPTURE_AUTO && capture->functions_off &&
+	    !capture_lacks(capture, CAPTURE_FENTRY))
+		add(report, DOCTOR_MARK_NO,
+		    "capture: this kernel (%s) has functions only, and they are "
+		    "switched "
+		    "off; run sysctl -w kernel.ftrace_enabled=1, or use Linux 6.3 or "
+		    "newer",
+		    facts->release);
+	else if (way == CAPTURE_AUTO)
 		add(report, DOCTOR_MARK_NO,
 		    "capture: no way in this kernel (%s); use Linux 6.3 or newer, or "
 		    "5.15 or newer built with CONFIG_FUNCTION_TRACER=y",
@@ -143,9 +154,8 @@ static void judge_capture(const struct doctor_facts *facts,
 	else
 		add(report, DOCTOR_MARK_OK,
 		    "capture: %s; durations of client requests begin late, when the "
-		    "send ends: Linux 6.16, or CONFIG_FUNCTION_TRACER=y, tells when it "
-		    "began",
-		    capture_name(way));
+		    "send ends: %s, tells when it began",
+		    capture_name(way), capture_send_begin_needs(capture));
 }
 
 static void judge_loading(const struct doctor_facts *facts,
@@ -196,6 +206,7 @@ static void judge_pid_namespace(const struct doctor_facts *facts,
 		add(report, DOCTOR_MARK_OK, "pid namespace of the host");
 }
 
+/* Its file is in securityfs, which containers do not have: the trial tells. */
 static void judge_lockdown(const struct doctor_facts *facts,
 			   struct doctor_report *report)
 {
@@ -203,9 +214,18 @@ static void judge_lockdown(const struct doctor_facts *facts,
 		add(report, DOCTOR_MARK_NO,
 		    "lockdown confidentiality: it forbids BPF programs to read kernel "
 		    "memory; boot with lockdown=integrity or none");
+	else if (facts->capture.tracing == CAPTURE_YES &&
+		 facts->capture.reads == CAPTURE_NO)
+		add(report, DOCTOR_MARK_NO,
+		    "lockdown: BPF programs may not read kernel memory, as under "
+		    "confidentiality; boot with lockdown=integrity or none");
+	else if (*facts->lockdown)
+		add(report, DOCTOR_MARK_OK, "lockdown %s", facts->lockdown);
+	else if (facts->capture.reads == CAPTURE_YES)
+		add(report, DOCTOR_MARK_OK, "lockdown: none that matters");
 	else
-		add(report, DOCTOR_MARK_OK, "lockdown %s",
-		    *facts->lockdown ? facts->lockdown : "none");
+		add(report, DOCTOR_MARK_NOTE,
+		    "lockdown: /sys/kernel/security/lockdown cannot be read");
 }
 
 static void judge_feature(const struct doctor_facts *facts, const char *what,
@@ -479,6 +499,7 @@ static void ask_kernel(struct doctor_facts *facts)
 	/* Without privileges a refusal says nothing about the kernel. */
 	if (!can_load(facts)) {
 		facts->capture.tracing = facts->capture.functions = CAPTURE_UNKNOWN;
+		facts->capture.reads = CAPTURE_UNKNOWN;
 		return;
 	}
 	facts->sk_storage = probe_map(BPF_MAP_TYPE_SK_STORAGE);

@@ -53,9 +53,9 @@ static void warn_of_late_starts(const struct probes *probes,
 				const struct capture_facts *facts)
 {
 	if (!capture_sees_send_begin(facts, probes->capture))
-		log_warning("this kernel does not tell when a send begins (Linux 6.16, "
-			    "or CONFIG_FUNCTION_TRACER=y): client durations start when "
-			    "the send is over");
+		log_warning("this kernel does not tell when a send begins (%s): client "
+			    "durations start when the send is over",
+			    capture_send_begin_needs(facts));
 }
 
 static int configure(struct bpftally *skeleton, const struct tally_config *config,

@@ -145,6 +145,11 @@ static void a_function_tells_when_a_send_begins_where_no_tracepoint_does(void **
 	facts.functions = CAPTURE_NO;
 	assert_false(capture_takes(&facts, CAPTURE_TRACEPOINT, "tcp_sendmsg_entry"));
 	assert_false(capture_sees_send_begin(&facts, CAPTURE_TRACEPOINT));
+	assert_string_equal(capture_send_begin_needs(&facts),
+			    "Linux 6.16, or CONFIG_FUNCTION_TRACER=y");
+	facts.functions_off = true;
+	assert_string_equal(capture_send_begin_needs(&facts),
+			    "Linux 6.16, or kernel.ftrace_enabled=1");
 }
 
 static void names_are_read_back(void **state)

@@ -30,7 +30,8 @@ static struct doctor_facts good_facts(void)
 	    .capture = {.btf = true,
 			.helpers = true,
 			.tracing = CAPTURE_YES,
-			.functions = CAPTURE_YES},
+			.functions = CAPTURE_YES,
+			.reads = CAPTURE_YES},
 	    .capabilities = NEEDED_CAPABILITIES,
 	    .sk_storage = CAPTURE_YES,
 	    .ringbuf = CAPTURE_YES,
@@ -97,7 +98,7 @@ static void machine_with_everything_can_run(void **state)
 	    "capture by tracepoints",
 	    "capture by functions (fentry)",
 	    "capture: tracepoint",
-	    "lockdown none",
+	    "lockdown: none that matters",
 	    "privileges to load BPF programs",
 	    "privileges to read /proc of all users",
 	    "pid namespace of the host",
@@ -228,6 +229,36 @@ static void functions_that_cannot_be_hooked_are_a_note(void **state)
 		    "tells when it began");
 }
 
+static void functions_switched_off_are_said_to_be(void **state)
+{
+	struct doctor_facts facts = good_facts();
+
+	(void)state;
+	facts.capture.functions = CAPTURE_NO;
+	facts.capture.functions_off = true;
+	expect_failures(&facts, NULL, NULL);
+	expect_line(&facts, DOCTOR_MARK_NOTE,
+		    "capture by functions (fentry): kernel.ftrace_enabled = 0, so no "
+		    "function is hooked");
+	lose_hook(&facts, "tcp_sendmsg_locked");
+	expect_line(&facts, DOCTOR_MARK_OK,
+		    "capture: tracepoint; durations of client requests begin late, "
+		    "when the send ends: Linux 6.16, or kernel.ftrace_enabled=1, tells "
+		    "when it began");
+	lose_hook(&facts, "sock_recv_length");
+	expect_failures(
+	    &facts,
+	    "capture: this kernel (6.18.1) has functions only, and they are "
+	    "switched off; run sysctl -w kernel.ftrace_enabled=1, or use "
+	    "Linux 6.3 or newer",
+	    NULL);
+	lose_hook(&facts, "tcp_recvmsg_exit");
+	expect_failures(&facts,
+			"capture: no way in this kernel (6.18.1); use Linux 6.3 or "
+			"newer, or 5.15 or newer built with CONFIG_FUNCTION_TRACER=y",
+			NULL);
+}
+
 static void lockdown_confidentiality_cannot_run(void **state)
 {
 	struct doctor_facts facts = good_facts();
@@ -241,6 +272,22 @@ static void lockdown_confidentiality_cannot_run(void **state)
 			"lockdown confidentiality: it forbids BPF programs to read "
 			"kernel memory; boot with lockdown=integrity or none",
 			NULL);
+}
+
+static void lockdown_without_its_file_is_told_by_a_trial(void **state)
+{
+	struct doctor_facts facts = good_facts();
+
+	(void)state;
+	facts.capture.reads = CAPTURE_NO;
+	expect_failures(&facts,
+			"lockdown: BPF programs may not read kernel memory, as under "
+			"confidentiality; boot with lockdown=integrity or none",
+			NULL);
+	facts.capture.reads = CAPTURE_UNKNOWN;
+	expect_failures(&facts, NULL, NULL);
+	expect_line(&facts, DOCTOR_MARK_NOTE,
+		    "lockdown: /sys/kernel/security/lockdown cannot be read");
 }
 
 static void loading_needs_bpf_and_perfmon_or_admin(void **state)
@@ -618,7 +665,9 @@ int main(void)
 	    cmocka_unit_test(kernel_below_the_floor_gets_one_line),
 	    cmocka_unit_test(one_way_of_capture_is_enough),
 	    cmocka_unit_test(functions_that_cannot_be_hooked_are_a_note),
+	    cmocka_unit_test(functions_switched_off_are_said_to_be),
 	    cmocka_unit_test(lockdown_confidentiality_cannot_run),
+	    cmocka_unit_test(lockdown_without_its_file_is_told_by_a_trial),
 	    cmocka_unit_test(loading_needs_bpf_and_perfmon_or_admin),
 	    cmocka_unit_test(without_privileges_features_are_not_blamed),
 	    cmocka_unit_test(capabilities_of_a_user_namespace_do_not_count),
