@@ -425,6 +425,16 @@ static bool is_memory_controller(struct slice controllers)
 	return false;
 }
 
+/* Mounted beside those of version 1 it is in a directory of its own (systemd's
+ * "hybrid"). */
+static uint64_t limit_of_version_2(const char *root, struct slice path)
+{
+	uint64_t limit = lowest_limit(root, "", path, "memory.max");
+	uint64_t hybrid = lowest_limit(root, "/unified", path, "memory.max");
+
+	return hybrid < limit ? hybrid : limit;
+}
+
 /* By both hierarchies: one of them has the memory controller. */
 static uint64_t read_memory_limit(const char *root)
 {
@@ -442,7 +452,7 @@ static uint64_t read_memory_limit(const char *root)
 		slice_split(&path, ':');
 		controllers = slice_split(&path, ':');
 		if (!controllers.len)
-			limit = lowest_limit(root, "", path, "memory.max");
+			limit = limit_of_version_2(root, path);
 		else if (is_memory_controller(controllers))
 			limit = lowest_limit(root, "/memory", path,
 					     "memory.limit_in_bytes");

@@ -616,6 +616,13 @@ static void memory_limit_is_the_lowest_on_the_way_up(void **state)
 	assert_int_equal(facts_of(*state).memory_limit_bytes, 500000);
 }
 
+static void memory_limit_is_found_beside_version_1(void **state)
+{
+	write_file(*state, "/proc/self/cgroup", "1:name=systemd:/a\n0::/a/b\n");
+	write_file(*state, "/sys/fs/cgroup/unified/a/memory.max", "1000000\n");
+	assert_int_equal(facts_of(*state).memory_limit_bytes, 1000000);
+}
+
 static void memory_limit_of_version_1_counts_too(void **state)
 {
 	write_file(*state, "/proc/self/cgroup",
@@ -686,6 +693,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(user_namespace_is_told_by_its_map, set_up,
 					    tear_down),
 	    cmocka_unit_test_setup_teardown(memory_limit_is_the_lowest_on_the_way_up,
+					    set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(memory_limit_is_found_beside_version_1,
 					    set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(memory_limit_of_version_1_counts_too,
 					    set_up, tear_down),
