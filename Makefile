@@ -50,7 +50,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: all help install clean test test-unit test-kernel test-shortcuts test-verifier \
-	test-kernels test-e2e check fuzz bench bench-instructions tools
+	test-kernels test-kernels-daily test-e2e check fuzz bench bench-instructions tools
 
 all: $(B)/bpftally
 
@@ -62,7 +62,8 @@ help:
 	  'make test-kernel real sockets against the loaded programs (root)' \
 	  'make test-shortcuts the same, with every head parsed (root)' \
 	  'make test-verifier  what the verifier takes, against its budget (root)' \
-	  'make test-kernels  kernel tests in other kernels, under emulation' \
+	  'make test-kernels  kernel tests in other kernels, hosts of all kinds, emulated' \
+	  'make test-kernels-daily  the oldest, the newest, and hosts of other kinds' \
 	  'make test-e2e    unmodified programs, a real Prometheus (root)' \
 	  'make check       format, linter, include directions, warnings as errors' \
 	  'make fuzz        each parser under libFuzzer, FUZZ_SECONDS=60 each' \
@@ -168,6 +169,10 @@ test-verifier: $(B)/tools/verifier
 
 test-kernels: $(B)/bpftally $(KERNEL_TESTS) $(TOOLS)
 	$(Q)tests/vm/run $(KERNELS)
+
+# Of these, the hosts and the kernels at both ends.
+test-kernels-daily: $(B)/bpftally $(KERNEL_TESTS) $(TOOLS)
+	$(Q)tests/vm/run --daily
 
 test-e2e: $(B)/bpftally $(TOOLS)
 	$(Q)tests/e2e/run
