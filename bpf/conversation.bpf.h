@@ -110,9 +110,7 @@ __noinline int conversation_answered(struct conversation *c, struct pipeline *pi
 
 	if (!c || !ws)
 		return 0;
-	ends = queue_of_oldest(c);
-	head = *(volatile __u32 *)&ends->head;
-	oldest = queue_oldest(c, pipe);
+	oldest = queue_look(c, pipe, &ends, &head);
 	if (oldest) {
 		sample_take(c, oldest, &ws->sample, error);
 		if (queue_take(ends, head)) {
@@ -200,7 +198,9 @@ static __always_inline void message_end(struct conversation *c, struct direction
 		request_end(c, d, pipe);
 }
 
-/* Queues the request under way. False: make a pipeline and call again. */
+/* Queues the request under way. False: make a pipeline and call again. What this,
+ * request_end and response_end do, request_repeats and response_repeats do in one
+ * step (feed.bpf.h). */
 static __always_inline bool request_push(struct conversation *c, struct direction *d,
 					 struct pipeline *pipe)
 {

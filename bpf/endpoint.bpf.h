@@ -17,12 +17,11 @@ struct {
 
 /* --- finding the conversation -------------------------------------------------- */
 
-static __always_inline bool is_stream(const struct sock *sk)
+/* Of a stream socket. */
+static __always_inline bool is_tcp_or_unix(const struct sock *sk)
 {
 	__u16 family = sk->__sk_common.skc_family;
 
-	if (sk->sk_type != SOCK_STREAM)
-		return false;
 	if (family == AF_UNIX)
 		return true;
 	return (family == AF_INET || family == AF_INET6) &&
@@ -53,11 +52,14 @@ static __always_inline struct conversation *find(struct sock *sk)
 
 static __always_inline struct conversation *find_or_make(struct sock *sk)
 {
-	struct conversation *c = find(sk);
+	struct conversation *c;
 
+	if (sk->sk_type != SOCK_STREAM)
+		return NULL;
+	c = find(sk);
 	if (c)
 		return c;
-	if (!is_stream(sk) || !may_be_selected(sk))
+	if (!is_tcp_or_unix(sk) || !may_be_selected(sk))
 		return NULL;
 	/* twice: of two processors that make it at once, one is refused (EAGAIN) */
 	for (__u32 i = 0; i < 2; i++) {

@@ -298,10 +298,10 @@ __noinline int feed_steps(struct conversation *c, struct workspace *ws,
  * memory and is long enough for a head like the last one. */
 static __always_inline bool may_be_same_head(const struct conversation *c,
 					     const struct direction *d,
-					     const struct source *source,
-					     struct chunk *chunk, __u64 len)
+					     struct call *call)
 {
-	__u64 base;
+	const struct source *source = &call->source;
+	__u64 base, len = call->left;
 
 	if (config.no_shortcuts || !d->head.len || d->carry_len || d->wants_push ||
 	    d->http1.phase != HTTP1_START || c->state != CONVERSATION_HTTP1)
@@ -317,17 +317,15 @@ static __always_inline bool may_be_same_head(const struct conversation *c,
 	} else {
 		return false;
 	}
-	chunk->base = base + source->skip;
-	chunk->len = len;
+	call->chunk.base = base + source->skip;
+	call->chunk.len = len;
 	return len >= d->head.len;
 }
 
-/* A plain message of which `here` bytes of body came in this call. */
-static __always_inline void message_repeats(struct direction *d, struct chunk *chunk,
-					    __u64 here)
+/* A plain message of whose body only `here` bytes came in this call. */
+static __always_inline void body_is_to_come(struct direction *d,
+					    const struct chunk *chunk, __u64 here)
 {
-	if (here == d->head.length)
-		return;
 	d->begun_ns = chunk->began_ns;
 	d->body_bytes = here;
 	d->http1.status = d->head.status;
@@ -360,7 +358,8 @@ static __always_inline bool request_repeats(struct conversation *c, struct direc
 	slot->method = d->head.method;
 	slot->body_bytes = here;
 	slot->whole = here == d->head.length;
-	message_repeats(d, &ws->call.chunk, here);
+	if (here < d->head.length)
+		body_is_to_come(d, &ws->call.chunk, here);
 	__sync_fetch_and_add(&c->ring_ends.tail, 1);
 	early_settle(c, NULL, ws);
 	return true;
@@ -372,22 +371,26 @@ static __always_inline bool response_repeats(struct conversation *c,
 					     struct direction *d, struct workspace *ws,
 					     __u64 here)
 {
-	const struct chunk *chunk = &ws->call.chunk;
+	struct chunk *chunk = &ws->call.chunk;
 	const __u8 method = c->ring[c->ring_ends.head & (RING_SLOTS - 1)].method;
 
 	if (!queued(&c->ring_ends) || method == TALLY_METHOD_HEAD ||
 	    method == TALLY_METHOD_CONNECT ||
 	    http1_awaits_continue(&requests_of(c)->http1))
 		return false;
+	/* who ends the connection meanwhile must see that a response is under way */
+	d->begun_ns = chunk->began_ns;
 	c->answer.status = d->head.status;
 	c->answer.first_ns = chunk->began_ns;
-	message_repeats(d, &ws->call.chunk, here);
-	if (here < d->head.length)
+	if (here < d->head.length) {
+		body_is_to_come(d, chunk, here);
 		return true;
+	}
 	c->answer.end_ns = chunk->now_ns;
 	c->answer.body_bytes = here;
 	c->answer.early = EARLY_NONE;
 	conversation_answered(c, NULL, ws, TALLY_ERROR_NONE);
+	d->begun_ns = 0;
 	return true;
 }
 

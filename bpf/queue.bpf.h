@@ -56,25 +56,37 @@ static __always_inline struct inflight *queue_newest(struct conversation *c,
 	return NULL;
 }
 
-/* The oldest request, or NULL when there is none or its slot was not kept. */
+/* The oldest request, in the queue of ret_ends at ret_head: of these queue_take takes
+ * it. NULL when there is none or its slot was not kept. */
+static __always_inline struct inflight *queue_look(struct conversation *c,
+						   struct pipeline *pipe,
+						   struct queue_ends **ret_ends,
+						   __u32 *ret_head)
+{
+	bool in_ring = queued(&c->ring_ends) != 0;
+	struct queue_ends *ends = in_ring ? &c->ring_ends : &c->pipeline_ends;
+	__u32 head = *(volatile __u32 *)&ends->head; /* the one that is looked at */
+
+	*ret_ends = ends;
+	*ret_head = head;
+	if (in_ring)
+		return &c->ring[head & (RING_SLOTS - 1)];
+	return pipe && ends->tail != head ? &pipe->slots[head & (PIPELINE_SLOTS - 1)]
+					  : NULL;
+}
+
+/* The same, to be looked at only. */
 static __always_inline struct inflight *queue_oldest(struct conversation *c,
 						     struct pipeline *pipe)
 {
-	if (queued(&c->ring_ends))
-		return &c->ring[c->ring_ends.head & (RING_SLOTS - 1)];
-	if (queued(&c->pipeline_ends) && pipe)
-		return &pipe->slots[c->pipeline_ends.head & (PIPELINE_SLOTS - 1)];
-	return NULL;
+	struct queue_ends *ends;
+	__u32 head;
+
+	return queue_look(c, pipe, &ends, &head);
 }
 
-/* Where the oldest is taken from. */
-static __always_inline struct queue_ends *queue_of_oldest(struct conversation *c)
-{
-	return queued(&c->ring_ends) ? &c->ring_ends : &c->pipeline_ends;
-}
-
-/* Takes off the request that was at `head` when it was looked at. The exchange makes
- * it one taker's, even when the connection is being ended on another processor. */
+/* The exchange makes it one taker's, even when the connection is being ended on
+ * another processor. */
 static __always_inline bool queue_take(struct queue_ends *ends, __u32 head)
 {
 	return __sync_val_compare_and_swap(&ends->head, head, head + 1) == head;

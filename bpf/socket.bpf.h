@@ -24,6 +24,7 @@ struct move {
 	__u32 len;
 	__u32 direction;
 	bool in_memory; /* the caller's: it was not thrown away */
+	bool is_found;  /* where: the call's source says it */
 };
 
 struct step {
@@ -73,10 +74,9 @@ static __always_inline struct pipeline *pipeline_of(struct conversation *c,
 	return bpf_sk_storage_get(&pipelines, sk, NULL, 0);
 }
 
-/* Everything the call moved: m->len bytes of the source. */
+/* Everything the call moved. */
 static __always_inline void feed_call(struct conversation *c, struct sock *sk,
-				      struct workspace *ws, const struct move *m,
-				      const struct source *source)
+				      struct workspace *ws, const struct move *m)
 {
 	struct direction *d = direction_of(c, m->direction);
 	struct pipeline *pipe = pipeline_of(c, sk);
@@ -84,15 +84,13 @@ static __always_inline void feed_call(struct conversation *c, struct sock *sk,
 	int result = FEED_AGAIN;
 
 	call->left = m->len;
-	if (may_be_same_head(c, d, source, &call->chunk, m->len)) {
+	if (may_be_same_head(c, d, call)) {
 		result = feed_shortcut(c, ws, pipe);
 		if (result == FEED_DONE)
 			return;
-		call->source = *source;
 		call->source.skip = 0;
 		call->segment = 1;
 	} else {
-		call->source = *source;
 		call->segment = 0;
 		call->chunk.len = 0;
 	}
@@ -130,12 +128,11 @@ static __always_inline void advance(struct conversation *c, struct sock *sk,
 	conversation_settle(c, ws);
 }
 
-/* Bytes moved in one direction; the chunk has the times. source: NULL when only the
- * registers can tell. */
+/* Bytes moved in one direction; the chunk has the times. */
 static __always_inline void moved(struct conversation *c, struct sock *sk,
-				  struct workspace *ws, const struct move *m,
-				  const struct source *source)
+				  struct workspace *ws, const struct move *m)
 {
+	struct source *source = &ws->call.source;
 	struct direction *d = direction_of(c, m->direction);
 	struct step step = step_to(d, sk, m);
 
@@ -158,16 +155,14 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		advance(c, sk, ws, m->len, TALLY_MISSED_NO_WINDOW);
 		return;
 	}
-	if (!source) {
-		source_from_registers(&ws->call.source, c, m->len);
-		source = &ws->call.source;
-	}
+	if (!m->is_found)
+		source_from_registers(source, c, m->len);
 	if (source->kind == SOURCE_NONE) {
 		flag_unknown(c, source->missing);
 		advance(c, sk, ws, m->len, source->missing);
 		return;
 	}
-	feed_call(c, sk, ws, m, source);
+	feed_call(c, sk, ws, m);
 }
 
 /* NULL for two threads in one direction at once (whose bytes come first, nobody
@@ -230,13 +225,22 @@ static __always_inline void break_off(struct conversation *c, struct sock *sk,
 
 /* --- receiving ------------------------------------------------------------------ */
 
+/* What was received, and whether more is there. The position is looked at by whom the
+ * direction belongs to: another thread's call would move it on. */
+static __always_inline bool receive_position(struct sock *sk, struct move *m)
+{
+	m->tp = bpf_skc_to_tcp_sock(sk);
+	if (!m->tp)
+		return sk->sk_receive_queue.qlen != 0;
+	m->seq = m->tp->copied_seq;
+	return m->tp->rcv_nxt != m->seq;
+}
+
 static __always_inline bool has_unread(struct sock *sk)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct move m;
 
-	if (tp)
-		return tp->rcv_nxt != tp->copied_seq;
-	return sk->sk_receive_queue.qlen != 0;
+	return receive_position(sk, &m);
 }
 
 /* How long what was read now had been there. What is left has waited at least
@@ -303,17 +307,6 @@ static __always_inline void failed(struct conversation *c, struct sock *sk, int 
 		break_off(c, sk, bpf_ktime_get_ns());
 }
 
-/* What was received, and whether more is there. The position is looked at by whom the
- * direction belongs to: another thread's call would move it on. */
-static __always_inline bool receive_position(struct sock *sk, struct move *m)
-{
-	m->tp = bpf_skc_to_tcp_sock(sk);
-	if (!m->tp)
-		return sk->sk_receive_queue.qlen != 0;
-	m->seq = m->tp->copied_seq;
-	return m->tp->rcv_nxt != m->seq;
-}
-
 /* A receive is over: ret bytes, or an error. msg: where they went, NULL when only
  * the registers can tell. */
 static __always_inline int received(struct sock *sk, int ret, int flags,
@@ -344,7 +337,8 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 	ws->call.chunk.queue_ns = queue_wait(c, receive_position(sk, &m), now_ns);
 	if (msg)
 		source_from_received(&ws->call.source, msg, (__u32)ret);
-	moved(c, sk, ws, &m, msg ? &ws->call.source : NULL);
+	m.is_found = msg != NULL;
+	moved(c, sk, ws, &m);
 	name_server(c, sk);
 	leave(c, ws, DIRECTION_READ);
 	return 0;
@@ -362,10 +356,10 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 
 	if (!tp || !d->positioned)
 		return;
-	queue_wait(c, has_unread(sk), now_ns);
 	ws = enter(c, DIRECTION_READ, now_ns);
 	if (!ws)
 		return;
+	queue_wait(c, has_unread(sk), now_ns);
 	gap = tp->copied_seq - d->seq;
 	d->seq += gap;
 	if (gap && read_to_the_end(sk, tp))
@@ -425,23 +419,28 @@ static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 		return 0;
 	if (c->sending.began_ns && c->sending.thread == thread)
 		return 0;
+	*(volatile __u32 *)&c->sending.thread = thread; /* first: sending_take */
 	source_from_message(&c->sending.source, msg);
-	c->sending.thread = thread;
 	c->sending.known = 1;
 	c->sending.began_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
-/* What was noted when this send began, if it was this one: then, and where its bytes
- * are, or NULL. */
-static __always_inline const struct source *
-sending_take(const struct conversation *c, struct chunk *chunk, __u32 thread)
+/* What was noted when this send began, if it was this one, and is it still: another
+ * thread's may begin now. False: where its bytes are is not known. */
+static __always_inline bool sending_take(const struct conversation *c,
+					 struct call *call, __u32 thread)
 {
-	chunk->began_ns = chunk->now_ns;
-	if (!c->sending.began_ns || c->sending.thread != thread)
-		return NULL;
-	chunk->began_ns = c->sending.began_ns;
-	return c->sending.known ? &c->sending.source : NULL;
+	const volatile __u32 *whose = &c->sending.thread;
+	bool known = c->sending.known;
+
+	call->chunk.queue_ns = 0;
+	call->chunk.began_ns = call->chunk.now_ns;
+	if (!c->sending.began_ns || *whose != thread)
+		return false;
+	call->chunk.began_ns = c->sending.began_ns;
+	call->source = c->sending.source;
+	return known && *whose == thread;
 }
 
 /* A send is over: ret bytes, or an error. */
@@ -463,7 +462,8 @@ static __always_inline int sent(struct sock *sk, int ret)
 		m.tp = bpf_skc_to_tcp_sock(sk);
 		if (m.tp)
 			m.seq = m.tp->write_seq;
-		moved(c, sk, ws, &m, sending_take(c, &ws->call.chunk, (__u32)current));
+		m.is_found = sending_take(c, &ws->call, (__u32)current);
+		moved(c, sk, ws, &m);
 		name_server(c, sk);
 		leave(c, ws, DIRECTION_WRITE);
 	}

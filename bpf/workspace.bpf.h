@@ -65,7 +65,8 @@ struct {
 	__type(value, struct workspace);
 } workspaces SEC(".maps");
 
-/* NULL: as many programs run. The window is empty. */
+/* NULL: as many programs run. The window is empty; the call is what the last one left.
+ */
 static __always_inline struct workspace *workspace_take(void)
 {
 	const __u32 first = bpf_get_smp_processor_id();

@@ -131,7 +131,7 @@ PURE_INLINE __u64 window_nth_word(const struct window *w, __u32 i)
 typedef __u64 __attribute__((may_alias)) word_of_bytes;
 
 /* Whether the window begins with these len bytes; kept has WINDOW_KEPT of them, of
- * which the last word may hold more. Four words at a time, then one by one. */
+ * which the last word may hold more. By four words, then two, one, the rest. */
 VERIFIED_ONCE bool window_begins_with(const struct window *w, const struct kept *kept,
 				      __u32 len)
 {

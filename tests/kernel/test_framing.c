@@ -267,6 +267,18 @@ static const struct talk talks[] = {
 	       C(GET("/after")), S(OK_HELLO)),
 	 ROWS(ROW(PUT, 417, "/put", 0, 0), ROW(PUT, 200, "/put", 4, 5),
 	      ROW(GET, 200, "/after", 0, 5))),
+    TALK(
+	"Expect: 100-continue that is refused twice, in the same words",
+	TURNS(C("PUT /put HTTP/1.1\r\nexpect: 100-continue\r\n"
+		"Content-Length: 40\r\n\r\n"),
+	      S("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"),
+	      C("PUT /put HTTP/1.1\r\nexpect: 100-continue\r\n"
+		"Content-Length: 40\r\n\r\n"),
+	      S("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"), C(GET("/after")),
+	      S(OK_HELLO)),
+	ROWS(
+	    {.method = TALLY_METHOD_PUT, .status = 417, .route = "/put", .requests = 2},
+	    ROW(GET, 200, "/after", 0, 5))),
     TALK("a chunked body that waits for 100 and is refused",
 	 TURNS(C("POST /up HTTP/1.1\r\nExpect: 100-continue\r\n"
 		 "Transfer-Encoding: chunked\r\n\r\n"),
