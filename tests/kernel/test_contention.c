@@ -142,12 +142,83 @@ static void unix_sockets_into_one_series_are_exact(void **state)
 	assert_exact(*state, UNIX, true);
 }
 
+/* --- an end that comes while a response is sent --------------------------------- */
+
+#define RACES 2000
+
+struct ending {
+	int fd;
+	pthread_barrier_t *start;
+};
+
+static void *shut_down(void *context)
+{
+	const struct ending *ending = context;
+
+	pthread_barrier_wait(ending->start);
+	shutdown(ending->fd, SHUT_RDWR);
+	return NULL;
+}
+
+/* Twice in peace, so that the third response repeats the last one; then its send and
+ * the end of its connection at once. */
+static void race(const struct endpoint *endpoint, pthread_barrier_t *start)
+{
+	struct pair pair = pair_open(endpoint);
+	struct ending ending = {pair.fd[SERVER], start};
+	pthread_t thread;
+
+	for (int i = 0; i < 3; i++) {
+		put_text(pair.fd[CLIENT], REQUEST);
+		take_text(pair.fd[SERVER], REQUEST);
+		if (i == 2)
+			break;
+		put_text(pair.fd[SERVER], RESPONSE);
+		take_text(pair.fd[CLIENT], RESPONSE);
+	}
+	REQUIRE(!pthread_create(&thread, NULL, shut_down, &ending));
+	pthread_barrier_wait(start);
+	send(pair.fd[SERVER], RESPONSE, sizeof(RESPONSE) - 1, MSG_NOSIGNAL);
+	REQUIRE(!pthread_join(thread, NULL));
+	pair_close(&pair);
+}
+
+static void an_end_beside_a_response_counts_its_request_once(void **state)
+{
+	struct scene *scene = *state;
+	struct endpoint *endpoint = endpoint_open(scene, IPV4);
+	pthread_barrier_t start;
+	struct rows *rows;
+
+	scene_mark(scene);
+	REQUIRE(!pthread_barrier_init(&start, NULL, 2));
+	for (int i = 0; i < RACES; i++)
+		race(endpoint, &start);
+	pthread_barrier_destroy(&start);
+	rows = rows_await(scene, endpoint, 6 * RACES);
+	endpoint->requests = rows_requests(rows);
+	assert_int_equal(rows_requests_of(rows, TALLY_ROLE_SERVER), 3 * RACES);
+	assert_int_equal(rows_requests_of(rows, TALLY_ROLE_CLIENT), 3 * RACES);
+	for (unsigned int i = 0; i < rows->count; i++) {
+		const struct row *row = &rows->row[i];
+
+		print_message("measured: role %u: %lu of status %u, error %u\n",
+			      row->role, row->requests, row->status, row->error);
+		/* whole and answered, or broken off: nothing between */
+		assert_true(row->status == 200 || row->error == TALLY_ERROR_CLOSED);
+		assert_true(is_consistent(row));
+	}
+	free(rows);
+	assert_missed(scene, "an end beside a response", nothing_missed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(sixty_four_connections_into_one_series_are_exact),
 	    cmocka_unit_test(servers_pinned_to_every_processor_are_exact),
 	    cmocka_unit_test(unix_sockets_into_one_series_are_exact),
+	    cmocka_unit_test(an_end_beside_a_response_counts_its_request_once),
 	    cmocka_unit_test(no_case_is_counted_again_later),
 	};
 
