@@ -200,7 +200,7 @@ static __always_inline void message_end(struct conversation *c, struct direction
 
 /* Queues the request under way. False: make a pipeline and call again. What this,
  * request_end and response_end do, request_repeats and response_repeats do in one
- * step (feed.bpf.h). */
+ * step (repeat.bpf.h). */
 static __always_inline bool request_push(struct conversation *c, struct direction *d,
 					 struct pipeline *pipe)
 {
