@@ -713,7 +713,8 @@ static struct timespec load_patience(const struct load *load, uint64_t deadline_
 	uint64_t until = deadline_ns;
 	uint64_t left;
 
-	if (load->resting_count && load->unstarted && load_due_ns(load) < until)
+	if (load->options->rate && load->resting_count && load->unstarted &&
+	    load_due_ns(load) < until)
 		until = load_due_ns(load) - SPIN_NS;
 	left = until > now ? until - now : 0;
 	return (struct timespec){.tv_sec = (time_t)(left / 1000000000),

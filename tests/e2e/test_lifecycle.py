@@ -80,8 +80,9 @@ class End(TestCase):
         load(self.nginx.port, "/hello", 10)
 
     def begin_load(self):
-        """Two seconds of it, of which the first requests are counted."""
-        loading = Loading(self.nginx.port, "/hello", 20000, 8, "--rate", 10000)
+        """More of it than an ending may take, and its first requests are counted."""
+        loading = Loading(self.nginx.port, "/hello", 2000 * (END_S + 2), 8,
+                          "--rate", 2000)
         self.start(loading)
         wait_until(lambda: self.daemon.metrics().total(
             "http_server_request_duration_seconds_count",
