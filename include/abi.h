@@ -161,6 +161,25 @@ struct tally_connection {
 	__u16 reserved;
 };
 
+/* The live connections that we follow, those that are alike added up by the
+ * iterator; one for which its map has no room is a record on its own. */
+struct tally_connections_key {
+	__u32 service;
+	__u8 role;
+	__u8 protocol;
+	__u16 reserved;
+};
+
+struct tally_connections {
+	__u64 open;
+	__u64 in_flight;
+};
+
+struct tally_connections_record {
+	struct tally_connections_key key;
+	struct tally_connections sum;
+};
+
 /* Conservation of requests on Unix sockets, which close without a hook: what
  * began, less what ended, less what the iterator finds in flight, vanished. */
 struct tally_unix_balance {
@@ -196,10 +215,13 @@ struct tally_counters {
 #define TALLY_ROUTE_ROWS 16384 /* routes of all services */
 #define TALLY_ADDRESS_ROWS 4096
 #define TALLY_PROCESS_ROWS 16384
+#define TALLY_CONNECTION_ROWS 1024 /* services, by end and transport */
 #define TALLY_EVENT_BYTES (256 * 1024)
 
 _Static_assert(sizeof(struct tally_series_key) == 32, "key layout");
 _Static_assert(sizeof(struct tally_route_key) == 16, "key layout");
 _Static_assert(sizeof(struct tally_process) == 8, "value layout");
 _Static_assert(sizeof(struct tally_connection) == 12, "record layout");
+_Static_assert(sizeof(struct tally_connections_key) == 8, "key layout");
+_Static_assert(sizeof(struct tally_connections_record) == 24, "record layout");
 _Static_assert(sizeof(struct tally_series) % 8 == 0, "atomics need 8");

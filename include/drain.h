@@ -23,6 +23,13 @@ typedef void (*drain_visit_route)(void *context, const struct tally_route_key *k
 				  const struct tally_route *route);
 int drain_routes(int map_fd, drain_visit_route visit, void *context);
 
+/* Takes the rows out as it visits them (lookup-and-delete in batches, 5.6). NULL: only
+ * empties the map. */
+typedef void (*drain_visit_connections)(void *context,
+					const struct tally_connections_key *key,
+					const struct tally_connections *sum);
+int drain_take_connections(int map_fd, drain_visit_connections visit, void *context);
+
 int drain_route(int map_fd, uint64_t hash, uint32_t service,
 		struct tally_route *ret_route);
 /* -ENOENT when the kernel has no entry of that process. */

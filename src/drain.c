@@ -15,7 +15,13 @@
 
 typedef void (*visit_pair)(void *context, const void *key, const void *value);
 
+/* bpf_map_lookup_batch, or bpf_map_lookup_and_delete_batch. */
+typedef int (*read_batch)(int map_fd, void *in_batch, void *out_batch, void *keys,
+			  void *values, __u32 *count,
+			  const struct bpf_map_batch_opts *options);
+
 struct batch {
+	read_batch read;
 	int map_fd;
 	size_t key_bytes, value_bytes;
 	uint32_t capacity; /* rows */
@@ -45,9 +51,8 @@ static int batch_reserve(struct batch *batch, uint32_t capacity)
 static int batch_next(struct batch *batch, uint32_t *ret_count)
 {
 	uint32_t next = batch->position, count = batch->capacity;
-	int err = bpf_map_lookup_batch(batch->map_fd,
-				       batch->started ? &batch->position : NULL, &next,
-				       batch->keys, batch->values, &count, NULL);
+	int err = batch->read(batch->map_fd, batch->started ? &batch->position : NULL,
+			      &next, batch->keys, batch->values, &count, NULL);
 
 	if (err == -ENOSPC && batch->capacity < BATCH_MAX) {
 		*ret_count = 0;
@@ -61,11 +66,12 @@ static int batch_next(struct batch *batch, uint32_t *ret_count)
 	return err;
 }
 
-static int each_pair(int map_fd, size_t key_bytes, size_t value_bytes, visit_pair visit,
-		     void *context)
+static int each_pair(read_batch read, int map_fd, size_t key_bytes, size_t value_bytes,
+		     visit_pair visit, void *context)
 {
 	CLEANUP(batch_release)
 	struct batch batch = {
+	    .read = read,
 	    .map_fd = map_fd,
 	    .key_bytes = key_bytes,
 	    .value_bytes = value_bytes,
@@ -99,7 +105,7 @@ int drain_series(int map_fd, drain_visit_row visit, void *context)
 {
 	struct series_visitor visitor = {visit, context};
 
-	return each_pair(map_fd, sizeof(struct tally_series_key),
+	return each_pair(bpf_map_lookup_batch, map_fd, sizeof(struct tally_series_key),
 			 sizeof(struct tally_series), visit_series, &visitor);
 }
 
@@ -119,8 +125,8 @@ int drain_processes(int map_fd, drain_visit_process visit, void *context)
 {
 	struct process_visitor visitor = {visit, context};
 
-	return each_pair(map_fd, sizeof(uint32_t), sizeof(struct tally_process),
-			 visit_process, &visitor);
+	return each_pair(bpf_map_lookup_batch, map_fd, sizeof(uint32_t),
+			 sizeof(struct tally_process), visit_process, &visitor);
 }
 
 struct route_visitor {
@@ -139,8 +145,30 @@ int drain_routes(int map_fd, drain_visit_route visit, void *context)
 {
 	struct route_visitor visitor = {visit, context};
 
-	return each_pair(map_fd, sizeof(struct tally_route_key),
+	return each_pair(bpf_map_lookup_batch, map_fd, sizeof(struct tally_route_key),
 			 sizeof(struct tally_route), visit_route, &visitor);
+}
+
+struct connections_visitor {
+	drain_visit_connections visit;
+	void *context;
+};
+
+static void visit_connections(void *context, const void *key, const void *value)
+{
+	const struct connections_visitor *visitor = context;
+
+	if (visitor->visit)
+		visitor->visit(visitor->context, key, value);
+}
+
+int drain_take_connections(int map_fd, drain_visit_connections visit, void *context)
+{
+	struct connections_visitor visitor = {visit, context};
+
+	return each_pair(bpf_map_lookup_and_delete_batch, map_fd,
+			 sizeof(struct tally_connections_key),
+			 sizeof(struct tally_connections), visit_connections, &visitor);
 }
 
 int drain_route(int map_fd, uint64_t hash, uint32_t service,

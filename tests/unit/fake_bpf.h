@@ -211,6 +211,19 @@ int bpf_map_lookup_batch(int fd, void *in_batch, void *out_batch, void *keys,
 	return total ? 0 : -ENOSPC;
 }
 
+int bpf_map_lookup_and_delete_batch(int fd, void *in_batch, void *out_batch, void *keys,
+				    void *values, __u32 *count,
+				    const struct bpf_map_batch_opts *opts)
+{
+	struct fake_map *map = fake_map(fd);
+	int err =
+	    bpf_map_lookup_batch(fd, in_batch, out_batch, keys, values, count, opts);
+
+	for (uint32_t i = 0; map && (!err || err == -ENOENT) && i < *count; i++)
+		fake_remove(map, fake_position(map, (char *)keys + i * map->key_bytes));
+	return err;
+}
+
 int bpf_obj_get_info_by_fd(int fd, void *info, __u32 *bytes)
 {
 	struct fake_map *map = fake_map(fd);

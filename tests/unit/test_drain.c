@@ -13,7 +13,7 @@
 #define WORDS (sizeof(struct tally_series) / sizeof(__u64))
 #define ROWS 1000u
 
-enum { SERIES, ROUTES, ADDRESSES, PROCESSES };
+enum { SERIES, ROUTES, ADDRESSES, PROCESSES, CONNECTIONS };
 
 static int make_maps(void **state)
 {
@@ -24,6 +24,8 @@ static int make_maps(void **state)
 		      sizeof(struct tally_route), 4);
 	fake_map_make(ADDRESSES, sizeof(__u64), sizeof(struct tally_address), 4);
 	fake_map_make(PROCESSES, sizeof(__u32), sizeof(struct tally_process), ROWS);
+	fake_map_make(CONNECTIONS, sizeof(struct tally_connections_key),
+		      sizeof(struct tally_connections), ROWS);
 	return 0;
 }
 
@@ -133,6 +135,58 @@ static void processes_are_visited_with_their_pid(void **state)
 	}
 	assert_int_equal(drain_processes(FAKE_FD + PROCESSES, sum_pid, &sum), 0);
 	assert_int_equal(sum, 5050);
+}
+
+static void put_connections(uint32_t services)
+{
+	for (uint32_t i = 0; i < services; i++) {
+		struct tally_connections_key key = {.service = i,
+						    .role = TALLY_ROLE_CLIENT};
+		struct tally_connections sum = {.open = i + 1, .in_flight = i};
+
+		bpf_map_update_elem(FAKE_FD + CONNECTIONS, &key, &sum, BPF_NOEXIST);
+	}
+}
+
+static void sum_connections(void *context, const struct tally_connections_key *key,
+			    const struct tally_connections *sum)
+{
+	assert_int_equal(key->role, TALLY_ROLE_CLIENT);
+	assert_int_equal(sum->open, key->service + 1);
+	assert_int_equal(sum->in_flight, key->service);
+	*(uint64_t *)context += sum->open;
+}
+
+static void connections_are_taken_out_as_they_are_visited(void **state)
+{
+	static const uint32_t buckets[] = {FAKE_BUCKETS, 1};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(buckets); i++) {
+		uint64_t sum = 0;
+
+		fake_maps[CONNECTIONS].buckets = buckets[i];
+		put_connections(ROWS);
+		for (unsigned int pass = 0; pass < 2; pass++)
+			assert_int_equal(drain_take_connections(FAKE_FD + CONNECTIONS,
+								sum_connections, &sum),
+					 0);
+		assert_int_equal(sum, ROWS * (ROWS + 1) / 2);
+		assert_int_equal(fake_maps[CONNECTIONS].count, 0);
+	}
+}
+
+static void connections_may_be_taken_out_unseen(void **state)
+{
+	(void)state;
+	put_connections(100);
+	assert_int_equal(drain_take_connections(FAKE_FD + CONNECTIONS, NULL, NULL), 0);
+	assert_int_equal(fake_maps[CONNECTIONS].count, 0);
+	put_connections(100);
+	fake_maps[CONNECTIONS].batch_err = -EPERM;
+	assert_int_equal(drain_take_connections(FAKE_FD + CONNECTIONS, NULL, NULL),
+			 -EPERM);
+	assert_int_equal(fake_maps[CONNECTIONS].count, 100);
 }
 
 static void put_route(uint64_t hash, uint32_t service, const char *text)
@@ -284,6 +338,8 @@ int main(void)
 	    TEST(a_failed_lookup_is_returned),
 	    TEST(a_batch_does_not_grow_for_ever),
 	    TEST(processes_are_visited_with_their_pid),
+	    TEST(connections_are_taken_out_as_they_are_visited),
+	    TEST(connections_may_be_taken_out_unseen),
 	    TEST(a_route_is_found_by_hash_and_service),
 	    TEST(a_route_is_put_where_there_is_room_and_none),
 	    TEST(a_process_is_found_by_its_pid),
