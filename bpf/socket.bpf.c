@@ -8,6 +8,7 @@
  * tracepoints that every kernel has.
  */
 #include "socket.bpf.h"
+#include "connections.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -147,20 +148,8 @@ int each_connection(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct conversation *c = ctx->value;
 	struct sock *sk = ctx->sk;
-	struct tally_connection record = {};
 
-	if (!c || !sk || !c->role)
-		return 0;
-	if (c->state != CONVERSATION_HTTP1 && c->state != CONVERSATION_CANDIDATE)
-		return 0;
-	if (c->is_unix && !sk->sk_socket) /* closed; its peer holds on to it */
-		return 0;
-	record.service = c->service;
-	record.role = c->role;
-	record.protocol =
-	    TALLY_PROTOCOL_HTTP1 | (c->is_unix ? TALLY_CONNECTION_UNIX : 0);
-	record.in_flight =
-	    queued(&c->ring_ends) + queued(&c->pipeline_ends) + c->overflow;
-	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	if (c && sk && connection_counts(c, sk))
+		count_connection(c, ctx->meta->seq);
 	return 0;
 }

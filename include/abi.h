@@ -150,16 +150,7 @@ struct tally_process_event {
 	__u32 reserved;
 };
 
-#define TALLY_CONNECTION_UNIX 0x80 /* flag in tally_connection.protocol */
-
-/* One record per live connection that we follow, written by the iterator. */
-struct tally_connection {
-	__u32 service;
-	__u32 in_flight;
-	__u8 role;
-	__u8 protocol;
-	__u16 reserved;
-};
+#define TALLY_CONNECTION_UNIX 0x80 /* flag in tally_connections_key.protocol */
 
 /* The live connections that we follow, those that are alike added up by the
  * iterator; one for which its map has no room is a record on its own. */
@@ -221,7 +212,6 @@ struct tally_counters {
 _Static_assert(sizeof(struct tally_series_key) == 32, "key layout");
 _Static_assert(sizeof(struct tally_route_key) == 16, "key layout");
 _Static_assert(sizeof(struct tally_process) == 8, "value layout");
-_Static_assert(sizeof(struct tally_connection) == 12, "record layout");
 _Static_assert(sizeof(struct tally_connections_key) == 8, "key layout");
 _Static_assert(sizeof(struct tally_connections_record) == 24, "record layout");
 _Static_assert(sizeof(struct tally_series) % 8 == 0, "atomics need 8");

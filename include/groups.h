@@ -24,9 +24,10 @@ struct groups *groups_create(struct snapshot *snapshot, uint64_t seed);
 void groups_add(struct groups *groups, const struct requests_names *names,
 		bool is_target, const struct tally_series_key *key,
 		struct tally_series *value);
-/* Only the service of names is looked at. */
-void groups_add_connection(struct groups *groups, const struct requests_names *names,
-			   bool is_target, const struct tally_connection *connection);
+/* Only the service of names is looked at. tally_role: of all of them. */
+void groups_add_connections(struct groups *groups, const struct requests_names *names,
+			    bool is_target, uint8_t tally_role,
+			    const struct tally_connections *sum);
 /* Into the snapshot. are_connections_known: all were added; if not, there are no
  * gauges. */
 void groups_emit(const struct groups *groups, bool are_connections_known);

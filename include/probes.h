@@ -51,11 +51,13 @@ int probes_poll(struct probes *probes,
 		void (*seen)(void *context, const struct tally_process_event *event),
 		void *context);
 
-/* Every live connection, by the socket storage iterator. */
-int probes_each_connection(const struct probes *probes,
-			   void (*visit)(void *context,
-					 const struct tally_connection *connection),
-			   void *context);
+/* The live connections, by the socket storage iterator: those that are alike are
+ * added up, but may come in more than one sum. */
+typedef void (*probes_visit_connections)(void *context,
+					 const struct tally_connections_key *key,
+					 const struct tally_connections *sum);
+int probes_count_connections(const struct probes *probes,
+			     probes_visit_connections visit, void *context);
 
 struct probes_program {
 	const char *name;

@@ -99,20 +99,21 @@ static struct serving *get_serving(struct groups *groups,
 	return serving;
 }
 
-void groups_add_connection(struct groups *groups, const struct requests_names *names,
-			   bool is_target, const struct tally_connection *connection)
+void groups_add_connections(struct groups *groups, const struct requests_names *names,
+			    bool is_target, uint8_t tally_role,
+			    const struct tally_connections *sum)
 {
-	enum requests_role role = requests_role(connection->role);
+	enum requests_role role = requests_role(tally_role);
 	struct serving *serving;
 
-	if (connection->role == TALLY_ROLE_UNKNOWN)
+	if (tally_role == TALLY_ROLE_UNKNOWN)
 		return;
 	serving = get_serving(groups, names, is_target);
 	if (!serving)
 		return;
 	serving->shown[role] = true;
-	serving->open[role]++;
-	serving->in_flight[role] += connection->in_flight;
+	serving->open[role] += sum->open;
+	serving->in_flight[role] += sum->in_flight;
 }
 
 /* --- rows -------------------------------------------------------------------- */

@@ -222,12 +222,13 @@ static uint64_t read_counter(const __u64 *counter)
 	return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 }
 
-static void add_in_flight(void *context, const struct tally_connection *connection)
+static void add_in_flight(void *context, const struct tally_connections_key *key,
+			  const struct tally_connections *sum)
 {
 	uint64_t *in_flight = context;
 
-	if (connection->protocol & TALLY_CONNECTION_UNIX)
-		*in_flight += connection->in_flight;
+	if (key->protocol & TALLY_CONNECTION_UNIX)
+		*in_flight += sum->in_flight;
 }
 
 /* Requests on Unix sockets that neither ended nor are in flight. Read in this
@@ -237,7 +238,7 @@ static int measure_vanished(const struct probes *probes, uint64_t *ret_vanished)
 	const struct tally_counters *counters = probes_counters(probes);
 	uint64_t begun = read_counter(&counters->unix_balance.begun);
 	uint64_t accounted = 0;
-	int err = probes_each_connection(probes, add_in_flight, &accounted);
+	int err = probes_count_connections(probes, add_in_flight, &accounted);
 
 	if (err)
 		return err;

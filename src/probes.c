@@ -12,6 +12,7 @@
 #include "bpftally.skel.h"
 #include "cleanup.h"
 #include "doctor.h"
+#include "drain.h"
 #include "log.h"
 
 struct probes {
@@ -298,23 +299,41 @@ int probes_poll(struct probes *probes,
 	return count < 0 ? count : 0;
 }
 
-int probes_each_connection(const struct probes *probes,
-			   void (*visit)(void *context,
-					 const struct tally_connection *connection),
-			   void *context)
+/* Once around all connections. What is read are those that found no room in the map
+ * of sums; so much at once as the kernel gathers (seq_file of iterators: PAGE_SIZE <<
+ * 3), because each read walks its bucket from the start again. */
+static int read_connections(const struct probes *probes, probes_visit_connections visit,
+			    void *context)
 {
-	/* As much as the kernel gathers before it returns (seq_file of iterators:
-	 * PAGE_SIZE << 3): each read walks its bucket from the start again. */
-	struct tally_connection records[32768 / sizeof(struct tally_connection)];
+	struct tally_connections_record
+	    records[32768 / sizeof(struct tally_connections_record)];
 	AUTO_CLOSE int fd = bpf_iter_create(bpf_link__fd(probes->connections));
 	ssize_t got;
 
 	if (fd < 0)
 		return fd;
-	while ((got = read(fd, records, sizeof(records))) > 0)
-		for (size_t i = 0; i < (size_t)got / sizeof(records[0]); i++)
-			visit(context, &records[i]);
+	do {
+		got = read(fd, records, sizeof(records));
+		for (ssize_t i = 0; i < got / (ssize_t)sizeof(records[0]); i++)
+			visit(context, &records[i].key, &records[i].sum);
+		/* EAGAIN: 1,000,000 connections without a record (MAX_ITER_OBJECTS
+		 * of the kernel); it goes on from there */
+	} while (got > 0 || (got < 0 && errno == EAGAIN));
 	return got < 0 ? -errno : 0;
+}
+
+/* Emptied first too: a pass that failed left what it had. */
+int probes_count_connections(const struct probes *probes,
+			     probes_visit_connections visit, void *context)
+{
+	int map_fd = bpf_map__fd(probes->skeleton->maps.connections);
+	int err = drain_take_connections(map_fd, NULL, NULL);
+
+	if (!err)
+		err = read_connections(probes, visit, context);
+	if (!err)
+		err = drain_take_connections(map_fd, visit, context);
+	return err;
 }
 
 void probes_each_program(const struct probes *probes,

@@ -782,10 +782,11 @@ static void group_retired(struct collection *collection)
 	}
 }
 
-static void see_connection(void *context, const struct tally_connection *connection)
+static void see_connections(void *context, const struct tally_connections_key *key,
+			    const struct tally_connections *sum)
 {
 	struct collection *collection = context;
-	struct owner *owner = get_owner(collection, connection->service);
+	struct owner *owner = get_owner(collection, key->service);
 	struct requests_names names;
 
 	if (!owner)
@@ -797,7 +798,8 @@ static void see_connection(void *context, const struct tally_connection *connect
 	    .service = owner->name,
 	    .name_space = owner->name_space,
 	};
-	groups_add_connection(collection->groups, &names, is_target(owner), connection);
+	groups_add_connections(collection->groups, &names, is_target(owner), key->role,
+			       sum);
 }
 
 /* --- the table's use ---------------------------------------------------------- */
@@ -886,7 +888,7 @@ int series_collect(struct series *series, const struct probes *probes,
 	clean_routes(&collection);
 	group_rows(&collection);
 	group_retired(&collection);
-	err = probes_each_connection(probes, see_connection, &collection);
+	err = probes_count_connections(probes, see_connections, &collection);
 	groups_emit(collection.groups, !err);
 	if (!err) {
 		clean_route_counts(&collection);

@@ -52,21 +52,21 @@ struct census {
 	uint64_t unix_in_flight;
 };
 
-static void visit_connection(void *context, const struct tally_connection *connection)
+static void see_connections(void *context, const struct tally_connections_key *key,
+			    const struct tally_connections *sum)
 {
 	struct census *census = context;
 
-	census->in_flight[connection->role % (TALLY_ROLE_CLIENT + 1)] +=
-	    connection->in_flight;
-	if (connection->protocol & TALLY_CONNECTION_UNIX)
-		census->unix_in_flight += connection->in_flight;
+	census->in_flight[key->role % (TALLY_ROLE_CLIENT + 1)] += sum->in_flight;
+	if (key->protocol & TALLY_CONNECTION_UNIX)
+		census->unix_in_flight += sum->in_flight;
 }
 
 static struct census take_census(const struct scene *scene)
 {
 	struct census census = {0};
 
-	REQUIRE(!probes_each_connection(scene->probes, visit_connection, &census));
+	REQUIRE(!probes_count_connections(scene->probes, see_connections, &census));
 	return census;
 }
 

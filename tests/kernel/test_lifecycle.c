@@ -205,19 +205,20 @@ struct census {
 	uint64_t in_flight;
 };
 
-static void visit_connection(void *context, const struct tally_connection *connection)
+static void see_connections(void *context, const struct tally_connections_key *key,
+			    const struct tally_connections *sum)
 {
 	struct census *census = context;
 
-	census->connections[connection->role % (TALLY_ROLE_CLIENT + 1)]++;
-	census->in_flight += connection->in_flight;
+	census->connections[key->role % (TALLY_ROLE_CLIENT + 1)] += sum->open;
+	census->in_flight += sum->in_flight;
 }
 
 static struct census take_census(const struct scene *scene)
 {
 	struct census census = {0};
 
-	REQUIRE(!probes_each_connection(scene->probes, visit_connection, &census));
+	REQUIRE(!probes_count_connections(scene->probes, see_connections, &census));
 	return census;
 }
 

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define OK_EMPTY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -545,6 +546,131 @@ static void connections_without_memory_are_named_and_work(void **state)
 	free(rows);
 }
 
+/* --- sums of connections ---------------------------------------------------- */
+
+/* Each service has a sum of its servers' ends and one of its clients': more than the
+ * kernel's table holds, and what finds no room is more than one read returns. */
+enum {
+	CROWD_SERVICES = 1100,
+	CROWD_PAIRS = 2, /* of each service */
+	CROWD_FIRST = 2000,
+	CROWD_SUMS = 2 * CROWD_SERVICES,
+};
+
+struct crowd {
+	struct pair pairs[CROWD_SERVICES][CROWD_PAIRS];
+	struct tally_connections sums[CROWD_SERVICES][2]; /* by enum side */
+	unsigned int visits;
+};
+
+static uint8_t crowd_protocol(unsigned int service)
+{
+	return TALLY_PROTOCOL_HTTP1 | (service % 2 ? TALLY_CONNECTION_UNIX : 0);
+}
+
+/* Requests under way at either end. */
+static unsigned int crowd_in_flight(unsigned int service, unsigned int i)
+{
+	return (service + i) % 3;
+}
+
+static void crowd_open(struct scene *scene, struct crowd *crowd)
+{
+	static const char request[] = "GET /limit HTTP/1.1\r\n\r\n";
+	const struct rlimit files = {3 * CROWD_PAIRS * CROWD_SERVICES,
+				     3 * CROWD_PAIRS * CROWD_SERVICES};
+	const struct endpoint *endpoints[] = {endpoint_open(scene, IPV4),
+					      endpoint_open(scene, UNIX)};
+
+	REQUIRE(!setrlimit(RLIMIT_NOFILE, &files));
+	for (unsigned int service = 0; service < CROWD_SERVICES; service++) {
+		const struct tally_process self = {.service = CROWD_FIRST + service};
+
+		REQUIRE(!probes_set_process(scene->probes, (uint32_t)getpid(), &self));
+		for (unsigned int i = 0; i < CROWD_PAIRS; i++) {
+			struct pair *pair = &crowd->pairs[service][i];
+
+			*pair = pair_open(endpoints[service % 2]);
+			exchange(pair, request, OK_EMPTY);
+			for (unsigned int n = crowd_in_flight(service, i); n; n--) {
+				put_text(pair->fd[CLIENT], request);
+				take_text(pair->fd[SERVER], request);
+			}
+		}
+	}
+}
+
+static void see_crowd(void *context, const struct tally_connections_key *key,
+		      const struct tally_connections *sum)
+{
+	struct crowd *crowd = context;
+	unsigned int service = key->service - CROWD_FIRST;
+	struct tally_connections *all;
+
+	REQUIRE(service < CROWD_SERVICES);
+	REQUIRE(key->protocol == crowd_protocol(service));
+	REQUIRE(key->role == TALLY_ROLE_SERVER || key->role == TALLY_ROLE_CLIENT);
+	all = &crowd->sums[service][key->role == TALLY_ROLE_SERVER ? SERVER : CLIENT];
+	all->open += sum->open;
+	all->in_flight += sum->in_flight;
+	crowd->visits++;
+}
+
+/* Each service has so many pairs. */
+static bool crowd_is(struct crowd *crowd, const struct scene *scene, unsigned int pairs)
+{
+	memset(crowd->sums, 0, sizeof(crowd->sums));
+	crowd->visits = 0;
+	REQUIRE(!probes_count_connections(scene->probes, see_crowd, crowd));
+	for (unsigned int service = 0; service < CROWD_SERVICES; service++) {
+		struct tally_connections whole = {.open = pairs};
+
+		for (unsigned int i = 0; i < pairs; i++)
+			whole.in_flight += crowd_in_flight(service, i);
+		for (enum side side = CLIENT; side <= SERVER; side++)
+			if (memcmp(&crowd->sums[service][side], &whole, sizeof(whole)))
+				return false;
+	}
+	return true;
+}
+
+/* Closes the last pair of each service. */
+static void crowd_shrink(struct crowd *crowd, const struct scene *scene,
+			 unsigned int pairs)
+{
+	uint64_t start_ns = now_ns();
+
+	for (unsigned int service = 0; service < CROWD_SERVICES; service++)
+		pair_close(&crowd->pairs[service][pairs]);
+	while (!crowd_is(crowd, scene, pairs) && keep_waiting(start_ns))
+		;
+	assert_true(crowd_is(crowd, scene, pairs));
+}
+
+static void connections_beyond_the_table_of_sums_are_in_the_sums(void **state)
+{
+	struct scene *scene = *state;
+	const struct tally_config config = scene_config();
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+
+	REQUIRE(crowd);
+	scene_attach(scene, &config);
+	crowd_open(scene, crowd);
+	/* twice: nothing of a pass is in the next one */
+	for (unsigned int pass = 0; pass < 2; pass++) {
+		assert_true(crowd_is(crowd, scene, CROWD_PAIRS));
+		assert_int_equal(crowd->visits,
+				 TALLY_CONNECTION_ROWS +
+				     (CROWD_SUMS - TALLY_CONNECTION_ROWS) *
+					 CROWD_PAIRS);
+	}
+	crowd_shrink(crowd, scene, 1);
+	assert_int_equal(crowd->visits, CROWD_SUMS);
+	crowd_shrink(crowd, scene, 0);
+	assert_int_equal(crowd->visits, 0);
+	free(crowd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -560,6 +686,7 @@ int main(void)
 	    TEST(events_beyond_the_ring_are_named_and_their_requests_counted),
 	    TEST(addresses_beyond_the_limit_are_named_and_their_requests_counted),
 	    TEST(connections_without_memory_are_named_and_work),
+	    TEST(connections_beyond_the_table_of_sums_are_in_the_sums),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

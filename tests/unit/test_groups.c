@@ -75,12 +75,11 @@ static void add(struct scene *scene, const struct requests_names *names, bool is
 }
 
 static void connect_to(struct scene *scene, const struct requests_names *names,
-		       uint8_t role, uint16_t in_flight)
+		       uint8_t role, uint64_t open, uint64_t in_flight)
 {
-	const struct tally_connection connection = {.role = role,
-						    .in_flight = in_flight};
+	const struct tally_connections sum = {.open = open, .in_flight = in_flight};
 
-	groups_add_connection(scene->groups, names, true, &connection);
+	groups_add_connections(scene->groups, names, true, role, &sum);
 }
 
 static void emit(struct scene *scene, bool are_connections_known)
@@ -138,7 +137,7 @@ static void a_service_is_one_whatever_its_labels_and_ends(void **state)
 	route.route = "/a";
 	add(scene, &web, true, TALLY_ROLE_SERVER, 1);
 	add(scene, &route, true, TALLY_ROLE_SERVER, 1);
-	connect_to(scene, &web, TALLY_ROLE_CLIENT, 0);
+	connect_to(scene, &web, TALLY_ROLE_CLIENT, 1, 0);
 	emit(scene, true);
 	check_line(scene, "bpftally_services 1");
 	check_line(scene,
@@ -163,12 +162,12 @@ static void gauges_are_of_the_ends_that_were_seen(void **state)
 	struct scene *scene = *state;
 
 	add(scene, &web, true, TALLY_ROLE_SERVER, 1);
-	connect_to(scene, &web, TALLY_ROLE_SERVER, 2);
-	connect_to(scene, &web, TALLY_ROLE_SERVER, 3);
-	connect_to(scene, &web, TALLY_ROLE_UNKNOWN, 7);
+	connect_to(scene, &web, TALLY_ROLE_SERVER, 9, 2);
+	connect_to(scene, &web, TALLY_ROLE_SERVER, 1, 3);
+	connect_to(scene, &web, TALLY_ROLE_UNKNOWN, 7, 7);
 	emit(scene, true);
 	check_line(scene, "http_server_active_requests{" WEB "} 5");
-	check_line(scene, "http_server_open_connections{" WEB "} 2");
+	check_line(scene, "http_server_open_connections{" WEB "} 10");
 	check_absent(scene, "http_client_");
 }
 
@@ -176,7 +175,7 @@ static void a_connection_is_enough_for_a_service(void **state)
 {
 	struct scene *scene = *state;
 
-	connect_to(scene, &web, TALLY_ROLE_CLIENT, 1);
+	connect_to(scene, &web, TALLY_ROLE_CLIENT, 1, 1);
 	emit(scene, true);
 	check_line(scene, "http_client_active_requests{" WEB "} 1");
 	check_line(scene, "http_client_open_connections{" WEB "} 1");
@@ -188,7 +187,7 @@ static void without_all_connections_there_are_no_gauges(void **state)
 	struct scene *scene = *state;
 
 	add(scene, &web, true, TALLY_ROLE_SERVER, 1);
-	connect_to(scene, &web, TALLY_ROLE_SERVER, 2);
+	connect_to(scene, &web, TALLY_ROLE_SERVER, 1, 2);
 	emit(scene, false);
 	check_line(scene, "http_server_request_duration_seconds_count{" REQUEST "} 1");
 	check_absent(scene, "http_server_active_requests");
@@ -219,7 +218,7 @@ static void without_memory_the_snapshot_knows(void **state)
 	groups_add(scene->groups, &web, true,
 		   &(struct tally_series_key){.role = TALLY_ROLE_SERVER},
 		   &(struct tally_series){0});
-	connect_to(scene, &web, TALLY_ROLE_SERVER, 1);
+	connect_to(scene, &web, TALLY_ROLE_SERVER, 1, 1);
 	groups_emit(scene->groups, true);
 	assert_int_equal(snapshot_finish(&scene->snapshot), -ENOMEM);
 	assert_int_equal(scene->snapshot.count, 0);

@@ -22,7 +22,7 @@
 
 struct probes {
 	struct tally_counters counters;
-	struct tally_connection connections[4];
+	struct tally_connections_record connections[4];
 	size_t connection_count;
 	int connection_err;
 	unsigned int looks;
@@ -35,15 +35,14 @@ const struct tally_counters *probes_counters(const struct probes *probes)
 	return &probes->counters;
 }
 
-int probes_each_connection(const struct probes *probes,
-			   void (*visit)(void *context,
-					 const struct tally_connection *connection),
-			   void *context)
+int probes_count_connections(const struct probes *probes,
+			     probes_visit_connections visit, void *context)
 {
 	struct probes *changing = (struct probes *)probes;
 
 	for (size_t i = 0; i < probes->connection_count; i++)
-		visit(context, &probes->connections[i]);
+		visit(context, &probes->connections[i].key,
+		      &probes->connections[i].sum);
 	if (++changing->looks == probes->settled_at)
 		changing->counters.unix_balance.ended += probes->moving;
 	return probes->connection_err;
@@ -177,9 +176,9 @@ static void reasons_are_short_names_with_explanations(void **state)
 static void unix_connection(struct scene *scene, uint16_t in_flight, uint8_t flags)
 {
 	scene->probes.connections[scene->probes.connection_count++] =
-	    (struct tally_connection){
-		.in_flight = in_flight,
-		.protocol = (uint8_t)(TALLY_PROTOCOL_HTTP1 | flags),
+	    (struct tally_connections_record){
+		.key.protocol = (uint8_t)(TALLY_PROTOCOL_HTTP1 | flags),
+		.sum = {.open = 1, .in_flight = in_flight},
 	    };
 }
 

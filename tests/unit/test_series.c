@@ -28,7 +28,7 @@
 /* --- the probes --------------------------------------------------------------- */
 
 struct probes {
-	struct tally_connection connections[8];
+	struct tally_connections_record connections[8];
 	size_t connection_count;
 	int connection_err;
 };
@@ -39,13 +39,12 @@ int probes_map_fd(const struct probes *probes, enum probes_map map)
 	return FAKE_FD + (int)map;
 }
 
-int probes_each_connection(const struct probes *probes,
-			   void (*visit)(void *context,
-					 const struct tally_connection *connection),
-			   void *context)
+int probes_count_connections(const struct probes *probes,
+			     probes_visit_connections visit, void *context)
 {
 	for (size_t i = 0; i < probes->connection_count; i++)
-		visit(context, &probes->connections[i]);
+		visit(context, &probes->connections[i].key,
+		      &probes->connections[i].sum);
 	return probes->connection_err;
 }
 
@@ -817,8 +816,8 @@ static void an_alias_is_kept_while_a_connection_has_it(void **state)
 	struct scene *scene = *state;
 
 	name_alias(scene, PROVISIONAL(1), 1, NOW);
-	scene->probes.connections[0] = (struct tally_connection){
-	    .service = PROVISIONAL(1), .role = TALLY_ROLE_SERVER};
+	scene->probes.connections[0] = (struct tally_connections_record){
+	    {.service = PROVISIONAL(1), .role = TALLY_ROLE_SERVER}, {.open = 1}};
 	scene->probes.connection_count = 1;
 	collect_well(scene, NOW + 10 * SERIES_SETTLE_MS);
 	assert_int_equal(scene->targets.alias_count, 1);
@@ -971,14 +970,14 @@ static void a_service_whose_rows_cannot_be_deleted_is_not_dropped(void **state)
 
 static void connections_are_added_up_by_service_and_end(void **state)
 {
-	static const struct tally_connection connections[] = {
-	    {.service = 1, .in_flight = 2, .role = TALLY_ROLE_SERVER},
-	    {.service = 1, .in_flight = 3, .role = TALLY_ROLE_SERVER},
-	    {.service = PROVISIONAL(1), .in_flight = 1, .role = TALLY_ROLE_SERVER},
-	    {.service = 1, .in_flight = 5, .role = TALLY_ROLE_CLIENT},
-	    {.service = 1, .in_flight = 9, .role = TALLY_ROLE_UNKNOWN},
-	    {.service = PROVISIONAL(9), .in_flight = 9, .role = TALLY_ROLE_SERVER},
-	    {.service = PROVISIONAL(2), .in_flight = 9, .role = TALLY_ROLE_SERVER},
+	static const struct tally_connections_record connections[] = {
+	    {{.service = 1, .role = TALLY_ROLE_SERVER}, {40, 2}},
+	    {{.service = 1, .role = TALLY_ROLE_SERVER}, {1, 3}},
+	    {{.service = PROVISIONAL(1), .role = TALLY_ROLE_SERVER}, {2, 1}},
+	    {{.service = 1, .role = TALLY_ROLE_CLIENT}, {5000000000, 5}},
+	    {{.service = 1, .role = TALLY_ROLE_UNKNOWN}, {9, 9}},
+	    {{.service = PROVISIONAL(9), .role = TALLY_ROLE_SERVER}, {9, 9}},
+	    {{.service = PROVISIONAL(2), .role = TALLY_ROLE_SERVER}, {9, 9}},
 	};
 	struct scene *scene = *state;
 
@@ -989,9 +988,9 @@ static void connections_are_added_up_by_service_and_end(void **state)
 	count_plain(2, 1);
 	collect_well(scene, NOW);
 	check_line(scene, "http_server_active_requests{" WEB "} 6");
-	check_line(scene, "http_server_open_connections{" WEB "} 3");
+	check_line(scene, "http_server_open_connections{" WEB "} 43");
 	check_line(scene, "http_client_active_requests{" WEB "} 5");
-	check_line(scene, "http_client_open_connections{" WEB "} 1");
+	check_line(scene, "http_client_open_connections{" WEB "} 5000000000");
 	check_line(scene, "http_server_active_requests{service_name=\"db\"} 0");
 	check_line(scene, "http_server_open_connections{service_name=\"db\"} 0");
 	check_absent(scene, "http_client_active_requests{service_name=\"db\"}");

@@ -25,10 +25,8 @@ const struct tally_counters *probes_counters(const struct probes *probes)
 	return NULL;
 }
 
-int probes_each_connection(const struct probes *probes,
-			   void (*visit)(void *context,
-					 const struct tally_connection *connection),
-			   void *context)
+int probes_count_connections(const struct probes *probes,
+			     probes_visit_connections visit, void *context)
 {
 	(void)probes;
 	(void)visit;
