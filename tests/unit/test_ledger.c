@@ -230,17 +230,30 @@ static void what_is_between_two_states_has_not_vanished(void **state)
 	assert_int_equal(scene->probes.looks, 3);
 }
 
-static void sockets_are_looked_at_once_when_nothing_is_new(void **state)
+static void sockets_are_looked_at_only_for_what_may_be_new(void **state)
 {
+	struct tally_unix_balance *balance;
 	struct scene *scene = *state;
 
+	balance = &scene->probes.counters.unix_balance;
 	assert_int_equal(collect(scene), 0);
-	assert_int_equal(scene->probes.looks, 1);
-	scene->probes.counters.unix_balance.begun = 2;
+	assert_int_equal(scene->probes.looks, 0);
+	*balance = (struct tally_unix_balance){.begun = 7, .ended = 5};
 	assert_int_equal(collect(scene), 0);
 	assert_true(scene->probes.looks > 1);
+	assert_true(unseen(scene) == 2);
+	assert_int_equal(collect(scene), 0);
+	assert_int_equal(scene->probes.looks, 0);
+	balance->begun += 4;
+	unix_connection(scene, 4, TALLY_CONNECTION_UNIX);
 	assert_int_equal(collect(scene), 0);
 	assert_int_equal(scene->probes.looks, 1);
+	assert_true(unseen(scene) == 2);
+	scene->probes.connection_count = 0;
+	balance->ended += 5; /* one of the two was but late */
+	assert_int_equal(collect(scene), 0);
+	assert_int_equal(scene->probes.looks, 0);
+	assert_true(unseen(scene) == 2);
 }
 
 static void without_the_iterator_the_rest_is_there(void **state)
@@ -248,6 +261,7 @@ static void without_the_iterator_the_rest_is_there(void **state)
 	struct scene *scene = *state;
 
 	scene->probes.connection_err = -EIO;
+	scene->probes.counters.unix_balance.begun = 1;
 	scene->probes.counters.missed[TALLY_MISSED_TLS] = 3;
 	assert_int_equal(collect(scene), -EIO);
 	check(scene, "bpftally_missed", "tls", 3);
@@ -429,7 +443,7 @@ int main(void)
 	    TEST(what_vanished_on_unix_sockets_is_an_unseen_close),
 	    TEST(the_unseen_never_fall),
 	    TEST(what_is_between_two_states_has_not_vanished),
-	    TEST(sockets_are_looked_at_once_when_nothing_is_new),
+	    TEST(sockets_are_looked_at_only_for_what_may_be_new),
 	    TEST(without_the_iterator_the_rest_is_there),
 	    TEST(each_program_says_what_it_costs),
 	    TEST(the_build_is_an_info),
