@@ -22,6 +22,8 @@ struct capture_facts {
 	bool helpers;                  /* all that we call: Linux 5.15 */
 	bool hooks[CAPTURE_HOOKS_MAX]; /* by the index of capture_hook */
 	uint8_t recvmsg_arguments;     /* of tcp_recvmsg, when its hook is there */
+	bool preempts;                 /* programs on tracepoints: Linux 7.0 */
+	bool can_hold;                 /* they can keep that off: Linux 6.14 */
 	/* An empty program was loaded for a tracepoint; attached to a function.
 	 * Without privileges a refusal says nothing about the kernel. */
 	enum capture_answer tracing, functions;
@@ -54,6 +56,8 @@ enum capture capture_choose(const struct capture_facts *facts, enum capture want
 /* Whether this way loads the program of that name. */
 bool capture_takes(const struct capture_facts *facts, enum capture way,
 		   const char *program);
+/* Whether programs must see to it that they are not preempted, and can. */
+bool capture_is_preemptible(const struct capture_facts *facts, enum capture way);
 /* Does the start of a send have a time of its own? */
 bool capture_sees_send_begin(const struct capture_facts *facts, enum capture way);
 /* What would bring it, for people. */

@@ -125,6 +125,12 @@ bool capture_takes(const struct capture_facts *facts, enum capture way,
 	return hook->way == CAPTURE_AUTO || hook->way == way || stands_in(facts, hook);
 }
 
+/* Functions could be preempted ever since; only some kernels let us keep it off. */
+bool capture_is_preemptible(const struct capture_facts *facts, enum capture way)
+{
+	return facts->can_hold && (facts->preempts || way == CAPTURE_FENTRY);
+}
+
 bool capture_sees_send_begin(const struct capture_facts *facts, enum capture way)
 {
 	return capture_takes(facts, way, "tcp_sendmsg_locked") ||
@@ -221,6 +227,29 @@ static bool has_helpers(const struct btf *btf)
 	return false;
 }
 
+/* bpf_preempt_disable() is of 6.10 (commit fc7566ad0a82), but without
+ * bpf_local_irq_save() (commit c8e2ee1f3df0, 6.14) it only delays. */
+static bool can_hold(const struct btf *btf)
+{
+	return btf__find_by_name_kind(btf, "bpf_preempt_disable", BTF_KIND_FUNC) > 0 &&
+	       btf__find_by_name_kind(btf, "bpf_local_irq_save", BTF_KIND_FUNC) > 0;
+}
+
+/* Tracepoints run under SRCU-fast, and no longer with preemption off, since Linux 7.0
+ * (commit a46023d5616e): their bookkeeping keeps a grace period of it. */
+static bool preempts(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "tp_transition_snapshot", BTF_KIND_STRUCT);
+	const struct btf_type *type =
+	    id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	const struct btf_member *member = type ? btf_members(type) : NULL;
+
+	for (uint16_t i = 0; type && i < btf_vlen(type); i++)
+		if (!strcmp(btf__name_by_offset(btf, member[i].name_off), "srcu_gp"))
+			return true;
+	return false;
+}
+
 #define MOVE(destination, value)                                                       \
 	{                                                                              \
 		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (destination),         \
@@ -299,6 +328,8 @@ void capture_ask(struct capture_facts *ret_facts)
 	for (size_t i = 0; i < HOOKS; i++)
 		ret_facts->hooks[i] = has_hook(btf, &hooks[i]);
 	ret_facts->recvmsg_arguments = count_arguments(btf, RECVMSG);
+	ret_facts->preempts = preempts(btf);
+	ret_facts->can_hold = can_hold(btf);
 	ret_facts->tracing = try_tracepoint(btf, returns, LEN(returns));
 	ret_facts->reads = try_tracepoint(btf, reads, LEN(reads));
 	ret_facts->functions_off = are_functions_off();

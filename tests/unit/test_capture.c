@@ -152,6 +152,30 @@ static void a_function_tells_when_a_send_begins_where_no_tracepoint_does(void **
 			    "Linux 6.16, or kernel.ftrace_enabled=1");
 }
 
+/* 7.0 is the first that does; before 6.14 nothing could be done against it. */
+static void programs_are_held_where_the_kernel_preempts_them(void **state)
+{
+	static const struct {
+		bool preempts, can_hold, tracepoint, fentry;
+	} cases[] = {
+	    {false, false, false, false},
+	    {false, true, false, true},
+	    {true, false, false, false},
+	    {true, true, true, true},
+	};
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		facts.preempts = cases[i].preempts;
+		facts.can_hold = cases[i].can_hold;
+		assert_int_equal(capture_is_preemptible(&facts, CAPTURE_TRACEPOINT),
+				 cases[i].tracepoint);
+		assert_int_equal(capture_is_preemptible(&facts, CAPTURE_FENTRY),
+				 cases[i].fentry);
+	}
+}
+
 static void names_are_read_back(void **state)
 {
 	enum capture way = CAPTURE_FENTRY;
@@ -176,6 +200,7 @@ int main(void)
 	    cmocka_unit_test(each_way_takes_its_own_programs),
 	    cmocka_unit_test(
 		a_function_tells_when_a_send_begins_where_no_tracepoint_does),
+	    cmocka_unit_test(programs_are_held_where_the_kernel_preempts_them),
 	    cmocka_unit_test(names_are_read_back),
 	};
 
