@@ -9,6 +9,7 @@
  */
 #include "socket.bpf.h"
 #include "connections.bpf.h"
+#include "preempt.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -17,26 +18,79 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv_length, struct sock *sk, int ret, int flags)
 {
-	return received(sk, ret, flags, NULL);
+	return FIRST(TALLY_HOOK_RECEIVED, sk, received(sk, ret, flags, NULL));
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(sock_send_length, struct sock *sk, int ret)
 {
-	return sent(sk, ret);
+	return FIRST(TALLY_HOOK_SENT, sk, sent(sk, ret));
 }
 
 SEC("tp_btf/sk_data_ready")
 int BPF_PROG(sk_data_ready, struct sock *sk)
 {
-	return arrived(sk);
+	return FIRST(TALLY_HOOK_ARRIVED, sk, arrived(sk));
 }
 
 /* Since 6.16; before, tcp_sendmsg_entry where it can be had. */
 SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(tcp_sendmsg_locked, struct sock *sk, struct msghdr *msg)
 {
-	return send_begins(sk, msg);
+	return FIRST(TALLY_HOOK_SEND_BEGINS, sk, send_begins(sk, msg));
+}
+
+/* --- the same again, where a program can be skipped --------------------------------
+ */
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(sock_recv_length_2, struct sock *sk, int ret, int flags)
+{
+	return AGAIN(TALLY_HOOK_RECEIVED, sk, TURN_SECOND,
+		     received(sk, ret, flags, NULL));
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(sock_recv_length_3, struct sock *sk, int ret, int flags)
+{
+	return AGAIN(TALLY_HOOK_RECEIVED, sk, TURN_THIRD,
+		     received(sk, ret, flags, NULL));
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(sock_send_length_2, struct sock *sk, int ret)
+{
+	return AGAIN(TALLY_HOOK_SENT, sk, TURN_SECOND, sent(sk, ret));
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(sock_send_length_3, struct sock *sk, int ret)
+{
+	return AGAIN(TALLY_HOOK_SENT, sk, TURN_THIRD, sent(sk, ret));
+}
+
+SEC("tp_btf/sk_data_ready")
+int BPF_PROG(sk_data_ready_2, struct sock *sk)
+{
+	return AGAIN(TALLY_HOOK_ARRIVED, sk, TURN_SECOND, arrived(sk));
+}
+
+SEC("tp_btf/sk_data_ready")
+int BPF_PROG(sk_data_ready_3, struct sock *sk)
+{
+	return AGAIN(TALLY_HOOK_ARRIVED, sk, TURN_THIRD, arrived(sk));
+}
+
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(tcp_sendmsg_locked_2, struct sock *sk, struct msghdr *msg)
+{
+	return AGAIN(TALLY_HOOK_SEND_BEGINS, sk, TURN_SECOND, send_begins(sk, msg));
+}
+
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(tcp_sendmsg_locked_3, struct sock *sk, struct msghdr *msg)
+{
+	return AGAIN(TALLY_HOOK_SEND_BEGINS, sk, TURN_THIRD, send_begins(sk, msg));
 }
 
 /* --- functions ------------------------------------------------------------------- */
@@ -44,13 +98,13 @@ int BPF_PROG(tcp_sendmsg_locked, struct sock *sk, struct msghdr *msg)
 SEC("fentry/tcp_sendmsg")
 int BPF_PROG(tcp_sendmsg_entry, struct sock *sk, struct msghdr *msg)
 {
-	return send_begins(sk, msg);
+	return WHOLE(send_begins(sk, msg));
 }
 
 SEC("fexit/tcp_sendmsg")
 int BPF_PROG(tcp_sendmsg_exit, struct sock *sk, struct msghdr *msg, __u64 size, int ret)
 {
-	return sent(sk, ret);
+	return WHOLE(sent(sk, ret));
 }
 
 /* sendfile and splice into a socket, until 6.5 (commit dc97391e6610). */
@@ -58,7 +112,7 @@ SEC("fexit/tcp_sendpage")
 int BPF_PROG(tcp_sendpage_exit, struct sock *sk, void *page, int offset, __u64 size,
 	     int flags, int ret)
 {
-	return sent(sk, ret);
+	return WHOLE(sent(sk, ret));
 }
 
 /* sk, msg, len, flags; an `address_len` behind them in some versions, and a
@@ -71,11 +125,11 @@ int tcp_recvmsg_exit(__u64 *context)
 
 	switch (config.recvmsg_arguments) {
 	case 4:
-		return received(sk, (int)context[4], (int)context[3], msg);
+		return WHOLE(received(sk, (int)context[4], (int)context[3], msg));
 	case 5:
-		return received(sk, (int)context[5], (int)context[3], msg);
+		return WHOLE(received(sk, (int)context[5], (int)context[3], msg));
 	case 6:
-		return received(sk, (int)context[6], (int)context[4], msg);
+		return WHOLE(received(sk, (int)context[6], (int)context[4], msg));
 	default:
 		return 0;
 	}
@@ -84,14 +138,14 @@ int tcp_recvmsg_exit(__u64 *context)
 SEC("fentry/unix_stream_sendmsg")
 int BPF_PROG(unix_stream_sendmsg_entry, struct socket *socket, struct msghdr *msg)
 {
-	return send_begins(socket->sk, msg);
+	return WHOLE(send_begins(socket->sk, msg));
 }
 
 SEC("fexit/unix_stream_sendmsg")
 int BPF_PROG(unix_stream_sendmsg_exit, struct socket *socket, struct msghdr *msg,
 	     __u64 len, int ret)
 {
-	return sent(socket->sk, ret);
+	return WHOLE(sent(socket->sk, ret));
 }
 
 /* Until 6.5 (commit dc97391e6610). */
@@ -99,21 +153,21 @@ SEC("fexit/unix_stream_sendpage")
 int BPF_PROG(unix_stream_sendpage_exit, struct socket *socket, void *page, int offset,
 	     __u64 size, int flags, int ret)
 {
-	return sent(socket->sk, ret);
+	return WHOLE(sent(socket->sk, ret));
 }
 
 SEC("fexit/unix_stream_recvmsg")
 int BPF_PROG(unix_stream_recvmsg_exit, struct socket *socket, struct msghdr *msg,
 	     __u64 size, int flags, int ret)
 {
-	return received(socket->sk, ret, flags, msg);
+	return WHOLE(received(socket->sk, ret, flags, msg));
 }
 
 /* What sk_data_ready points to, for TCP and Unix sockets alike. */
 SEC("fentry/sock_def_readable")
 int BPF_PROG(sock_def_readable_entry, struct sock *sk)
 {
-	return arrived(sk);
+	return WHOLE(arrived(sk));
 }
 
 /* --- either way --------------------------------------------------------------------
@@ -122,13 +176,13 @@ int BPF_PROG(sock_def_readable_entry, struct sock *sk)
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
 {
-	return bytes_leave_unseen() ? left_unseen(sk) : 0;
+	return bytes_leave_unseen() ? WHOLE(left_unseen(sk)) : 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 {
-	return state_changed(sk, newstate);
+	return WHOLE(state_changed(sk, newstate));
 }
 
 SEC("tp_btf/tcp_destroy_sock")
@@ -136,9 +190,7 @@ int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 {
 	struct conversation *c = find(sk);
 
-	if (c)
-		finish(c, sk);
-	return 0;
+	return c ? WHOLE(finish(c, sk)) : 0;
 }
 
 /* --- for the daemon ------------------------------------------------------------- */

@@ -191,7 +191,17 @@ struct tally_config {
 	__u8 ignore_unknown;    /* processes not in the map are not selected */
 	__u8 recvmsg_arguments; /* this kernel's tcp_recvmsg has so many */
 	__u8 no_shortcuts;      /* parse every head (for tests) */
-	__u8 reserved[5];
+	__u8 preemptible;       /* this kernel may preempt a program */
+	__u8 reserved[4];
+};
+
+/* Hooks that several programs are attached to where one may be preempted. */
+enum tally_hook {
+	TALLY_HOOK_RECEIVED,
+	TALLY_HOOK_SENT,
+	TALLY_HOOK_ARRIVED,
+	TALLY_HOOK_SEND_BEGINS,
+	TALLY_HOOK_COUNT
 };
 
 /* Written by programs, read by the daemon through the .bss map. */
@@ -199,6 +209,8 @@ struct tally_counters {
 	__u64 missed[TALLY_MISSED_COUNT];
 	struct tally_unix_balance unix_balance;
 	__u64 next_service; /* provisional ids handed out */
+	__u64
+	    stood_in[TALLY_HOOK_COUNT]; /* events that another than the first saw to */
 };
 
 #define TALLY_SERIES_MAX 8192  /* default rows; 2.6 kB each when used */

@@ -41,6 +41,7 @@ struct capture_hook {
 	/* How many the function has, in the versions that we know; 0: a tracepoint. */
 	uint8_t arguments_min, arguments_max;
 	bool optional;
+	bool again; /* the target has a program already: loaded where that is skipped */
 };
 
 /* NULL behind the last one. */
@@ -56,6 +57,8 @@ enum capture capture_choose(const struct capture_facts *facts, enum capture want
 /* Whether this way loads the program of that name. */
 bool capture_takes(const struct capture_facts *facts, enum capture way,
 		   const char *program);
+/* Whether the program of that name stands in for another on the same hook. */
+bool capture_is_again(const char *program);
 /* Whether programs must see to it that they are not preempted, and can. */
 bool capture_is_preemptible(const struct capture_facts *facts, enum capture way);
 /* Does the start of a send have a time of its own? */

@@ -63,7 +63,7 @@ struct probes_program {
 	const char *name;
 	uint64_t runs; /* 0 unless kernel.bpf_stats_enabled */
 	uint64_t run_ns;
-	uint64_t missed; /* recursion_misses: events it never saw */
+	uint64_t missed; /* skipped by the kernel, with no other that stood in */
 	uint32_t verified_instructions;
 };
 void probes_each_program(const struct probes *probes,

@@ -19,15 +19,19 @@
 
 #define EITHER(name, since)                                                            \
 	{                                                                              \
-		name, name, since, CAPTURE_AUTO, 0, 0, false                           \
+		name, name, since, CAPTURE_AUTO, 0, 0, false, false                    \
 	}
 #define TRACEPOINT(name, optional, since)                                              \
 	{                                                                              \
-		name, name, since, CAPTURE_TRACEPOINT, 0, 0, optional                  \
+		name, name, since, CAPTURE_TRACEPOINT, 0, 0, optional, false           \
 	}
 #define FUNCTION(program, name, min, max, optional)                                    \
 	{                                                                              \
-		program, name, "5.15", CAPTURE_FENTRY, min, max, optional              \
+		program, name, "5.15", CAPTURE_FENTRY, min, max, optional, false       \
+	}
+#define AGAIN(program, name)                                                           \
+	{                                                                              \
+		program, name, "7.0", CAPTURE_TRACEPOINT, 0, 0, true, true             \
 	}
 
 static const struct capture_hook hooks[] = {
@@ -41,6 +45,14 @@ static const struct capture_hook hooks[] = {
     TRACEPOINT("sock_send_length", false, "6.3"),
     TRACEPOINT("sk_data_ready", false, "6.3"),
     TRACEPOINT("tcp_sendmsg_locked", true, "6.16"),
+    AGAIN("sock_recv_length_2", "sock_recv_length"),
+    AGAIN("sock_recv_length_3", "sock_recv_length"),
+    AGAIN("sock_send_length_2", "sock_send_length"),
+    AGAIN("sock_send_length_3", "sock_send_length"),
+    AGAIN("sk_data_ready_2", "sk_data_ready"),
+    AGAIN("sk_data_ready_3", "sk_data_ready"),
+    AGAIN("tcp_sendmsg_locked_2", "tcp_sendmsg_locked"),
+    AGAIN("tcp_sendmsg_locked_3", "tcp_sendmsg_locked"),
     FUNCTION("tcp_sendmsg_entry", "tcp_sendmsg", 3, 3, false),
     FUNCTION("tcp_sendmsg_exit", "tcp_sendmsg", 3, 3, false),
     FUNCTION("tcp_sendpage_exit", "tcp_sendpage", 5, 5, true),
@@ -122,7 +134,16 @@ bool capture_takes(const struct capture_facts *facts, enum capture way,
 		return true;
 	if (!has_program(facts, program))
 		return false;
+	if (hook->again && !capture_is_preemptible(facts, way))
+		return false;
 	return hook->way == CAPTURE_AUTO || hook->way == way || stands_in(facts, hook);
+}
+
+bool capture_is_again(const char *program)
+{
+	const struct capture_hook *hook = hook_of(program);
+
+	return hook && hook->again;
 }
 
 /* Functions could be preempted ever since; only some kernels let us keep it off. */

@@ -22,6 +22,7 @@ struct probes {
 	struct ring_buffer *events;
 	void (*seen)(void *context, const struct tally_process_event *event);
 	void *seen_context;
+	uint64_t *missed; /* by hook, as it was said last */
 };
 
 /* libbpf explains a failure in many lines, the verifier's at their end; they are
@@ -60,12 +61,15 @@ static void warn_of_late_starts(const struct probes *probes,
 }
 
 static int configure(struct bpftally *skeleton, const struct tally_config *config,
-		     const struct capture_facts *facts)
+		     enum capture way, const struct capture_facts *facts)
 {
 	struct tally_config *there = (struct tally_config *)&skeleton->rodata->config;
 
 	*there = *config;
 	there->recvmsg_arguments = facts->recvmsg_arguments;
+	there->preemptible = capture_is_preemptible(facts, way);
+	if (!there->preemptible) /* a map has one entry at least */
+		bpf_map__set_max_entries(skeleton->maps.marks, 1);
 	/* two rows more: what finds no room is counted under `other` */
 	return bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
 }
@@ -166,7 +170,7 @@ static int load(struct probes *probes, const struct tally_config *config,
 	if (!probes->skeleton)
 		return explain(ret_error, "open the kernel programs", -errno);
 	choose_programs(probes, &facts);
-	err = configure(probes->skeleton, config, &facts);
+	err = configure(probes->skeleton, config, probes->capture, &facts);
 	if (!err)
 		err = bpftally__load(probes->skeleton);
 	if (!err)
@@ -202,7 +206,10 @@ int probes_open(const struct tally_config *config, enum capture wanted,
 	struct probes *probes = calloc(1, sizeof(*probes));
 	int err;
 
-	if (!probes) {
+	if (probes)
+		probes->missed = calloc(TALLY_HOOK_COUNT, sizeof(*probes->missed));
+	if (!probes || !probes->missed) {
+		free(probes);
 		snprintf(ret_error, PROBES_ERROR_LEN, "out of memory");
 		return -ENOMEM;
 	}
@@ -226,6 +233,7 @@ void probes_close(struct probes **probes)
 	ring_buffer__free((*probes)->events);
 	bpf_link__destroy((*probes)->connections);
 	bpftally__destroy((*probes)->skeleton);
+	free((*probes)->missed);
 	free(*probes);
 	*probes = NULL;
 }
@@ -336,6 +344,38 @@ int probes_count_connections(const struct probes *probes,
 	return err;
 }
 
+/* Programs that others stand in for. */
+static const char *const first_programs[TALLY_HOOK_COUNT] = {
+    [TALLY_HOOK_RECEIVED] = "sock_recv_length",
+    [TALLY_HOOK_SENT] = "sock_send_length",
+    [TALLY_HOOK_ARRIVED] = "sk_data_ready",
+    [TALLY_HOOK_SEND_BEGINS] = "tcp_sendmsg_locked",
+};
+
+/* Events that the first program was skipped for, and no other saw to. That count was
+ * read before this one, which may be ahead: the difference shall not fall. */
+static uint64_t nobody_saw(const struct probes *probes, enum tally_hook hook,
+			   uint64_t skipped)
+{
+	uint64_t seen =
+	    __atomic_load_n(&probes_counters(probes)->stood_in[hook], __ATOMIC_RELAXED);
+
+	if (skipped > seen && skipped - seen > probes->missed[hook])
+		probes->missed[hook] = skipped - seen;
+	return probes->missed[hook];
+}
+
+static uint64_t count_missed(const struct probes *probes, const char *program,
+			     uint64_t skipped)
+{
+	if (capture_is_again(program))
+		return 0;
+	for (enum tally_hook hook = 0; hook < TALLY_HOOK_COUNT; hook++)
+		if (!strcmp(program, first_programs[hook]))
+			return nobody_saw(probes, hook, skipped);
+	return skipped;
+}
+
 void probes_each_program(const struct probes *probes,
 			 void (*visit)(void *context,
 				       const struct probes_program *program),
@@ -353,7 +393,8 @@ void probes_each_program(const struct probes *probes,
 			continue;
 		result.runs = info.run_cnt;
 		result.run_ns = info.run_time_ns;
-		result.missed = info.recursion_misses;
+		result.missed =
+		    count_missed(probes, result.name, info.recursion_misses);
 		result.verified_instructions = info.verified_insns;
 		visit(context, &result);
 	}

@@ -118,6 +118,7 @@ static bool judge_program(const char *name, enum capture way,
 		return false;
 	config = (struct tally_config *)&skeleton->rodata->config;
 	config->recvmsg_arguments = facts->recvmsg_arguments;
+	config->preemptible = capture_is_preemptible(facts, way);
 	bpf_object__for_each_program (each, skeleton->obj) {
 		bpf_program__set_autoload(each, !strcmp(bpf_program__name(each), name));
 		bpf_program__set_log_buf(each, log, LOG_BYTES);

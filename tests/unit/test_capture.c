@@ -152,8 +152,20 @@ static void a_function_tells_when_a_send_begins_where_no_tracepoint_does(void **
 			    "Linux 6.16, or kernel.ftrace_enabled=1");
 }
 
+/* Programs that stand in for another and are loaded. */
+static size_t count_stand_ins(const struct capture_facts *facts, enum capture way)
+{
+	const struct capture_hook *hook;
+	size_t count = 0;
+
+	for (size_t i = 0; (hook = capture_hook(i)); i++)
+		count += capture_is_again(hook->program) &&
+			 capture_takes(facts, way, hook->program);
+	return count;
+}
+
 /* 7.0 is the first that does; before 6.14 nothing could be done against it. */
-static void programs_are_held_where_the_kernel_preempts_them(void **state)
+static void programs_stand_in_where_the_kernel_preempts_them(void **state)
 {
 	static const struct {
 		bool preempts, can_hold, tracepoint, fentry;
@@ -173,7 +185,19 @@ static void programs_are_held_where_the_kernel_preempts_them(void **state)
 				 cases[i].tracepoint);
 		assert_int_equal(capture_is_preemptible(&facts, CAPTURE_FENTRY),
 				 cases[i].fentry);
+		assert_int_equal(count_stand_ins(&facts, CAPTURE_TRACEPOINT),
+				 cases[i].tracepoint ? 8 : 0);
+		assert_int_equal(count_stand_ins(&facts, CAPTURE_FENTRY), 0);
 	}
+}
+
+static void who_stands_in_is_known_by_name(void **state)
+{
+	(void)state;
+	assert_true(capture_is_again("sock_recv_length_2"));
+	assert_true(capture_is_again("tcp_sendmsg_locked_3"));
+	assert_false(capture_is_again("sock_recv_length"));
+	assert_false(capture_is_again("each_connection"));
 }
 
 static void names_are_read_back(void **state)
@@ -200,7 +224,8 @@ int main(void)
 	    cmocka_unit_test(each_way_takes_its_own_programs),
 	    cmocka_unit_test(
 		a_function_tells_when_a_send_begins_where_no_tracepoint_does),
-	    cmocka_unit_test(programs_are_held_where_the_kernel_preempts_them),
+	    cmocka_unit_test(programs_stand_in_where_the_kernel_preempts_them),
+	    cmocka_unit_test(who_stands_in_is_known_by_name),
 	    cmocka_unit_test(names_are_read_back),
 	};
 
