@@ -139,6 +139,10 @@ static void saturate(struct scene *scene, enum transport transport)
 static void see_program(void *context, const struct probes_program *program)
 {
 	(void)context;
+	/* of splices alone, and of ends that tcp_destroy_sock tells too */
+	if (!strcmp(program->name, "tcp_rcv_space_adjust") ||
+	    !strcmp(program->name, "inet_sock_set_state"))
+		return;
 	if (program->missed)
 		fail_msg("%s never saw %lu events", program->name, program->missed);
 }
