@@ -232,9 +232,10 @@ __noinline __u32 source_revert(struct source *s, __u32 moved)
 	return moved;
 }
 
-/* At the end of a receive: the iterator stands behind what came. */
-static __always_inline void source_from_received(struct source *s,
-						 const struct msghdr *msg, __u32 moved)
+/* At the end of a receive: the iterator stands behind what came. A function of its own,
+ * or what it holds adds to the stack of all that the hook calls. */
+static __noinline void source_from_received(struct source *s, const struct msghdr *msg,
+					    __u32 moved)
 {
 	source_from_message(s, msg);
 	if (s->kind == SOURCE_KERNEL_IOVEC) {
