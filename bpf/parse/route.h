@@ -157,7 +157,7 @@ VERIFIED_ONCE __u32 route_normalise(struct window *w, struct route *r, __u32 sta
 	if (!w || !r || start < ROUTE_LEAD)
 		return 0;
 	*r = (struct route){.in = start, .end = end, .cut = cut};
-	for (__u32 i = 0; i < WINDOW_BYTES; i++)
+	for (__u32 i = 0; i <= HTTP1_LINE_MAX; i++)
 		if (!route_byte(w, r))
 			break;
 	return r->out <= ROUTE_TEXT ? r->out : ROUTE_TEXT;
