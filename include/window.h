@@ -14,14 +14,15 @@
 #include "types.h"
 
 #define WINDOW_BYTES 256
-#define WINDOW_KEPT 160 /* how much of a window is worth keeping */
+#define WINDOW_STRIDE 32 /* looked through at a time */
+#define WINDOW_KEPT 160  /* how much of a window is worth keeping */
 
 struct window {
 	__u32 pos; /* first byte not consumed, <= len */
 	__u32 len; /* valid bytes, <= WINDOW_BYTES */
-	/* The tail: so that a word may end past len. Aligned, or clang loads by halves.
+	/* The tail: so that words may end past len. Aligned, or clang loads by halves.
 	 */
-	__u8 bytes[WINDOW_BYTES + 8] __attribute__((aligned(8)));
+	__u8 bytes[WINDOW_BYTES + WINDOW_STRIDE] __attribute__((aligned(8)));
 };
 
 /* Bytes that a window began with. */
@@ -44,9 +45,12 @@ struct kept {
 #define PURE_INLINE static inline __attribute__((always_inline))
 
 /* An index the verifier believes: masked (though clang may know that it is small
- * enough; the verifier before 6.13 may not), and used as it is. */
-PURE_INLINE __u32 window_index(__u32 i)
+ * enough; the verifier before 6.13 may not), and used as it is. Of 64 bits, or clang
+ * clears the upper half of what comes out of the asm. */
+PURE_INLINE __u64 window_index(__u32 at)
 {
+	__u64 i = at;
+
 #ifdef __bpf__
 	asm volatile("" : "+r"(i));
 #endif
@@ -63,17 +67,22 @@ PURE_INLINE __u8 window_byte(const struct window *w, __u32 i)
 	return i < w->len ? w->bytes[window_index(i)] : 0;
 }
 
-/* Eight bytes from i, little endian; those at or past len are unspecified. */
-PURE_INLINE __u64 window_word(const struct window *w, __u32 i)
+PURE_INLINE __u64 word_at(const __u8 *bytes)
 {
 #ifdef __bpf__ /* one load: clang makes eight of bytes of a memcpy */
-	return *(const __u64 *)(w->bytes + window_index(i));
+	return *(const __u64 *)bytes;
 #else
 	__u64 word;
 
-	__builtin_memcpy(&word, w->bytes + window_index(i), sizeof(word));
+	__builtin_memcpy(&word, bytes, sizeof(word));
 	return word;
 #endif
+}
+
+/* Eight bytes from i, little endian; those at or past len are unspecified. */
+PURE_INLINE __u64 window_word(const struct window *w, __u32 i)
+{
+	return word_at(w->bytes + window_index(i));
 }
 
 PURE_INLINE void window_put(struct window *w, __u32 i, __u8 byte)
@@ -81,41 +90,87 @@ PURE_INLINE void window_put(struct window *w, __u32 i, __u8 byte)
 	w->bytes[window_index(i)] = byte;
 }
 
-/* Lowest byte of a word that equals c: its index, or 8. Classic zero-byte test;
- * the borrow can mark a byte *above* a real match only, so the lowest mark is
- * exact. The index falls out of a multiplication: no branches, no tables. */
-PURE_INLINE __u32 word_find(__u64 word, __u8 c)
-{
-	const __u64 ones = 0x0101010101010101ull;
-	__u64 x = word ^ (ones * c);
-	__u64 mark = (x - ones) & ~x & 0x8080808080808080ull;
+#define BYTES8(c) (0x0101010101010101ull * (c))
+#define HIGH_BITS BYTES8(0x80ull)
 
-	if (!mark)
-		return 8;
-	mark &= -mark;
-	return (__u32)(((((mark >> 7) - 1) & ones) * ones) >> 56);
+/* The high bit of each byte that equals c. Classic zero-byte test; the borrow can mark
+ * a byte *above* a real match only, so the lowest mark is exact. */
+PURE_INLINE __u64 word_marks(__u64 word, __u8 c)
+{
+	__u64 x = word ^ BYTES8(c);
+
+	return (x - BYTES8(1ull)) & ~x & HIGH_BITS;
 }
 
-/* Index of the first c at or after w->pos, or w->len when there is none. */
+/* Which byte has the lowest mark; there is one. The index falls out of a
+ * multiplication: no branches, no tables. */
+PURE_INLINE __u32 lowest_mark(__u64 marks)
+{
+	marks &= -marks;
+	return (__u32)(((((marks >> 7) - 1) & BYTES8(1ull)) * BYTES8(1ull)) >> 56);
+}
+
+/* Index of the first c at or after from, or w->len when there is none. */
 VERIFIED_ONCE __u32 window_find(const struct window *w, __u32 from, __u32 c)
 {
 	__u32 at = from;
 
 	if (!w)
 		return 0;
-	for (__u32 i = 0; i < WINDOW_BYTES / 8; i++) {
-		__u32 in_word;
+	for (__u32 i = 0; i < WINDOW_BYTES / 8 && at < w->len; i++) {
+		__u64 marks = word_marks(window_word(w, at), (__u8)c);
 
-		if (at >= WINDOW_BYTES || at >= w->len)
+		if (marks) {
+			at += lowest_mark(marks);
 			break;
-		in_word = word_find(window_word(w, at), (__u8)c);
-		if (in_word < 8) {
-			at += in_word;
-			return at < w->len ? at : w->len;
 		}
 		at += 8;
 	}
-	return w->len;
+	return at < w->len ? at : w->len;
+}
+
+/* A line feed, once 0x0b is taken from every byte of its word, has its high bit set,
+ * as have those below it and those above 0x8a: none is overlooked, and of ASCII text
+ * only tabs look like one. */
+PURE_INLINE __u64 word_less(const __u8 *bytes)
+{
+	return word_at(bytes) - BYTES8('\n' + 1ull);
+}
+
+/* Whether a line feed ends the search at *at, or the window does; else the
+ * WINDOW_STRIDE bytes there hold none, and *at is behind them. */
+PURE_INLINE bool window_seek_feed(const struct window *w, __u32 *at)
+{
+	const __u8 *bytes = w->bytes + window_index(*at);
+	__u64 a = word_less(bytes), b = word_less(bytes + 8);
+	__u64 c = word_less(bytes + 16), d = word_less(bytes + 24);
+	__u64 marks;
+
+	if (!((a | b | c | d) & HIGH_BITS)) {
+		*at += WINDOW_STRIDE;
+		return false;
+	}
+	if (!(a & HIGH_BITS))
+		*at += b & HIGH_BITS ? 8 : c & HIGH_BITS ? 16 : 24;
+	marks = word_marks(window_word(w, *at), '\n');
+	if (marks)
+		*at += lowest_mark(marks);
+	else if (*at < w->len)
+		*at = window_find(w, *at, '\n');
+	return true;
+}
+
+/* Index of the first line feed at or after from, or w->len when there is none. */
+VERIFIED_ONCE __u32 window_find_feed(const struct window *w, __u32 from)
+{
+	__u32 at = from;
+
+	if (!w)
+		return 0;
+	for (__u32 i = 0; i < WINDOW_BYTES / WINDOW_STRIDE && at < w->len; i++)
+		if (window_seek_feed(w, &at))
+			break;
+	return at < w->len ? at : w->len;
 }
 
 /* Eight bytes at 8 * i, a constant that needs no mask. */

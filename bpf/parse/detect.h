@@ -77,7 +77,7 @@ PURE_INLINE int detect_request(const struct window *w, struct http1 *p)
 	if (window_word(w, w->pos) == WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T') &&
 	    w->len - w->pos >= 8)
 		return DETECT_HTTP2; /* RFC 9113 section 3.4 */
-	feed = window_find(w, w->pos, '\n');
+	feed = window_find_feed(w, w->pos);
 	if (!http1_take_line(w, p, feed))
 		return DETECT_MORE;
 	if (http1_request_line(w, p) != HTTP1_START_LINE)
@@ -105,7 +105,7 @@ VERIFIED_ONCE int detect_skip_proxy(struct window *w)
 	if (w->len - w->pos < PROXY_V2_HEADER)
 		return 0;
 	if ((word & LOW(6)) == WORD('P', 'R', 'O', 'X', 'Y', ' ', 0, 0)) {
-		len = window_find(w, w->pos, '\n') + 1 - w->pos;
+		len = window_find_feed(w, w->pos) + 1 - w->pos;
 	} else if (word == WORD_PROXY_V2) {
 		word = window_word(w, w->pos + 8);
 		len = PROXY_V2_HEADER + ((__u32)(__u8)(word >> 48) << 8) +

@@ -453,7 +453,7 @@ VERIFIED_ONCE int http1_line(struct window *w, struct http1 *p)
 
 	if (!w || !p)
 		return HTTP1_INVALID;
-	feed = window_find(w, w->pos, '\n');
+	feed = window_find_feed(w, w->pos);
 	if (p->skip_line) {
 		p->skip_line = feed >= w->len;
 		w->pos = after_feed(w, feed);

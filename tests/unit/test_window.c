@@ -8,14 +8,14 @@
 
 #include "stream.h"
 
-static void word_find_gives_the_lowest_match(void **state)
+static void the_lowest_mark_is_that_of_the_first_match(void **state)
 {
 	unsigned int seed = 7;
 
 	(void)state;
 	for (int round = 0; round < 200000; round++) {
 		uint8_t bytes[8];
-		uint64_t word;
+		uint64_t word, marks;
 		uint32_t expected = 8;
 
 		for (int i = 0; i < 8; i++)
@@ -24,7 +24,8 @@ static void word_find_gives_the_lowest_match(void **state)
 		for (uint32_t i = 8; i-- > 0;)
 			if (bytes[i] == '\n')
 				expected = i;
-		assert_int_equal(word_find(word, '\n'), expected);
+		marks = word_marks(word, '\n');
+		assert_int_equal(marks ? lowest_mark(marks) : 8, expected);
 	}
 }
 
@@ -46,6 +47,49 @@ static void window_find_sees_no_byte_past_len(void **state)
 		}
 }
 
+/* Stale bytes past len may look like anything, line feeds among them. */
+static void window_find_feed_sees_no_byte_past_len(void **state)
+{
+	struct window *w = stream_window();
+
+	(void)state;
+	for (uint32_t len = 0; len <= WINDOW_BYTES; len++)
+		for (uint32_t at = 0; at < sizeof(w->bytes); at += 3) {
+			memset(w->bytes, 'x', sizeof(w->bytes));
+			w->bytes[at] = '\n';
+			w->len = len;
+			assert_int_equal(window_find_feed(w, 0), at < len ? at : len);
+			if (at < len) {
+				assert_int_equal(window_find_feed(w, at), at);
+				assert_int_equal(window_find_feed(w, at + 1), len);
+			}
+		}
+}
+
+/* Among bytes that its first look takes for line feeds, and from every position. */
+static void window_find_feed_gives_the_first_one(void **state)
+{
+	struct window *w = stream_window();
+	unsigned int seed = 7;
+
+	(void)state;
+	for (int round = 0; round < 2000; round++) {
+		const char *of = round % 2 ? "xyz\t\x8b\xff" : "xyzXYZ";
+		uint32_t next, rare = 1 + (uint32_t)rand_r(&seed) % 100;
+
+		for (uint32_t i = 0; i < sizeof(w->bytes); i++)
+			w->bytes[i] = (uint32_t)rand_r(&seed) % rare
+					  ? (uint8_t)of[rand_r(&seed) % 6]
+					  : '\n';
+		w->len = next = (uint32_t)rand_r(&seed) % (WINDOW_BYTES + 1);
+		for (uint32_t from = w->len; from-- > 0;) {
+			if (w->bytes[from] == '\n')
+				next = from;
+			assert_int_equal(window_find_feed(w, from), next);
+		}
+	}
+}
+
 static void a_byte_past_len_is_zero(void **state)
 {
 	struct window *w = stream_window();
@@ -56,7 +100,7 @@ static void a_byte_past_len_is_zero(void **state)
 	assert_int_equal(window_byte(w, 9), 'x');
 	assert_int_equal(window_byte(w, 10), 0);
 	assert_int_equal(window_byte(w, 0xffffffff), 0);
-	window_word(w, 255); /* the tail is there for this */
+	window_word(w, WINDOW_BYTES - 1); /* the tail is there for this */
 	window_word(w, 0xffffffff);
 }
 
@@ -85,8 +129,10 @@ static void a_window_begins_with_what_was_kept_of_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(word_find_gives_the_lowest_match),
+	    cmocka_unit_test(the_lowest_mark_is_that_of_the_first_match),
 	    cmocka_unit_test(window_find_sees_no_byte_past_len),
+	    cmocka_unit_test(window_find_feed_sees_no_byte_past_len),
+	    cmocka_unit_test(window_find_feed_gives_the_first_one),
 	    cmocka_unit_test(a_byte_past_len_is_zero),
 	    cmocka_unit_test(a_window_begins_with_what_was_kept_of_it),
 	};
