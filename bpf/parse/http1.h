@@ -7,6 +7,9 @@
  * phase is a body, which the caller skips by count without looking at it. All
  * that survives between calls is struct http1, so a message may be cut anywhere.
  *
+ * Nearly all of a head is header lines that frame nothing. Those are told by the
+ * first bytes of their names and passed over, several in one call.
+ *
  * What a line says is decided by its first HTTP1_LINE_MAX bytes, however it
  * arrived: a longer line is `cut`, its rest skipped to the line feed. A header
  * that frames the message and does not fit is invalid, never guessed.
@@ -25,6 +28,8 @@
 #define HTTP1_LENGTH_DIGITS 18 /* < 2^63 */
 #define HTTP1_LENGTHS_MAX 4    /* in one list */
 #define HTTP1_CHUNK_DIGITS 15
+#define HTTP1_NAME_MAX 15   /* "content-length:", as far as a name is looked at */
+#define HTTP1_PASS_STEPS 20 /* header lines, and WINDOW_STRIDE bytes, in one call */
 
 enum http1_phase {
 	HTTP1_SEEK, /* not in step: the next message start is yet to be found */
@@ -39,7 +44,7 @@ enum http1_phase {
 };
 
 enum http1_event {
-	HTTP1_MORE,        /* nothing consumed: the line is not complete */
+	HTTP1_MORE,        /* the line at pos is not complete */
 	HTTP1_AGAIN,       /* consumed, nothing to tell */
 	HTTP1_START_LINE,  /* request line or status line */
 	HTTP1_HEAD,        /* the empty line after the headers */
@@ -83,6 +88,7 @@ struct http1 {
 #define WORD(a, b, c, d, e, f, g, h)                                                   \
 	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 |          \
 	 (__u64)(e) << 32 | (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
+#define LEAD(a, b, c, d) ((__u32)WORD(a, b, c, d, 0, 0, 0, 0))
 #define LOWER8 0x2020202020202020ull
 #define WORD_HTTP1 WORD('H', 'T', 'T', 'P', '/', '1', '.', 0)
 #define LOW(n) ((1ull << ((n)*8)) - 1)
@@ -442,10 +448,64 @@ PURE_INLINE bool http1_take_line(const struct window *w, struct http1 *p, __u32 
 	return true;
 }
 
-/* Finds the line at pos and judges it. After an event other than HTTP1_MORE and
- * HTTP1_INVALID, w->pos is past the line (or the window, for a cut one) except
- * for HTTP1_START_LINE, where the caller still reads the target: *that* event
- * moves pos too; target_start and target_end are absolute. */
+PURE_INLINE bool http1_in_fields(const struct http1 *p)
+{
+	return p->phase == HTTP1_HEADERS || p->phase == HTTP1_TRAILERS;
+}
+
+/* Whether the line at `at` is a header that does not frame the message. What it says
+ * holds when its end, or HTTP1_NAME_MAX bytes of it, turn out to be in the window. */
+PURE_INLINE bool http1_frames_nothing(const struct window *w, __u32 at)
+{
+	__u64 first = window_word(w, at);
+	__u32 lead = (__u32)first | (__u32)LOWER8;
+
+	if ((__u8)first <= '\r') /* the empty line, or nearly */
+		return false;
+	if (lead == LEAD('c', 'o', 'n', 't'))
+		return ((window_word(w, at + 8) | LOWER8) & LOW(7)) !=
+		       WORD('l', 'e', 'n', 'g', 't', 'h', ':', 0);
+	return lead != LEAD('t', 'r', 'a', 'n') && lead != LEAD('e', 'x', 'p', 'e');
+}
+
+/* Passes over header lines that frame nothing, from inside of one that was cut. Where
+ * the window ends in one, it is cut there: its name is known and the rest means
+ * nothing. False: the line at pos is to be judged. */
+VERIFIED_ONCE bool http1_pass_fields(struct window *w, struct http1 *p)
+{
+	__u32 at;
+
+	if (!w || !p)
+		return true;
+	at = w->pos;
+	if (!p->skip_line && !http1_frames_nothing(w, at))
+		return false;
+	for (__u32 i = 0; i < HTTP1_PASS_STEPS && at < w->len; i++) {
+		if (!window_seek_feed(w, &at))
+			continue;
+		if (at >= w->len)
+			break;
+		p->skip_line = 0;
+		w->pos = at + 1;
+		at = *(volatile __u32 *)&w->pos; /* for the verifier: any number */
+		if (at >= w->len)
+			return true;
+		if (!http1_frames_nothing(w, at))
+			return false;
+	}
+	at = smaller(at, w->len);
+	if (!p->skip_line && at - w->pos < HTTP1_NAME_MAX)
+		return false;
+	p->skip_line = 1;
+	w->pos = at;
+	return true;
+}
+
+/* Finds the line at pos and judges it; before it, passes over header lines that need
+ * no judgement. After an event other than HTTP1_MORE and HTTP1_INVALID, w->pos is past
+ * the line (or the window, for a cut one) except for HTTP1_START_LINE, where the caller
+ * still reads the target: *that* event moves pos too; target_start and target_end are
+ * absolute. */
 VERIFIED_ONCE int http1_line(struct window *w, struct http1 *p)
 {
 	__u32 feed;
@@ -453,6 +513,8 @@ VERIFIED_ONCE int http1_line(struct window *w, struct http1 *p)
 
 	if (!w || !p)
 		return HTTP1_INVALID;
+	if (http1_in_fields(p) && http1_pass_fields(w, p))
+		return HTTP1_AGAIN;
 	feed = window_find_feed(w, w->pos);
 	if (p->skip_line) {
 		p->skip_line = feed >= w->len;

@@ -324,6 +324,31 @@ static void more_pieces_in_one_call_than_are_walked_are_named(void **state)
 	}
 }
 
+/* More header lines than pieces are walked, as those that frame nothing are passed
+ * over many at a time. */
+static void header_lines_of_one_call_count_by_the_window(void **state)
+{
+	enum { LINES = 10000 };
+	static char text[LINES * 4 + 100], buf[sizeof(text)];
+	char *end = stpcpy(text, "HTTP/1.1 200 OK\r\n");
+
+	for (int i = 0; i < LINES; i++)
+		end = stpcpy(end, "a:\r\n");
+	end = stpcpy(end, "Content-Length: 5\r\n\r\nhello");
+	for (enum transport transport = 0; transport < TRANSPORTS; transport++) {
+		struct stage stage = stage_open(*state, transport);
+		ssize_t len = end - text;
+
+		put(stage.pair.fd[CLIENT], REQUEST, LEN(REQUEST));
+		take(stage.pair.fd[SERVER], REQUEST, LEN(REQUEST), 0);
+		put(stage.pair.fd[SERVER], text, (size_t)len);
+		REQUIRE(recv(stage.pair.fd[CLIENT], buf, (size_t)len, MSG_WAITALL) ==
+			len);
+		stage_judge(&stage, "many header lines at once", ROWS(KEPT),
+			    nothing_missed);
+	}
+}
+
 /* --- where the bytes are ---------------------------------------------------- */
 
 /* A message start that leaves the socket without a user buffer. */
@@ -841,6 +866,7 @@ int main(void)
 	    cmocka_unit_test(
 		requests_in_flight_beyond_the_pipeline_are_named_one_by_one),
 	    cmocka_unit_test(more_pieces_in_one_call_than_are_walked_are_named),
+	    cmocka_unit_test(header_lines_of_one_call_count_by_the_window),
 	    cmocka_unit_test(a_head_that_is_discarded_unread_is_named),
 	    cmocka_unit_test(a_request_that_is_spliced_away_is_lost_sync),
 	    cmocka_unit_test(half_a_head_that_is_spliced_away_is_lost_sync),

@@ -272,6 +272,164 @@ static void a_line_is_cut_by_its_length_alone(void **state)
 		}
 }
 
+/* --- header lines that frame nothing are passed over, several at once ------------- */
+
+#define FRAMED "POST / HTTP/1.1\r\n"
+#define FRAMED_SAYS "method 3 route /\nhead body\nend 3\n"
+
+static void feed_cut(const struct message *m, const char *bytes, size_t len, size_t cut)
+{
+	begin(m);
+	stream_feed(&stream, bytes, cut);
+	stream_feed(&stream, bytes + cut, len - cut);
+	check(m, "cut at", cut);
+}
+
+/* Whole, and cut at every byte. */
+static void feed_every_way(const struct message *m, const char *bytes, size_t len)
+{
+	for (size_t cut = 0; cut <= len; cut++)
+		feed_cut(m, bytes, len, cut);
+}
+
+/* Names that begin as one that frames does, end before it does, or are none. */
+static void what_is_nearly_a_framing_header_is_passed_over(void **state)
+{
+	static const char *const lines[] = {
+	    "c",
+	    "Cont",
+	    "Content-",
+	    "Content-Type: text/plain",
+	    "Content-Lengthy: 5",
+	    "Content-Lengt: 5",
+	    "Content-Length",
+	    "Content-Length\t: 5",
+	    "Tran",
+	    "Transfer",
+	    "Transfer-Encoding",
+	    "Transfer-Encodin: chunked",
+	    "Transfer-Encodings: chunked",
+	    "Trailer: Content-Length: 5",
+	    "Expec",
+	    "Expected: 100-continue",
+	    "Cookie: Content-Length: 5\tTransfer-Encoding: chunked",
+	    " Content-Length: 5",
+	    "\tContent-Length: 5",
+	    "\rContent-Length: 5",
+	    "\r",
+	    "X-\xc3\xa9: \x8b\x90\xbf\xff\tContent-Length: 5",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lines); i++)
+		for (int crlf = 0; crlf < 2; crlf++) {
+			const struct message m = {.name = lines[i],
+						  .expected = FRAMED_SAYS};
+			char bytes[256];
+			int len = snprintf(bytes, sizeof(bytes),
+					   FRAMED "%s%s"
+						  "Content-Length: 3\r\n%s%s\r\nabc",
+					   lines[i], crlf ? "\r\n" : "\n", lines[i],
+					   crlf ? "\r\n" : "\n");
+
+			if (!strcmp(lines[i], "\r") && !crlf)
+				continue; /* that is the empty line */
+			feed_every_way(&m, bytes, (size_t)len);
+		}
+}
+
+/* A header that frames, and the body that it does. */
+static const struct {
+	const char *header;
+	const char *body;
+} framings[] = {
+    {"Content-Length: 3\r\n", "abc"},
+    {"content-length:3\n", "abc"},
+    {"CONTENT-LENGTH:\t3, 3\r\n", "abc"},
+    {"Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"},
+    {"TRANSFER-ENCODING:gzip,chunked\n", "3\r\nabc\r\n0\r\n\r\n"},
+};
+
+/* Wherever in the window such a header begins, and wherever the window ends in it. */
+static void a_framing_header_is_found_at_every_offset(void **state)
+{
+	static const char *const fills[] = {"x", "\t", "\x90", "Content-Length: 5 "};
+	const struct message m = {.name = "offset", .expected = FRAMED_SAYS};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(framings) * COUNT(fills); i++)
+		for (size_t fill = 0; fill < 2 * WINDOW_BYTES + 40; fill++) {
+			char bytes[4 * WINDOW_BYTES] = FRAMED "X: ";
+			const char *of = fills[i / COUNT(framings)];
+			size_t len = strlen(bytes), which = i % COUNT(framings);
+
+			for (size_t j = 0; j < fill; j++)
+				bytes[len++] = of[j % strlen(of)];
+			len += (size_t)sprintf(bytes + len, "\r\n%sY: z\r\n\r\n%s",
+					       framings[which].header,
+					       framings[which].body);
+			begin(&m);
+			stream_feed(&stream, bytes, len);
+			check(&m, "filled by", fill);
+		}
+}
+
+static void that_a_request_waits_for_continue_is_seen_however_it_is_cut(void **state)
+{
+	static const char bytes[] = FRAMED "X: y\r\neXpect: 100-continue\r\nX: y\r\n"
+					   "Content-Length: 3\r\n\r\n";
+	const struct message m = {.name = "expect",
+				  .expected = "method 3 route /\nhead body\n"};
+
+	(void)state;
+	for (size_t cut = 0; cut < sizeof(bytes); cut++) {
+		feed_cut(&m, bytes, sizeof(bytes) - 1, cut);
+		assert_true(http1_awaits_continue(&stream.http1));
+	}
+}
+
+/* More lines than are passed over in one call, in a head and in a trailer. */
+static void any_number_of_lines_is_passed_over(void **state)
+{
+	static const char *const lines[] = {"a\n", "a:\r\n", "Cookie: 0123456789\r\n"};
+	const struct message m = {.name = "many",
+				  .expected = "method 3 route /\nhead body\nend 3\n"
+					      "method 1 route /\nhead none\nend 0\n"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lines); i++)
+		for (size_t count = 0; count < 3 * HTTP1_PASS_STEPS; count++) {
+			char bytes[8192] = FRAMED "Transfer-Encoding: chunked\r\n";
+
+			for (size_t j = 0; j < count; j++)
+				strcat(bytes, lines[i]);
+			strcat(bytes, "\r\n3\r\nabc\r\n0\r\n");
+			for (size_t j = 0; j < count; j++)
+				strcat(bytes, lines[i]);
+			strcat(bytes, "\r\nGET / HTTP/1.1\r\n\r\n");
+			for (size_t cut = 0; cut < strlen(bytes); cut += 7)
+				feed_cut(&m, bytes, strlen(bytes), cut);
+		}
+}
+
+/* As many as HTTP1_PASS_STEPS allows, and what the bound leaves is for the next. */
+static void one_call_passes_over_a_bounded_number_of_lines(void **state)
+{
+	struct window *w = stream_window();
+	struct http1 http1 = {.phase = HTTP1_HEADERS};
+
+	(void)state;
+	for (uint32_t i = 0; i < WINDOW_BYTES; i += 2)
+		memcpy(w->bytes + i, "a\n", 2);
+	w->len = WINDOW_BYTES;
+	w->pos = 0;
+	for (uint32_t calls = 1; w->pos < w->len; calls++) {
+		assert_int_equal(http1_line(w, &http1), HTTP1_AGAIN);
+		assert_true(w->pos <= calls * 2 * (HTTP1_PASS_STEPS + 1));
+	}
+	assert_int_equal(w->pos, WINDOW_BYTES);
+}
+
 /* The words must not be mistaken for one that shares eight of its bytes. */
 static void framing_headers_that_do_not_fit_are_invalid(void **state)
 {
@@ -329,6 +487,12 @@ int main(void)
 	    cmocka_unit_test(each_message_in_pieces_of_every_size),
 	    cmocka_unit_test(each_prefix_needs_more),
 	    cmocka_unit_test(a_line_is_cut_by_its_length_alone),
+	    cmocka_unit_test(what_is_nearly_a_framing_header_is_passed_over),
+	    cmocka_unit_test(a_framing_header_is_found_at_every_offset),
+	    cmocka_unit_test(
+		that_a_request_waits_for_continue_is_seen_however_it_is_cut),
+	    cmocka_unit_test(any_number_of_lines_is_passed_over),
+	    cmocka_unit_test(one_call_passes_over_a_bounded_number_of_lines),
 	    cmocka_unit_test(framing_headers_that_do_not_fit_are_invalid),
 	};
 
