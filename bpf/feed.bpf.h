@@ -25,8 +25,8 @@ static __always_inline bool window_load(struct direction *d, struct chunk *chunk
 
 		for (__u32 i = 0; i < CARRY_BYTES / 8; i++)
 			((__u64 *)w->bytes)[i] = ((__u64 *)d->carry)[i];
-		if (len > CARRY_BYTES)
-			len = CARRY_BYTES;
+		if (len > WINDOW_BYTES - CARRY_BYTES)
+			len = WINDOW_BYTES - CARRY_BYTES;
 		err = bpf_probe_read_user(w->bytes + carry, (__u32)len,
 					  (void *)chunk->base);
 		w->len = carry + (__u32)len;

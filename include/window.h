@@ -13,7 +13,7 @@
 
 #include "types.h"
 
-#define WINDOW_BYTES 256
+#define WINDOW_BYTES 512
 #define WINDOW_STRIDE 32 /* looked through at a time */
 #define WINDOW_KEPT 160  /* how much of a window is worth keeping */
 

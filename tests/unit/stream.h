@@ -75,7 +75,7 @@ stream_say(struct stream *s, const char *format, ...)
 static inline void stream_load(struct stream *s, const uint8_t **data, size_t *len)
 {
 	struct window *w = s->window;
-	size_t take = *len, most = s->carry_len ? STREAM_CARRY : WINDOW_BYTES;
+	size_t take = *len, most = WINDOW_BYTES - (s->carry_len ? STREAM_CARRY : 0);
 
 	if (take > most)
 		take = most;
