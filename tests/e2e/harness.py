@@ -347,6 +347,7 @@ class Bpftally:
                 return False
         wait_until(ready, "/-/ready", 20)
         wait_until(lambda: "/metrics" in self.log(), "the line that says where")
+        self.started = time.monotonic()
 
     def log(self):
         return self.process.output()
