@@ -50,7 +50,11 @@ static __always_inline struct conversation *find(struct sock *sk)
 	return bpf_sk_storage_get(&conversations, sk, NULL, 0);
 }
 
-static __always_inline struct conversation *find_or_make(struct sock *sk)
+/* reason: of the ledger when there is no memory for one. TALLY_MISSED_COUNT where only
+ * a time is lost: who moves the bytes asks again. Under PREEMPT_RT that is how it gets
+ * it: there a processor has few pieces ready (one, when the programs are new), and
+ * more are fetched by a thread, which cannot run before the program is over. */
+static __always_inline struct conversation *find_or_make(struct sock *sk, __u32 reason)
 {
 	struct conversation *c;
 
@@ -68,8 +72,15 @@ static __always_inline struct conversation *find_or_make(struct sock *sk)
 		if (c)
 			return c;
 	}
-	missed(TALLY_MISSED_CONNECTION_FULL, 1);
+	if (reason < TALLY_MISSED_COUNT)
+		missed(reason, 1);
 	return NULL;
+}
+
+/* The conversation of a socket that moved ret bytes, or failed to. */
+static __always_inline struct conversation *find_for_move(struct sock *sk, int ret)
+{
+	return ret > 0 ? find_or_make(sk, TALLY_MISSED_CONNECTION_FULL) : find(sk);
 }
 
 /* --- whose address -------------------------------------------------------------- */

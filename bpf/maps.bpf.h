@@ -44,7 +44,8 @@ static __always_inline void missed(enum tally_missed reason, __u64 count)
 /* A new row: 0 or -errno, an int: before 6.4 (commit d7ba4cc900bf) the upper half of
  * what the call returns is not of its sign. Rows are allocated from a few kept ready
  * on each processor; when these are used up, an interrupt that fetches more comes as
- * soon as this one is refused. */
+ * soon as this one is refused. (Under PREEMPT_RT a thread fetches them, which comes
+ * after the program: there trying again is in vain.) */
 static __always_inline int insert(void *map, const void *key, const void *value)
 {
 	int err = 0;

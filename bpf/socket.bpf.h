@@ -319,7 +319,7 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
 		return 0;
-	c = ret > 0 ? find_or_make(sk) : find(sk);
+	c = find_for_move(sk, ret);
 	if (!c)
 		return 0;
 	if (ret < 0)
@@ -390,7 +390,7 @@ static __always_inline int arrived(struct sock *sk)
 
 	if (sk->__sk_common.skc_state == TCP_LISTEN)
 		return 0;
-	c = find_or_make(sk);
+	c = find_or_make(sk, TALLY_MISSED_COUNT);
 	if (!c || is_left_alone(c))
 		return 0;
 	if (!c->ready_ns && c->role != TALLY_ROLE_CLIENT)
@@ -398,7 +398,7 @@ static __always_inline int arrived(struct sock *sk)
 	peer = unix_peer(sk);
 	if (!peer)
 		return 0;
-	c = find_or_make(peer);
+	c = find_or_make(peer, TALLY_MISSED_COUNT);
 	if (c && !is_left_alone(c) && !c->sending.began_ns) {
 		c->sending.began_ns = bpf_ktime_get_ns();
 		c->sending.thread = (__u32)bpf_get_current_pid_tgid();
@@ -413,7 +413,8 @@ static __always_inline int arrived(struct sock *sk)
 static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 {
 	__u32 thread = (__u32)bpf_get_current_pid_tgid();
-	struct conversation *c = generation ? find_or_make(sk) : NULL;
+	struct conversation *c =
+	    generation ? find_or_make(sk, TALLY_MISSED_COUNT) : NULL;
 
 	if (!c || is_left_alone(c))
 		return 0;
@@ -446,7 +447,7 @@ static __always_inline bool sending_take(const struct conversation *c,
 /* A send is over: ret bytes, or an error. */
 static __always_inline int sent(struct sock *sk, int ret)
 {
-	struct conversation *c = ret > 0 ? find_or_make(sk) : find(sk);
+	struct conversation *c = find_for_move(sk, ret);
 	struct move m = {.direction = DIRECTION_WRITE, .len = (__u32)ret};
 	__u64 current = bpf_get_current_pid_tgid();
 	struct workspace *ws = NULL;

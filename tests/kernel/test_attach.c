@@ -2,6 +2,8 @@
 /* Connections that were there before the programs, and what is left after. */
 #include "talk.h"
 
+#include <sched.h>
+
 #define REQUEST "POST /attach HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde"
 #define RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 #define HEAD_LEN (sizeof(REQUEST) - 1 - 5)
@@ -87,6 +89,42 @@ static void a_connection_used_before_the_attach_is_counted_from_then_on(void **s
 		pair_close(&pairs[i]);
 	}
 	assert_missed(scene, "used before", nothing_missed);
+}
+
+static void run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((unsigned int)cpu, &set);
+	REQUIRE(!sched_setaffinity(0, sizeof(set), &set));
+}
+
+/* A kernel may keep one piece of memory ready on each processor, and fetch more only
+ * when the program is over; the first write makes the state of both ends. */
+static void a_first_exchange_on_each_processor_misses_nothing(void **state)
+{
+	struct scene *scene = *state;
+	struct endpoint *endpoint = endpoint_open(scene, UNIX);
+	uint64_t exchanges = 0;
+	cpu_set_t allowed;
+
+	REQUIRE(!sched_getaffinity(0, sizeof(allowed), &allowed));
+	attach(scene);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		struct pair pair;
+
+		if (!CPU_ISSET((unsigned int)cpu, &allowed))
+			continue;
+		run_on(cpu);
+		pair = pair_open(endpoint);
+		exchange(&pair);
+		pair_close(&pair);
+		exchanges++;
+	}
+	REQUIRE(!sched_setaffinity(0, sizeof(allowed), &allowed));
+	assert_rows(scene, endpoint, "first exchanges", ROWS(attached(exchanges)));
+	assert_missed(scene, "first exchanges", nothing_missed);
 }
 
 #define HEAD_REQUEST "HEAD /attach HTTP/1.1\r\n\r\n"
@@ -323,6 +361,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_connection_used_before_the_attach_is_counted_from_then_on),
+	    TEST(a_first_exchange_on_each_processor_misses_nothing),
 	    TEST(a_head_in_flight_at_the_attach_costs_only_itself),
 	    TEST(joined_at_any_byte_over_ipv4_the_next_request_is_counted),
 	    TEST(joined_at_any_byte_over_ipv6_the_next_request_is_counted),
