@@ -26,8 +26,7 @@
 /* The number of bounds below v, which is the index of v's bucket. The first look
  * leaves the lower or the upper 2^k of the n + 1 indexes, which may overlap, the
  * others halve (Shar's binary search): nothing asks where the table ends. */
-static inline __attribute__((always_inline)) __u32 bucket_index(const __u64 *bounds,
-								__u32 n, __u64 v)
+PURE_INLINE __u32 bucket_index(const __u64 *bounds, __u32 n, __u64 v)
 {
 	const __u64 *low = bounds;
 	__u32 half;

@@ -15,7 +15,7 @@ struct keyed_hash {
 };
 
 /* The i-th key of a seed (splitmix64). */
-static inline __attribute__((always_inline)) __u64 hash_key(__u64 seed, __u32 i)
+PURE_INLINE __u64 hash_key(__u64 seed, __u32 i)
 {
 	__u64 key = seed + (i + 1) * 0x9e3779b97f4a7c15ull;
 
@@ -25,8 +25,7 @@ static inline __attribute__((always_inline)) __u64 hash_key(__u64 seed, __u32 i)
 }
 
 /* The word at position i; every position once. */
-static inline __attribute__((always_inline)) void
-hash_add(struct keyed_hash *hash, __u64 seed, __u32 i, __u64 word)
+PURE_INLINE void hash_add(struct keyed_hash *hash, __u64 seed, __u32 i, __u64 word)
 {
 	const __u64 low = (__u32)word, high = word >> 32;
 
@@ -34,8 +33,7 @@ hash_add(struct keyed_hash *hash, __u64 seed, __u32 i, __u64 word)
 	hash->b += hash_key(seed, 4 * i + 2) * low + hash_key(seed, 4 * i + 3) * high;
 }
 
-static inline __attribute__((always_inline)) __u64
-hash_value(const struct keyed_hash *hash)
+PURE_INLINE __u64 hash_value(const struct keyed_hash *hash)
 {
 	return (hash->a >> 32 << 32) | hash->b >> 32;
 }

@@ -13,3 +13,6 @@
 #define false 0
 #define NULL ((void *)0)
 #endif
+
+/* Of the headers that both sides and the tests compile. */
+#define PURE_INLINE static inline __attribute__((always_inline))

@@ -42,8 +42,6 @@ struct kept {
 #define UNROLLED
 #endif
 
-#define PURE_INLINE static inline __attribute__((always_inline))
-
 /* An index the verifier believes: masked (though clang may know that it is small
  * enough; the verifier before 6.13 may not), and used as it is. Of 64 bits, or clang
  * clears the upper half of what comes out of the asm. */
