@@ -13,38 +13,36 @@
  *
  * FIRST and AGAIN: three programs on one hook, called in turn for each event. The first
  * does the work and leaves a mark for the others; who finds none does what the first
- * was skipped for. A mark names the thread and the socket, so it is of this event, or
- * is stale: its program was skipped before it could take it. That costs an event only
- * if all programs before are skipped for the next one. Two threads may share a place:
- * who finds the other's mark takes the work as done. Nothing is ever done twice.
+ * was skipped for. A mark (mark.h) names the thread and the socket, so it is of this
+ * event, or is stale: its program was skipped before it could take it. That costs an
+ * event only if all programs before are skipped for the next one. Two threads may share
+ * a place: who finds the other's mark takes the work as done. So no transfer is worked
+ * on twice. An arrival may be, when another arrives in an interrupt between the turns
+ * and leaves its mark in the place of the thread it interrupts: that changes nothing.
  */
 #pragma once
 
 #include "maps.bpf.h"
-
-#define MARKS 4096 /* threads, by their lowest bits */
+#include "mark.h"
 
 extern void bpf_preempt_disable(void) __ksym __weak;              /* Linux 6.10 */
 extern void bpf_preempt_enable(void) __ksym __weak;               /* Linux 6.10 */
 extern void bpf_local_irq_save(unsigned long *) __ksym __weak;    /* Linux 6.14 */
 extern void bpf_local_irq_restore(unsigned long *) __ksym __weak; /* Linux 6.14 */
 
-/* A bit each; the order is that in which they are attached. */
-enum turn { TURN_SECOND = 1, TURN_THIRD = 2, TURNS = 3 };
-
-struct mark {
-	__u64 socket; /* 0: never used */
-	__u32 thread;
-	__u32 turns; /* to come, of this event */
-};
-
 /* Of one entry where no program can be preempted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MARKS *TALLY_HOOK_COUNT);
+	__uint(max_entries, (MARKS * TALLY_HOOK_COUNT));
 	__type(key, __u32);
-	__type(value, struct mark);
+	__type(value, __u64);
 } marks SEC(".maps");
+
+static __always_inline void preempt_hold(void)
+{
+	if (config.preemptible)
+		bpf_preempt_disable();
+}
 
 static __always_inline void preempt_release(void)
 {
@@ -57,63 +55,50 @@ static __always_inline void preempt_release(void)
 	bpf_local_irq_restore(&flags);
 }
 
-static __always_inline struct mark *mark_of(enum tally_hook hook, __u32 thread)
+/* Where this thread's mark is, and what names the event there. The verifier takes a
+ * difference of pointers as a number, but shifts no pointer. */
+static __always_inline __u64 *mark_of(enum tally_hook hook, const struct sock *sk,
+				      __u64 *ret_event)
 {
+	__u32 thread = (__u32)bpf_get_current_pid_tgid();
 	__u32 index = (thread & (MARKS - 1)) + hook * MARKS;
+	__u64 *mark = bpf_map_lookup_elem(&marks, &index);
 
-	return bpf_map_lookup_elem(&marks, &index);
+	if (mark)
+		*ret_event = mark_event((__u64)sk - (__u64)mark, thread);
+	return mark;
 }
 
 static __always_inline void leave_mark(enum tally_hook hook, const struct sock *sk)
 {
-	__u32 thread = (__u32)bpf_get_current_pid_tgid();
-	struct mark *mark = mark_of(hook, thread);
+	__u64 event, *mark;
 
-	if (!mark)
+	if (!config.preemptible)
 		return;
-	mark->socket = (__u64)sk;
-	mark->thread = thread;
-	mark->turns = TURNS;
+	mark = mark_of(hook, sk, &event);
+	if (mark)
+		*(volatile __u64 *)mark = event | TURNS;
 }
 
-/* If not, it is on us, and those behind us are told. */
 static __always_inline bool is_done(enum tally_hook hook, const struct sock *sk,
 				    enum turn turn)
 {
-	__u32 thread = (__u32)bpf_get_current_pid_tgid();
-	struct mark *mark = mark_of(hook, thread);
+	__u64 event, *mark = mark_of(hook, sk, &event);
 
-	if (!mark || (mark->socket && mark->thread != thread))
+	if (!mark || mark_is_done(mark, event, turn))
 		return true;
-	if (mark->socket == (__u64)sk && mark->turns & turn) {
-		mark->turns &= ~(__u32)turn;
-		return true;
-	}
 	__sync_fetch_and_add(&counters.stood_in[hook], 1);
-	mark->socket = (__u64)sk;
-	mark->thread = thread;
-	mark->turns = TURNS & ~(2 * (__u32)turn - 1);
 	return false;
 }
 
 #define WHOLE(work)                                                                    \
 	({                                                                             \
-		if (config.preemptible)                                                \
-			bpf_preempt_disable();                                         \
+		preempt_hold();                                                        \
 		work;                                                                  \
 		preempt_release();                                                     \
 		0;                                                                     \
 	})
 
-#define FIRST(hook, sk, work)                                                          \
-	({                                                                             \
-		if (config.preemptible) {                                              \
-			bpf_preempt_disable();                                         \
-			leave_mark(hook, sk);                                          \
-		}                                                                      \
-		work;                                                                  \
-		preempt_release();                                                     \
-		0;                                                                     \
-	})
+#define FIRST(hook, sk, work) WHOLE((leave_mark(hook, sk), work))
 
 #define AGAIN(hook, sk, turn, work) (is_done(hook, sk, turn) ? 0 : WHOLE(work))

@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #define CONNECTIONS 64
+#define SHARERS 3
 #define RUN_NS 2000000000ull
 #define REQUEST "GET /one HTTP/1.1\r\nHost: example.com\r\n\r\n"
 #define RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -73,27 +74,48 @@ static int allowed_cpu(const cpu_set_t *allowed, int turn)
 	return ANY_CPU;
 }
 
-/* Returns the requests made. */
-static uint64_t hammer(const struct endpoint *endpoint, bool pinned)
+enum setting { ANYWHERE, SERVERS_PINNED, MARKS_SHARED };
+
+/* The number of the next thread is that of the turn, of those with one rest: what
+ * programs note for a thread where they may be preempted (mark.h) is then noted in one
+ * place for all. */
+static void number_next_thread(int turn)
 {
+	const int rest = 1000, step = 8192;
+	int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", (turn + 1) * step + rest - 1);
+	REQUIRE(fd >= 0);
+	put_text(fd, text);
+	close(fd);
+}
+
+/* Returns the requests made. */
+static uint64_t hammer(const struct endpoint *endpoint, enum setting setting)
+{
+	const int connections = setting == MARKS_SHARED ? SHARERS : CONNECTIONS;
 	struct worker clients[CONNECTIONS] = {0}, servers[CONNECTIONS] = {0};
 	struct pair pairs[CONNECTIONS];
 	uint64_t requests = 0;
 	cpu_set_t allowed;
 
 	REQUIRE(!sched_getaffinity(0, sizeof(allowed), &allowed));
-	for (int i = 0; i < CONNECTIONS; i++) {
+	for (int i = 0; i < connections; i++) {
 		pairs[i] = pair_open(endpoint);
 		clients[i].fd = pairs[i].fd[CLIENT];
 		servers[i].fd = pairs[i].fd[SERVER];
-		servers[i].cpu = pinned ? allowed_cpu(&allowed, i) : ANY_CPU;
+		servers[i].cpu =
+		    setting == SERVERS_PINNED ? allowed_cpu(&allowed, i) : ANY_CPU;
 		clients[i].until_ns = now_ns() + RUN_NS;
 	}
-	for (int i = 0; i < CONNECTIONS; i++) {
+	for (int i = 0; i < connections; i++) {
 		REQUIRE(!pthread_create(&servers[i].thread, NULL, answer, &servers[i]));
+		if (setting == MARKS_SHARED)
+			number_next_thread(i);
 		REQUIRE(!pthread_create(&clients[i].thread, NULL, ask, &clients[i]));
 	}
-	for (int i = 0; i < CONNECTIONS; i++) {
+	for (int i = 0; i < connections; i++) {
 		REQUIRE(!pthread_join(clients[i].thread, NULL));
 		REQUIRE(!pthread_join(servers[i].thread, NULL));
 		requests += clients[i].requests;
@@ -109,7 +131,8 @@ static void see_program(void *context, const struct probes_program *program)
 		fail_msg("%s never saw %lu events", program->name, program->missed);
 }
 
-static void assert_exact(struct scene *scene, enum transport transport, bool pinned)
+static void assert_exact(struct scene *scene, enum transport transport,
+			 enum setting setting)
 {
 	struct endpoint *endpoint = endpoint_open(scene, transport);
 	struct expected rows[2] = {
@@ -117,11 +140,12 @@ static void assert_exact(struct scene *scene, enum transport transport, bool pin
 	uint64_t requests;
 
 	scene_mark(scene);
-	requests = hammer(endpoint, pinned);
+	requests = hammer(endpoint, setting);
 	rows[0].requests = requests;
 	rows[0].response_bytes = 2 * requests;
 	print_message("measured: %lu requests into one series over %s%s\n", requests,
-		      transport_name(transport), pinned ? ", servers pinned" : "");
+		      transport_name(transport),
+		      setting == SERVERS_PINNED ? ", servers pinned" : "");
 	assert_rows(scene, endpoint, transport_name(transport), rows);
 	assert_missed(scene, transport_name(transport), nothing_missed);
 	probes_each_program(scene->probes, see_program, NULL);
@@ -129,17 +153,48 @@ static void assert_exact(struct scene *scene, enum transport transport, bool pin
 
 static void sixty_four_connections_into_one_series_are_exact(void **state)
 {
-	assert_exact(*state, IPV4, false);
+	assert_exact(*state, IPV4, ANYWHERE);
 }
 
 static void servers_pinned_to_every_processor_are_exact(void **state)
 {
-	assert_exact(*state, IPV4, true);
+	assert_exact(*state, IPV4, SERVERS_PINNED);
 }
 
 static void unix_sockets_into_one_series_are_exact(void **state)
 {
-	assert_exact(*state, UNIX, true);
+	assert_exact(*state, UNIX, SERVERS_PINNED);
+}
+
+static void add_skipped(void *context, const struct probes_program *program)
+{
+	uint64_t *skipped = context;
+
+	*skipped += program->missed;
+}
+
+/* A Unix socket has no position that would show what is told twice. Where the kernel
+ * skips programs, threads of one place lose some of it, and that is said. */
+static void threads_whose_marks_share_a_place_count_nothing_twice(void **state)
+{
+	struct scene *scene = *state;
+	struct endpoint *endpoint = endpoint_open(scene, UNIX);
+	uint64_t requests = hammer(endpoint, MARKS_SHARED), skipped = 0, counted;
+	struct rows *rows = rows_await(scene, endpoint, 2 * requests);
+
+	endpoint->requests = rows_requests(rows);
+	probes_each_program(scene->probes, add_skipped, &skipped);
+	print_message(
+	    "measured: %lu requests, marks in one place; %lu events skipped\n",
+	    requests, skipped);
+	for (int role = TALLY_ROLE_SERVER; role <= TALLY_ROLE_CLIENT; role++) {
+		counted = rows_requests_of(rows, (__u32)role);
+		if (skipped)
+			assert_in_range(counted, 0, requests);
+		else
+			assert_int_equal(counted, requests);
+	}
+	free(rows);
 }
 
 /* --- an end that comes while a response is sent --------------------------------- */
@@ -218,6 +273,7 @@ int main(void)
 	    cmocka_unit_test(sixty_four_connections_into_one_series_are_exact),
 	    cmocka_unit_test(servers_pinned_to_every_processor_are_exact),
 	    cmocka_unit_test(unix_sockets_into_one_series_are_exact),
+	    cmocka_unit_test(threads_whose_marks_share_a_place_count_nothing_twice),
 	    cmocka_unit_test(an_end_beside_a_response_counts_its_request_once),
 	    cmocka_unit_test(no_case_is_counted_again_later),
 	};
