@@ -297,3 +297,21 @@ static inline void assert_missed(const struct scene *scene, const char *name,
 	}
 	fail();
 }
+
+/* --- events that no program saw --------------------------------------------- */
+
+static inline void see_skipped(void *context, const struct probes_program *program)
+{
+	(void)context;
+	/* of splices alone, and of ends that tcp_destroy_sock tells too */
+	if (!strcmp(program->name, "tcp_rcv_space_adjust") ||
+	    !strcmp(program->name, "inet_sock_set_state"))
+		return;
+	if (program->missed)
+		fail_msg("%s never saw %lu events", program->name, program->missed);
+}
+
+static inline void assert_none_skipped(const struct scene *scene)
+{
+	probes_each_program(scene->probes, see_skipped, NULL);
+}
