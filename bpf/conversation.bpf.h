@@ -472,7 +472,8 @@ __noinline int request_line(struct conversation *c, struct workspace *ws)
 
 /* A response begins: which request does it answer? Whether a send is under way is
  * looked at first: its end is marked after its request is queued, so that one of
- * the two shows. */
+ * the two shows. Likewise what ends the connection says so before it empties the
+ * queues. */
 static __always_inline void response_begins(struct conversation *c, struct direction *d,
 					    struct pipeline *pipe)
 {
@@ -497,6 +498,9 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 		}
 	}
 	d->orphan = 1;
+	barrier(); /* the state by now, not as it was read before the queues */
+	if (c->state == CONVERSATION_OPAQUE) /* its request was counted just now */
+		return;
 	if (c->paid)
 		c->paid--;
 	else if (c->orphan_reason)
@@ -516,7 +520,8 @@ __noinline int status_line(struct conversation *c, struct chunk *chunk,
 		return 0;
 	d = direction_of(c, chunk->direction);
 	d->http1.phase = HTTP1_HEADERS;
-	c->state = CONVERSATION_HTTP1;
+	if (c->state == CONVERSATION_CANDIDATE)
+		c->state = CONVERSATION_HTTP1;
 	if (d->http1.status < 200 && d->http1.status != 101)
 		return 0;
 	response_begins(c, d, pipe);
@@ -754,9 +759,12 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 				   struct workspace *ws, __u64 now_ns)
 {
 	struct direction *requests, *responses;
+	bool followed;
 
 	if (!c || !c->role)
 		return 0;
+	followed = c->state == CONVERSATION_CANDIDATE || c->state == CONVERSATION_HTTP1;
+	c->state = CONVERSATION_OPAQUE; /* first: response_begins */
 	requests = requests_of(c);
 	responses =
 	    requests == &c->directions[0] ? &c->directions[1] : &c->directions[0];
@@ -768,8 +776,7 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 		c->answer.first_ns = 0;
 		c->answer.body_bytes = 0;
 	}
-	if (ws &&
-	    (c->state == CONVERSATION_CANDIDATE || c->state == CONVERSATION_HTTP1))
+	if (ws && followed)
 		for (__u32 i = 0; i < RING_SLOTS + PIPELINE_SLOTS; i++) {
 			if (!conversation_answered(c, pipe, ws, TALLY_ERROR_CLOSED))
 				break;
@@ -782,6 +789,5 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 		missed(TALLY_MISSED_MALFORMED, 1);
 	balance_ended(c, c->overflow);
 	c->overflow = 0;
-	c->state = CONVERSATION_OPAQUE;
 	return 0;
 }
