@@ -40,8 +40,7 @@ int BPF_PROG(tcp_sendmsg_locked, struct sock *sk, struct msghdr *msg)
 	return FIRST(TALLY_HOOK_SEND_BEGINS, sk, send_begins(sk, msg));
 }
 
-/* --- the same again, where a program can be skipped --------------------------------
- */
+/* --- the same again, where a program can be skipped ------------------------------- */
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv_length_2, struct sock *sk, int ret, int flags)
@@ -170,8 +169,7 @@ int BPF_PROG(sock_def_readable_entry, struct sock *sk)
 	return WHOLE(arrived(sk));
 }
 
-/* --- either way --------------------------------------------------------------------
- */
+/* --- either way ------------------------------------------------------------------ */
 
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)

@@ -165,21 +165,30 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	feed_call(c, sk, ws, m);
 }
 
+/* Not before all that was written in it. An x86 processor keeps that order, so that it
+ * is only the compiler who must. */
+static __always_inline void direction_give(struct direction *d)
+{
+	barrier();
+	*(volatile __u32 *)&d->busy = 0;
+}
+
 /* NULL for two threads in one direction at once (whose bytes come first, nobody
  * says), or when as many programs run at once as there are workspaces. */
 static __always_inline struct workspace *enter(struct conversation *c, __u32 direction,
 					       __u64 now_ns)
 {
-	struct workspace *ws = NULL;
+	struct direction *d = direction_of(c, direction);
+	struct workspace *ws;
 
-	if (!__sync_lock_test_and_set(&direction_of(c, direction)->busy, 1)) {
+	if (!__sync_lock_test_and_set(&d->busy, 1)) {
 		ws = workspace_take();
 		if (ws) {
 			ws->call.chunk.direction = direction;
 			ws->call.chunk.now_ns = now_ns;
 			return ws;
 		}
-		direction_of(c, direction)->busy = 0;
+		direction_give(d);
 	}
 	conversation_lose(c, direction, TALLY_MISSED_CONCURRENT_IO);
 	return NULL;
@@ -188,7 +197,7 @@ static __always_inline struct workspace *enter(struct conversation *c, __u32 dir
 static __always_inline void leave(struct conversation *c, struct workspace *ws,
 				  __u32 direction)
 {
-	direction_of(c, direction)->busy = 0;
+	direction_give(direction_of(c, direction));
 	workspace_give(ws);
 }
 
@@ -421,6 +430,7 @@ static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 	if (c->sending.began_ns && c->sending.thread == thread)
 		return 0;
 	*(volatile __u32 *)&c->sending.thread = thread; /* first: sending_take */
+	barrier();
 	source_from_message(&c->sending.source, msg);
 	c->sending.known = 1;
 	c->sending.began_ns = bpf_ktime_get_ns();
@@ -441,6 +451,7 @@ static __always_inline bool sending_take(const struct conversation *c,
 		return false;
 	call->chunk.began_ns = c->sending.began_ns;
 	call->source = c->sending.source;
+	barrier();
 	return known && *whose == thread;
 }
 
