@@ -79,27 +79,35 @@ static __always_inline void source_from_mmsg(struct source *s, struct conversati
 	c->mmsg_last = moved;
 }
 
+/* Why the saved registers are not the arguments of a call that moves bytes of this
+ * thread; TALLY_MISSED_COUNT: they are. */
+static __always_inline __u32 registers_lack(const struct task_struct *task,
+					    const struct pt_regs *regs)
+{
+	if (task->flags & PF_IO_WORKER)
+		return TALLY_MISSED_IO_URING;
+	if (task->flags & PF_KTHREAD)
+		return TALLY_MISSED_NO_WINDOW;
+	if (regs->ax != (unsigned long)-ENOSYS) /* entry_64.S: until it returns */
+		return TALLY_MISSED_IO_URING;
+	if (task->thread_info.status & TS_COMPAT)
+		return TALLY_MISSED_COMPAT;
+	return regs->orig_ax == NR_IO_URING_ENTER ? TALLY_MISSED_IO_URING
+						  : TALLY_MISSED_COUNT;
+}
+
 static __always_inline void source_from_registers(struct source *s,
 						  struct conversation *c, __u32 moved)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs;
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	__u32 lack = registers_lack(task, regs);
 
 	s->kind = SOURCE_NONE;
 	s->skip = 0;
 	s->missing = TALLY_MISSED_NO_WINDOW;
-	if (task->flags & (PF_KTHREAD | PF_IO_WORKER)) {
-		if (task->flags & PF_IO_WORKER)
-			s->missing = TALLY_MISSED_IO_URING;
-		return;
-	}
-	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	if (regs->ax != (unsigned long)-ENOSYS) { /* entry_64.S: until it returns */
-		s->missing = TALLY_MISSED_IO_URING;
-		return;
-	}
-	if (task->thread_info.status & TS_COMPAT) {
-		s->missing = TALLY_MISSED_COMPAT;
+	if (lack != TALLY_MISSED_COUNT) {
+		s->missing = (__u8)lack;
 		return;
 	}
 	switch (regs->orig_ax) {
@@ -128,9 +136,6 @@ static __always_inline void source_from_registers(struct source *s,
 		/* fall through */
 	case NR_SENDMMSG:
 		source_from_mmsg(s, c, regs->si, (__u32)regs->dx, moved);
-		break;
-	case NR_IO_URING_ENTER:
-		s->missing = TALLY_MISSED_IO_URING;
 		break;
 	default:
 		break;
