@@ -1,9 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * feed.bpf.h - brings the bytes of one call to the conversation, step by step.
- * They are segments of user memory (struct chunk). Body bytes are skipped by
- * count; only heads and chunk sizes are copied, WINDOW_BYTES at a time, into the
- * workspace's window. A line cut by the end of a call waits in `carry`.
+ * feed.bpf.h - brings the bytes of one call to the conversation, step by step. What a
+ * message means is conversation.bpf.h's; here is how far one may look.
+ *
+ * The call is a list of segments of user memory; the one being fed is the chunk. Of it
+ * the next WINDOW_BYTES are copied into the workspace's window, and the window is fed
+ * line by line. Body bytes are skipped by count, in the window or before they are ever
+ * in it: only heads and chunk sizes are copied. A line cut by the end of a window is
+ * put back and read again with what follows it; cut by the end of the segment, it
+ * waits in the direction's `carry`.
+ *
+ * A step (feed_on) is a line, a skip, or the next segment. The verifier walks a loop
+ * once for each turn, so there are two, one in a function that it checks once:
+ * feed_steps takes STEPS of them, and is entered ROUNDS times for a call
+ * (socket.bpf.h). Between the two the window is put back, which also lets the caller
+ * make the pipeline that a step may ask for (FEED_WANTS_PIPELINE): socket storage can
+ * be made only where the socket is at hand.
+ *
+ * Most calls need none of it. They begin with a message, and its head is the last one
+ * (repeat.bpf.h): feed_shortcut compares, and is done when the rest of the call is that
+ * message's body. Else it has fed the head, or left the window filled, and steps go on
+ * from there.
  */
 #pragma once
 
@@ -250,6 +267,29 @@ __noinline int feed_steps(struct conversation *c, struct workspace *ws,
 
 /* --- the shortcut --------------------------------------------------------------- */
 
+/* The head under way was read, and says what the last one said. */
+static __always_inline int feed_last_head(struct conversation *c, struct direction *d,
+					  struct workspace *ws, struct pipeline *pipe)
+{
+	struct chunk *chunk = &ws->call.chunk;
+
+	ws->head_whole = 0;
+	ws->window.pos = ws->window.len;
+	message_begins(c, d, chunk);
+	d->http1.status = d->head.status;
+	d->http1.method = d->head.method;
+	d->http1.framing = d->head.framing;
+	d->http1.length = d->head.length;
+	d->http1.phase = HTTP1_HEADERS;
+	if (d->http1.responses) {
+		status_line(c, chunk, pipe);
+	} else {
+		c->route = d->head.route;
+		c->route_service = d->head.route_service;
+	}
+	return feed_head(c, d, ws, pipe);
+}
+
 /* A message begins: with the last head? Then it is as good as parsed. If not, what
  * was read of it is in the window. */
 __noinline int feed_same_head(struct conversation *c, struct workspace *ws,
@@ -285,21 +325,7 @@ __noinline int feed_same_head(struct conversation *c, struct workspace *ws,
 		note_head(d, ws);
 		return FEED_AGAIN;
 	}
-	ws->head_whole = 0;
-	ws->window.pos = len;
-	message_begins(c, d, &call->chunk);
-	d->http1.status = d->head.status;
-	d->http1.method = d->head.method;
-	d->http1.framing = d->head.framing;
-	d->http1.length = d->head.length;
-	d->http1.phase = HTTP1_HEADERS;
-	if (d->http1.responses) {
-		status_line(c, &call->chunk, pipe);
-	} else {
-		c->route = d->head.route;
-		c->route_service = d->head.route_service;
-	}
-	return feed_head(c, d, ws, pipe);
+	return feed_last_head(c, d, ws, pipe);
 }
 
 /* After a head: what follows it in the call, if that can be said at once. */
