@@ -2,9 +2,6 @@
 /*
  * targets.c - services are few and live long: a list in the order of their ids,
  * each on its own so that a pointer to one stays good while others come and go.
- * Aliases are many and short-lived: one array in the order of their ids, which
- * the kernel hands out ascending, so that a new one goes to its end; those that
- * are dropped stay as marks until half of it is marks.
  */
 #include "targets.h"
 
@@ -13,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aliases.h"
 #include "cleanup.h"
 #include "log.h"
 #include "proc.h"
@@ -20,7 +18,6 @@
 _Static_assert(PROC_NAME_LEN == CONFIG_SERVICE_LEN_MAX + 1, "one bound for both");
 
 #define SERVICES_MAX 4096
-#define ALIASES_MAX 65536
 #define CAPACITY_MIN 64
 /* A chain of parents ends at pid 1 or 0; this ends one that changes under us. */
 #define ANCESTORS_MAX 4096
@@ -28,14 +25,6 @@ _Static_assert(PROC_NAME_LEN == CONFIG_SERVICE_LEN_MAX + 1, "one bound for both"
 struct target {
 	struct service service; /* first: callers are given it */
 	bool seen;              /* in the pass over the process map */
-};
-
-struct alias {
-	uint32_t id;
-	uint32_t service;
-	bool ignored; /* of no service */
-	bool dropped;
-	int64_t since_ms;
 };
 
 struct targets {
@@ -49,10 +38,7 @@ struct targets {
 	struct service other; /* TALLY_SERVICE_OTHER: those there is no room for */
 	bool other_warned;
 
-	struct alias *aliases; /* ascending ids */
-	size_t alias_count;
-	size_t alias_capacity;
-	size_t aliases_dropped;
+	struct aliases *aliases;
 };
 
 static void free_target(struct target **target)
@@ -74,7 +60,7 @@ void targets_free(struct targets **targets)
 	for (size_t i = 0; i < all->service_count; i++)
 		free_target(&all->services[i]);
 	free(all->services);
-	free(all->aliases);
+	aliases_free(&all->aliases);
 	free(all->other.name);
 	free(all->other.name_space);
 	free(all->proc_root);
@@ -94,25 +80,11 @@ int targets_create(const struct config *config, const char *proc_root,
 	targets->other.id = TALLY_SERVICE_OTHER;
 	targets->other.name = strdup("other");
 	targets->other.name_space = strdup("");
-	if (!targets->proc_root || !targets->other.name || !targets->other.name_space)
+	if (!targets->proc_root || !targets->other.name || !targets->other.name_space ||
+	    aliases_create(&targets->aliases))
 		return -ENOMEM;
 	*ret_targets = TAKE(targets);
 	return 0;
-}
-
-/* The array with room for one more element; NULL, and the array as it was, when
- * there is no memory. */
-static void *grow(void *array, size_t element_size, size_t count, size_t *capacity)
-{
-	size_t wanted = *capacity ? *capacity * 2 : CAPACITY_MIN;
-	void *grown;
-
-	if (count < *capacity)
-		return array;
-	grown = reallocarray(array, wanted, element_size);
-	if (grown)
-		*capacity = wanted;
-	return grown;
 }
 
 /* ---- rules ---- */
@@ -242,23 +214,33 @@ static struct target *find_service_by_name(const struct targets *targets,
 	return NULL;
 }
 
+static int make_room(struct targets *targets)
+{
+	size_t capacity =
+	    targets->service_capacity ? targets->service_capacity * 2 : CAPACITY_MIN;
+	struct target **services;
+
+	if (targets->service_count < targets->service_capacity)
+		return 0;
+	services = reallocarray(targets->services, capacity, sizeof(struct target *));
+	if (!services)
+		return -ENOMEM;
+	targets->services = services;
+	targets->service_capacity = capacity;
+	return 0;
+}
+
 static int add_service(struct targets *targets, const char *name,
 		       const char *name_space, uint32_t *ret_id)
 {
 	CLEANUP(free_target) struct target *target = calloc(1, sizeof(*target));
-	struct target **services;
 
 	if (!target)
 		return -ENOMEM;
 	target->service.name = strdup(name);
 	target->service.name_space = strdup(name_space);
-	if (!target->service.name || !target->service.name_space)
+	if (!target->service.name || !target->service.name_space || make_room(targets))
 		return -ENOMEM;
-	services = grow(targets->services, sizeof(struct target *),
-			targets->service_count, &targets->service_capacity);
-	if (!services)
-		return -ENOMEM;
-	targets->services = services;
 	target->service.id = ++targets->last_service;
 	*ret_id = target->service.id;
 	targets->services[targets->service_count++] = TAKE(target);
@@ -314,73 +296,6 @@ static int name_process(struct targets *targets, const struct proc_facts *facts,
 	return 0;
 }
 
-/* ---- aliases ---- */
-
-static size_t alias_position(const struct targets *targets, uint32_t id)
-{
-	size_t low = 0, high = targets->alias_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (targets->aliases[middle].id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static struct alias *find_alias(const struct targets *targets, uint32_t id)
-{
-	size_t position = alias_position(targets, id);
-
-	if (position == targets->alias_count || targets->aliases[position].id != id ||
-	    targets->aliases[position].dropped)
-		return NULL;
-	return &targets->aliases[position];
-}
-
-static void compact_aliases(struct targets *targets)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < targets->alias_count; i++) {
-		if (!targets->aliases[i].dropped)
-			targets->aliases[kept++] = targets->aliases[i];
-	}
-	targets->alias_count = kept;
-	targets->aliases_dropped = 0;
-}
-
-static void drop_alias(struct targets *targets, struct alias *alias)
-{
-	alias->dropped = true;
-	targets->aliases_dropped++;
-}
-
-static int insert_alias(struct targets *targets, const struct alias *alias)
-{
-	struct alias *aliases;
-	size_t position;
-
-	if (targets->alias_count == ALIASES_MAX)
-		compact_aliases(targets);
-	if (targets->alias_count == ALIASES_MAX)
-		return -ENOMEM;
-	aliases = grow(targets->aliases, sizeof(*alias), targets->alias_count,
-		       &targets->alias_capacity);
-	if (!aliases)
-		return -ENOMEM;
-	targets->aliases = aliases;
-	position = alias_position(targets, alias->id);
-	memmove(aliases + position + 1, aliases + position,
-		(targets->alias_count - position) * sizeof(*alias));
-	aliases[position] = *alias;
-	targets->alias_count++;
-	return 0;
-}
-
 /* An id that the daemon gave out itself stands for nothing but itself. */
 static int remember_alias(struct targets *targets, uint32_t id,
 			  const struct tally_process *process, int64_t now_ms)
@@ -389,16 +304,9 @@ static int remember_alias(struct targets *targets, uint32_t id,
 				    .service = process->service,
 				    .ignored = process->flags & TALLY_PROCESS_IGNORED,
 				    .since_ms = now_ms};
-	size_t position = alias_position(targets, id);
 
-	if (!(id & TALLY_SERVICE_PROVISIONAL))
-		return 0;
-	if (position == targets->alias_count || targets->aliases[position].id != id)
-		return insert_alias(targets, &alias);
-	if (targets->aliases[position].dropped)
-		targets->aliases_dropped--;
-	targets->aliases[position] = alias;
-	return 0;
+	return id & TALLY_SERVICE_PROVISIONAL ? aliases_put(targets->aliases, &alias)
+					      : 0;
 }
 
 /* ---- the contract ---- */
@@ -493,7 +401,7 @@ int targets_name(struct targets *targets, const struct tally_process_event *even
 /* The daemon's own id for one found in the kernel. */
 static uint32_t resolve(const struct targets *targets, uint32_t id)
 {
-	const struct alias *alias = find_alias(targets, id);
+	const struct alias *alias = aliases_find(targets->aliases, id);
 
 	return alias && !alias->ignored ? alias->service : id;
 }
@@ -511,37 +419,26 @@ const struct service *targets_service(const struct targets *targets, uint32_t id
 
 bool targets_ignored(const struct targets *targets, uint32_t id)
 {
-	const struct alias *alias = find_alias(targets, id);
+	const struct alias *alias = aliases_find(targets->aliases, id);
 
 	return alias && alias->ignored;
 }
 
 int64_t targets_alias_age_ms(const struct targets *targets, uint32_t id, int64_t now_ms)
 {
-	const struct alias *alias = find_alias(targets, id);
+	const struct alias *alias = aliases_find(targets->aliases, id);
 
 	return alias ? now_ms - alias->since_ms : -1;
 }
 
 uint32_t targets_alias_after(const struct targets *targets, uint32_t id)
 {
-	if (id == UINT32_MAX)
-		return 0;
-	for (size_t i = alias_position(targets, id + 1); i < targets->alias_count; i++)
-		if (!targets->aliases[i].dropped)
-			return targets->aliases[i].id;
-	return 0;
+	return aliases_after(targets->aliases, id);
 }
 
 void targets_drop_alias(struct targets *targets, uint32_t id)
 {
-	struct alias *alias = find_alias(targets, id);
-
-	if (!alias)
-		return;
-	drop_alias(targets, alias);
-	if (targets->aliases_dropped > targets->alias_count / 2)
-		compact_aliases(targets);
+	aliases_drop(targets->aliases, id);
 }
 
 void targets_live_begin(struct targets *targets)
@@ -590,14 +487,7 @@ void targets_drop_service(struct targets *targets, uint32_t id)
 
 	if (!target)
 		return;
-	for (size_t i = 0; i < targets->alias_count; i++) {
-		struct alias *alias = &targets->aliases[i];
-
-		if (!alias->dropped && !alias->ignored && alias->service == id)
-			drop_alias(targets, alias);
-	}
-	if (targets->aliases_dropped > targets->alias_count / 2)
-		compact_aliases(targets);
+	aliases_drop_service(targets->aliases, id);
 	free_target(&target);
 	targets->service_count--;
 	memmove(targets->services + position, targets->services + position + 1,

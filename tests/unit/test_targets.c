@@ -9,13 +9,13 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "aliases.h"
 #include "cleanup.h"
 #include "fake_proc.h"
 #include "targets.h"
 
 #define PROVISIONAL(number) (TALLY_SERVICE_PROVISIONAL + (number))
 #define SERVICES_MAX 4096
-#define ALIASES_MAX 65536
 
 struct fixture {
 	char root[FAKE_ROOT_LEN];
@@ -456,57 +456,6 @@ static void own_id_is_never_an_alias(void **state)
 	assert_int_equal(targets_alias_age_ms(fixture->targets, 1, 0), -1);
 }
 
-static void aliases_are_walked_in_order_while_they_are_dropped(void **state)
-{
-	static const uint32_t ids[] = {PROVISIONAL(3), PROVISIONAL(1), UINT32_MAX,
-				       PROVISIONAL(2), PROVISIONAL(9)};
-	struct fixture *fixture = *state;
-	uint32_t id = 0;
-
-	assert_int_equal(targets_alias_after(fixture->targets, 0), 0);
-	start(fixture, 10, 1, "/bin/a");
-	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
-		name_pid(fixture, 10, ids[i]);
-	targets_drop_alias(fixture->targets, PROVISIONAL(2));
-	id = targets_alias_after(fixture->targets, id);
-	assert_int_equal(id, PROVISIONAL(1));
-	targets_drop_alias(fixture->targets, id);
-	id = targets_alias_after(fixture->targets, id);
-	assert_int_equal(id, PROVISIONAL(3));
-	targets_drop_alias(fixture->targets, id);
-	id = targets_alias_after(fixture->targets, id);
-	assert_int_equal(id, PROVISIONAL(9));
-	id = targets_alias_after(fixture->targets, id);
-	assert_int_equal(id, UINT32_MAX);
-	assert_int_equal(targets_alias_after(fixture->targets, id), 0);
-}
-
-/* In any order of coming and going; a plain table is the judge. */
-static void aliases_are_found_after_any_history(void **state)
-{
-	enum { IDS = 300 };
-	struct fixture *fixture = *state;
-	bool known[IDS] = {false};
-	uint32_t random = 1;
-
-	start(fixture, 10, 1, "/bin/a");
-	for (int round = 0; round < 3000; round++) {
-		uint32_t id;
-
-		random = random * 1664525 + 1013904223;
-		id = (random >> 8) % IDS;
-		if (random >> 31)
-			name_pid(fixture, 10, PROVISIONAL(id));
-		else
-			targets_drop_alias(fixture->targets, PROVISIONAL(id));
-		known[id] = random >> 31;
-		for (uint32_t i = 0; i < IDS; i++)
-			assert_int_equal(
-			    !!targets_service(fixture->targets, PROVISIONAL(i)),
-			    known[i]);
-	}
-}
-
 static void beyond_the_bound_services_are_other(void **state)
 {
 	struct fixture *fixture = *state;
@@ -662,8 +611,6 @@ int main(void)
 	    TEST(alias_leads_to_its_service_until_dropped),
 	    TEST(alias_of_what_is_not_selected_is_ignored),
 	    TEST(own_id_is_never_an_alias),
-	    TEST(aliases_are_walked_in_order_while_they_are_dropped),
-	    TEST(aliases_are_found_after_any_history),
 	    TEST(beyond_the_bound_services_are_other),
 	    TEST(beyond_the_bound_no_alias_is_kept),
 	    TEST(service_is_gone_since_the_first_pass_without_it),
