@@ -38,7 +38,7 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	if (!entry)
 		return 0;
 	if (entry->flags & TALLY_PROCESS_PINNED) {
-		entry->flags |= TALLY_PROCESS_UNNAMED;
+		entry->flags = TALLY_PROCESS_PINNED | TALLY_PROCESS_UNNAMED;
 		entry->service = 0;
 	} else {
 		bpf_map_delete_elem(&processes, &pid);

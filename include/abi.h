@@ -130,7 +130,7 @@ struct tally_address {
 
 enum tally_process_flags {
 	TALLY_PROCESS_IGNORED = 1, /* not selected: leave its sockets alone */
-	TALLY_PROCESS_PINNED = 2,  /* selected by pid: stays so across exec */
+	TALLY_PROCESS_PINNED = 2,  /* descends from a --pid: does so across exec */
 	TALLY_PROCESS_UNNAMED = 4, /* pinned, and a program without a name as yet */
 };
 

@@ -41,8 +41,9 @@ void targets_free(struct targets **targets);
 bool targets_ignore_unknown(const struct targets *targets);
 
 /* At start: every process that is selected by pid or exe now, with the entry to
- * write. -ESRCH and the pid in ret_missing_pid when a --pid does not exist.
- * ret_count: how many were visited. Without --pid and --exe visits nothing. */
+ * write; with --pid, also its descendants that --exe leaves out. -ESRCH and the
+ * pid in ret_missing_pid when a --pid does not exist. ret_count: how many are
+ * selected. Without --pid and --exe visits nothing. */
 typedef void (*targets_visit)(void *context, uint32_t pid,
 			      const struct tally_process *process);
 int targets_scan(struct targets *targets, targets_visit visit, void *context,

@@ -89,11 +89,17 @@ int targets_create(const struct config *config, const char *proc_root,
 
 /* ---- rules ---- */
 
-/* Unknown processes must be asked about as soon as an --exe rule could select
- * them, also below a --pid: a descendant may execute that file later. */
+/* The kernel follows who descends from a --pid: also one whose parent has ended,
+ * or that has ended itself, of which /proc can no longer tell. */
 bool targets_ignore_unknown(const struct targets *targets)
 {
-	return targets->config->pid_count && !targets->config->exes.count;
+	return targets->config->pid_count;
+}
+
+static uint32_t selection_flags(const struct targets *targets, bool is_selected)
+{
+	return (targets->config->pid_count ? TALLY_PROCESS_PINNED : 0) |
+	       (is_selected ? 0 : TALLY_PROCESS_IGNORED);
 }
 
 static bool is_listed_pid(const struct config *config, uint32_t pid)
@@ -159,15 +165,13 @@ static bool matches_exes(const struct config *config, const struct proc_facts *f
 	return false;
 }
 
-/* Facts are read only where they are asked for: for a rule or a name. */
+/* By its program, of which the facts are read. */
 static bool is_selected(const struct targets *targets, uint32_t pid,
 			const struct tally_process_event *event, bool still,
 			struct proc_facts *ret_facts)
 {
 	const struct config *config = targets->config;
 
-	if (config->pid_count && !descends_from_pids(targets, pid))
-		return false;
 	/* no process is 0 */
 	proc_read(targets->proc_root, still ? pid : 0, event, ret_facts);
 	return !config->exes.count || matches_exes(config, ret_facts, event);
@@ -289,10 +293,8 @@ static int name_process(struct targets *targets, const struct proc_facts *facts,
 		  : intern_service(targets, facts->name, facts->name_space, &service);
 	if (err)
 		return err;
-	/* With an --exe rule beside --pid, an exec has to be judged anew. */
-	*ret_process = (struct tally_process){
-	    .service = service,
-	    .flags = targets_ignore_unknown(targets) ? TALLY_PROCESS_PINNED : 0};
+	*ret_process = (struct tally_process){.service = service,
+					      .flags = selection_flags(targets, true)};
 	return 0;
 }
 
@@ -351,20 +353,27 @@ static bool all_pids_exist(struct scan *scan, uint32_t *ret_missing_pid)
 	return true;
 }
 
+/* A descendant of a --pid is followed though its program is not selected: it may
+ * execute one that is. */
 static void scan_process(void *context, uint32_t pid)
 {
 	struct scan *scan = context;
-	struct tally_process process;
+	const struct config *config = scan->targets->config;
+	struct tally_process process = {.flags = selection_flags(scan->targets, false)};
 	struct proc_facts facts;
+	bool selected;
 
-	if (scan->err || !is_selected(scan->targets, pid, NULL, true, &facts) ||
-	    !facts.alive)
+	if (scan->err || (config->pid_count && !descends_from_pids(scan->targets, pid)))
 		return;
-	scan->err = name_process(scan->targets, &facts, &process);
+	selected = is_selected(scan->targets, pid, NULL, true, &facts);
+	if (!facts.alive || (!selected && !config->pid_count))
+		return;
+	if (selected)
+		scan->err = name_process(scan->targets, &facts, &process);
 	if (scan->err)
 		return;
 	scan->visit(scan->context, pid, &process);
-	scan->count++;
+	scan->count += selected;
 }
 
 int targets_scan(struct targets *targets, targets_visit visit, void *context,
@@ -385,7 +394,7 @@ int targets_scan(struct targets *targets, targets_visit visit, void *context,
 int targets_name(struct targets *targets, const struct tally_process_event *event,
 		 bool still, int64_t now_ms, struct tally_process *ret_process)
 {
-	struct tally_process process = {.flags = TALLY_PROCESS_IGNORED};
+	struct tally_process process = {.flags = selection_flags(targets, false)};
 	struct proc_facts facts;
 	int err = 0;
 

@@ -81,6 +81,21 @@ class Selection(TestCase):
                              server_port=server.port)
         self.assert_only(daemon, "client", server.port, get(9))
 
+    def test_pid_follows_descendants_whose_parents_have_ended(self):
+        server = self.start_server(hello_nginx())
+        orphan = ("(while kill -0 $$; do :; done 2>&-;"
+                  f" exec curl -s http://127.0.0.1:{server.port}/hello) & exit")
+        for options in ([], ["--exe", "*/curl"]):
+            shell = self.start(Process(
+                ["sh", "-c", f"read go; for i in 1 2 3 4 5; do sh -c '{orphan}'; done;"
+                 " read end"], stdin=subprocess.PIPE))
+            daemon = self.bpftally("--pid", shell.pid, *options)
+            shell.child.stdin.write(b"go\n")
+            shell.child.stdin.flush()
+            self.assert_requests(daemon, "client", get(5), service_name="curl",
+                                 server_port=server.port)
+            self.assert_only(daemon, "client", server.port, get(5))
+
     # --- by executable
 
     def test_exe_finds_what_starts_later_before_its_first_request(self):

@@ -571,13 +571,15 @@ static bool is_known(const struct scene *scene, pid_t pid)
 	return !wanted;
 }
 
-/* A process pinned by pid stays selected across exec, as a program yet to be named;
- * others are asked anew. */
-static void a_pinned_process_stays_selected_across_exec(void **state)
+/* A process pinned by pid stays so across exec, as a program yet to be named, whether
+ * the one before was selected or not; others are unknown. */
+static void a_pinned_process_is_judged_anew_after_exec(void **state)
 {
-	static const struct tally_process pinned = {.service = 9,
-						    .flags = TALLY_PROCESS_PINNED};
-	static const struct tally_process plain = {.service = 8};
+	static const struct tally_process processes[] = {
+	    {.service = 9, .flags = TALLY_PROCESS_PINNED},
+	    {.flags = TALLY_PROCESS_PINNED | TALLY_PROCESS_IGNORED},
+	    {.service = 8},
+	};
 	struct scene *scene = *state;
 	const struct tally_config config = scene_config();
 	int gate[2];
@@ -585,7 +587,7 @@ static void a_pinned_process_stays_selected_across_exec(void **state)
 	struct events events = {0};
 
 	scene_attach(scene, &config);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		struct endpoint *endpoint = endpoint_open(scene, IPV4);
 		pid_t child;
 		char byte;
@@ -596,8 +598,8 @@ static void a_pinned_process_stays_selected_across_exec(void **state)
 			REQUIRE(read(gate[0], &byte, 1) == 1);
 			serve_by_shell(endpoint);
 		}
-		REQUIRE(!probes_set_process(scene->probes, (uint32_t)child,
-					    i ? &plain : &pinned));
+		REQUIRE(
+		    !probes_set_process(scene->probes, (uint32_t)child, &processes[i]));
 		put(gate[1], "x", 1);
 		ask(endpoint, 1);
 		await_child(child);
@@ -605,12 +607,12 @@ static void a_pinned_process_stays_selected_across_exec(void **state)
 		close(gate[1]);
 	}
 	services = read_services(scene);
-	assert_int_equal(services.provisional, 1);
+	assert_int_equal(services.provisional, 2);
 	assert_int_equal(services.requests[9], 0);
 	assert_int_equal(services.requests[8], 0);
-	assert_int_equal(services.requests[SCENE_SERVICE], 2);
+	assert_int_equal(services.requests[SCENE_SERVICE], 3);
 	REQUIRE(probes_poll(scene->probes, keep_event, &events) >= 0);
-	assert_int_equal(events.count, 1);
+	assert_int_equal(events.count, 2);
 	assert_int_equal(events.last.service, services.last_provisional);
 	assert_missed(scene, "pinned", nothing_missed);
 }
@@ -752,7 +754,7 @@ int main(void)
 	    TEST(one_that_turns_out_not_to_be_selected_is_not_missed),
 	    TEST(a_request_that_one_not_selected_answers_is_named),
 	    TEST(a_request_that_a_new_program_answers_is_counted),
-	    TEST(a_pinned_process_stays_selected_across_exec),
+	    TEST(a_pinned_process_is_judged_anew_after_exec),
 	    TEST(a_process_that_ends_leaves_the_table),
 	    TEST(ipv4_in_ipv6_is_named_alike_by_both_ends),
 	    TEST(an_unnamed_pair_of_unix_sockets_is_counted),

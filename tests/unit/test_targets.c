@@ -82,7 +82,7 @@ static void visit(void *context, uint32_t pid, const struct tally_process *proce
 	fixture->visits++;
 }
 
-static void scan(struct fixture *fixture, size_t expected)
+static void scan_followed(struct fixture *fixture, size_t expected, size_t followed)
 {
 	size_t count = 99;
 	uint32_t missing = 0;
@@ -92,8 +92,13 @@ static void scan(struct fixture *fixture, size_t expected)
 	assert_int_equal(
 	    targets_scan(fixture->targets, visit, fixture, &count, &missing), 0);
 	assert_int_equal(count, expected);
-	assert_int_equal(fixture->visits, expected);
+	assert_int_equal(fixture->visits, expected + followed);
 	assert_int_equal(missing, 0);
+}
+
+static void scan(struct fixture *fixture, size_t expected)
+{
+	scan_followed(fixture, expected, 0);
 }
 
 static struct tally_process name_event(struct fixture *fixture,
@@ -204,8 +209,30 @@ static void descendants_of_a_pid_are_pinned(void **state)
 	/* An unnamed descendant, as after a full process table. */
 	assert_int_equal(name_pid(fixture, 30, PROVISIONAL(1)).flags,
 			 TALLY_PROCESS_PINNED);
-	assert_int_equal(name_pid(fixture, 11, PROVISIONAL(2)).flags,
-			 TALLY_PROCESS_IGNORED);
+}
+
+/* The kernel tells of descendants only; /proc would not know these as such. */
+static void descendants_whose_parent_or_self_has_ended_are_selected(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct tally_process_event ended = {
+	    .pid = 99, .service = PROVISIONAL(2), .comm = "curl"};
+	struct tally_process process;
+
+	start(fixture, 10, 1, "/bin/sh");
+	start(fixture, 20, 1, "/bin/orphan");
+	select_pid(fixture, 10);
+	process = name_pid(fixture, 20, PROVISIONAL(1));
+	assert_int_equal(process.flags, TALLY_PROCESS_PINNED);
+	expect_service(fixture, process.service, "orphan", "");
+	process = name_event(fixture, &ended, 0);
+	assert_int_equal(process.flags, TALLY_PROCESS_PINNED);
+	expect_service(fixture, process.service, "curl", "");
+	select_exe(fixture, "/bin/orphan");
+	assert_int_equal(name_pid(fixture, 20, PROVISIONAL(3)).flags,
+			 TALLY_PROCESS_PINNED);
+	assert_int_equal(name_event(fixture, &ended, 0).flags,
+			 TALLY_PROCESS_PINNED | TALLY_PROCESS_IGNORED);
 }
 
 static void missing_pid_is_named(void **state)
@@ -322,18 +349,20 @@ static void pid_and_exe_must_both_hold(void **state)
 	start(fixture, 11, 1, "/usr/sbin/nginx");
 	select_pid(fixture, 10);
 	select_exe(fixture, "*/nginx");
-	/* Descendants may exec nginx later: the daemon must be asked. */
-	assert_false(targets_ignore_unknown(fixture->targets));
-	scan(fixture, 1);
+	assert_true(targets_ignore_unknown(fixture->targets));
+	scan_followed(fixture, 1, 2);
 	assert_int_equal(fixture->visited[20].service, 1);
-	/* ... and one that is nginx may exec something else. */
-	assert_int_equal(fixture->visited[20].flags, 0);
-	assert_int_equal(name_pid(fixture, 11, PROVISIONAL(1)).flags,
-			 TALLY_PROCESS_IGNORED);
+	assert_int_equal(fixture->visited[20].flags, TALLY_PROCESS_PINNED);
+	/* These may exec nginx later, as it may something else. */
+	assert_int_equal(fixture->visited[10].flags,
+			 TALLY_PROCESS_PINNED | TALLY_PROCESS_IGNORED);
+	assert_int_equal(fixture->visited[21].flags,
+			 TALLY_PROCESS_PINNED | TALLY_PROCESS_IGNORED);
 	assert_int_equal(name_pid(fixture, 21, PROVISIONAL(2)).flags,
-			 TALLY_PROCESS_IGNORED);
+			 TALLY_PROCESS_PINNED | TALLY_PROCESS_IGNORED);
 	start(fixture, 21, 10, "/usr/sbin/nginx");
-	assert_int_equal(name_pid(fixture, 21, PROVISIONAL(3)).flags, 0);
+	assert_int_equal(name_pid(fixture, 21, PROVISIONAL(3)).flags,
+			 TALLY_PROCESS_PINNED);
 }
 
 static void process_that_is_gone_is_matched_by_its_event(void **state)
@@ -599,6 +628,7 @@ int main(void)
 	    TEST(of_a_program_that_is_no_more_the_event_alone_speaks),
 	    TEST(same_name_and_namespace_is_the_same_service),
 	    TEST(descendants_of_a_pid_are_pinned),
+	    TEST(descendants_whose_parent_or_self_has_ended_are_selected),
 	    TEST(missing_pid_is_named),
 	    TEST(thread_is_no_process),
 	    TEST(loop_of_parents_ends),
