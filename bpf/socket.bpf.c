@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * socket.bpf.c - the socket hooks, thin: what they tell is in socket.bpf.h. There
- * are two ways to be told of sends, receives and arrivals, and the daemon loads
- * one (src/capture.c): tracepoints, since Linux 6.3; the functions themselves,
- * where the kernel has its function tracer. They cost more, but say where the
- * bytes of every receive are. Splices and the ends of TCP connections come by
+ * socket.bpf.c - the hooks, thin: what they tell is in socket.bpf.h and, of processes,
+ * in process.bpf.h. There are two ways to be told of sends, receives and arrivals, and
+ * the daemon loads one (src/capture.c): tracepoints, since Linux 6.3; the functions
+ * themselves, where the kernel has its function tracer. They cost more, but say where
+ * the bytes of every receive are. Splices and the ends of TCP connections come by
  * tracepoints that every kernel has.
+ *
+ * All that may have to hold preemption off is in this file: libbpf's linker (1.1) takes
+ * no kernel function that two object files name.
  */
 #include "socket.bpf.h"
 #include "connections.bpf.h"
 #include "preempt.bpf.h"
+#include "process.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -189,6 +193,26 @@ int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 	struct conversation *c = find(sk);
 
 	return c ? WHOLE(finish(c, sk)) : 0;
+}
+
+/* --- processes -------------------------------------------------------------------- */
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return WHOLE(forked(parent, child));
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task)
+{
+	return WHOLE(executed(task));
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	return WHOLE(exited(task));
 }
 
 /* --- for the daemon ------------------------------------------------------------- */

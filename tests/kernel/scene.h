@@ -303,9 +303,10 @@ static inline void assert_missed(const struct scene *scene, const char *name,
 static inline void see_skipped(void *context, const struct probes_program *program)
 {
 	(void)context;
-	/* of splices alone, and of ends that tcp_destroy_sock tells too */
+	/* of splices alone; of ends that tcp_destroy_sock tells too; of threads */
 	if (!strcmp(program->name, "tcp_rcv_space_adjust") ||
-	    !strcmp(program->name, "inet_sock_set_state"))
+	    !strcmp(program->name, "inet_sock_set_state") ||
+	    !strcmp(program->name, "process_exit"))
 		return;
 	if (program->missed)
 		fail_msg("%s never saw %lu events", program->name, program->missed);

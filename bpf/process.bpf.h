@@ -1,14 +1,16 @@
-// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * process.bpf.c - the lives of processes that the process map knows. A child
+ * process.bpf.h - the lives of processes that the process map knows. A child
  * is its parent's service before it runs (prefork servers need no /proc); a new
  * program is a stranger again, though it stays selected if that was by pid; the
  * dead leave, so that a reused pid inherits nothing.
  */
+#pragma once
+
 #include "maps.bpf.h"
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+static __always_inline int forked(const struct task_struct *parent,
+				  const struct task_struct *child)
 {
 	__u32 pid = child->tgid, parent_pid = parent->tgid;
 	struct tally_process *entry;
@@ -29,8 +31,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_exec, struct task_struct *task)
+static __always_inline int executed(const struct task_struct *task)
 {
 	__u32 pid = task->tgid;
 	struct tally_process *entry = bpf_map_lookup_elem(&processes, &pid);
@@ -48,8 +49,7 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(process_exit, struct task_struct *task)
+static __always_inline int exited(const struct task_struct *task)
 {
 	__u32 pid = task->tgid;
 
