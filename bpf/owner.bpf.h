@@ -13,6 +13,17 @@ struct {
 	__uint(max_entries, TALLY_EVENT_BYTES);
 } events SEC(".maps");
 
+/* None of a file that is itself mounted: /proc has the name of where it is. */
+static __always_inline void read_exe(struct mm_struct *mm, char *ret_exe)
+{
+	struct file *file = mm ? mm->exe_file : NULL;
+
+	ret_exe[0] = 0;
+	if (file && file->f_path.dentry != file->f_path.mnt->mnt_root)
+		bpf_probe_read_kernel_str(ret_exe, TALLY_EXE_LEN,
+					  file->f_path.dentry->d_name.name);
+}
+
 static __always_inline void announce(__u32 pid, __u32 service)
 {
 	struct tally_process_event *event;
@@ -29,6 +40,7 @@ static __always_inline void announce(__u32 pid, __u32 service)
 	event->service = service;
 	event->reserved = 0;
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	read_exe(mm, event->exe);
 	event->args_len = 0;
 	args_len = mm ? mm->arg_end - mm->arg_start : 0;
 	if (args_len > sizeof(event->args)) /* behind it lies the environment */

@@ -12,6 +12,7 @@
 #include "types.h"
 
 #define TALLY_COMM_LEN 16
+#define TALLY_EXE_LEN 64       /* name of the executable's file */
 #define TALLY_ARGS_LEN 256     /* start of a process's argv, NUL separated */
 #define TALLY_ROUTE_LEN 96     /* normalised route, without the final NUL */
 #define TALLY_ADDRESS_LEN 112  /* 16 address bytes, or a Unix path (108) */
@@ -145,6 +146,7 @@ struct tally_process_event {
 	__u32 pid;
 	__u32 service; /* provisional id its series are under until named */
 	char comm[TALLY_COMM_LEN];
+	char exe[TALLY_EXE_LEN]; /* the last part of its path, "": not known */
 	__u32 args_len;
 	char args[TALLY_ARGS_LEN];
 	__u32 reserved;

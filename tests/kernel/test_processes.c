@@ -3,6 +3,7 @@
  * daemon is told of a process that it has not named. */
 #include "talk.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -327,8 +328,10 @@ static void a_process_without_a_name_is_announced_once(void **state)
 	char command_line[TALLY_ARGS_LEN] = "";
 	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
 	ssize_t len = read(fd, command_line, sizeof(command_line));
+	char exe[PATH_MAX] = "";
 
 	close(fd);
+	REQUIRE(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
 	REQUIRE(!prctl(PR_SET_NAME, "who-is-it"));
 	scene_attach(scene, &config);
 	for (int i = 0; i < 5; i++) {
@@ -342,6 +345,7 @@ static void a_process_without_a_name_is_announced_once(void **state)
 	assert_int_equal(events.count, 1);
 	assert_int_equal(events.last.pid, (uint32_t)getpid());
 	assert_string_equal(events.last.comm, "who-is-it");
+	assert_string_equal(events.last.exe, strrchr(exe, '/') + 1);
 	assert_true(events.last.args_len >= (uint32_t)len);
 	assert_memory_equal(events.last.args, command_line, (size_t)len);
 	{
