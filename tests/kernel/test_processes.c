@@ -260,7 +260,8 @@ static void count_services(void *context, const struct tally_series_key *key,
 		return;
 	if (key->service & TALLY_SERVICE_PROVISIONAL) {
 		services->provisional += requests;
-		services->last_provisional = key->service;
+		if (key->service > services->last_provisional)
+			services->last_provisional = key->service;
 	} else if (key->service < 100) {
 		services->requests[key->service] += requests;
 	} else {
