@@ -81,6 +81,7 @@ enum tally_missed {
 	TALLY_MISSED_TLS,             /* connection is encrypted */
 	TALLY_MISSED_HTTP2,           /* connection speaks HTTP/2 */
 	TALLY_MISSED_UNSEEN_CLOSE,    /* Unix socket closed with one in flight */
+	TALLY_MISSED_UNJUDGED,        /* whose process ended before it was judged */
 	TALLY_MISSED_COUNT,
 };
 

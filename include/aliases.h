@@ -17,6 +17,7 @@ struct alias {
 	uint32_t service;
 	bool ignored; /* of no service */
 	int64_t since_ms;
+	bool unjudged; /* ignored, though it may have been of one */
 };
 
 int aliases_create(struct aliases **ret_aliases);

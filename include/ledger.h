@@ -15,5 +15,7 @@ struct ledger;
 /* It remembers the Unix balance, so that the ledger never falls. */
 int ledger_create(struct ledger **ret_ledger);
 void ledger_free(struct ledger **ledger);
+/* Of series.h: of the next collection on. */
+void ledger_set_unjudged(struct ledger *ledger, uint64_t requests);
 int ledger_collect(struct ledger *ledger, const struct probes *probes,
 		   struct snapshot *snapshot);

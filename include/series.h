@@ -31,3 +31,6 @@ void series_free(struct series **series);
  * the first map that could not be read; what could be is in the snapshot. */
 int series_collect(struct series *series, const struct probes *probes,
 		   struct targets *targets, int64_t now_ms, struct snapshot *snapshot);
+/* Requests in rows dropped so far of which it never came out whether they are of a
+ * selected process. */
+uint64_t series_unjudged(const struct series *series);

@@ -60,6 +60,9 @@ int targets_name(struct targets *targets, const struct tally_process_event *even
  * (yet), or not selected: targets_ignored tells. */
 const struct service *targets_service(const struct targets *targets, uint32_t id);
 bool targets_ignored(const struct targets *targets, uint32_t id);
+/* Ignored, but by doubt: /proc could not be asked, and what the event tells leaves
+ * open whether --exe selects it. */
+bool targets_unjudged(const struct targets *targets, uint32_t id);
 /* Milliseconds since an alias was made, -1 when id is not an alias. */
 int64_t targets_alias_age_ms(const struct targets *targets, uint32_t id,
 			     int64_t now_ms);

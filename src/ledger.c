@@ -18,7 +18,8 @@
 
 struct ledger {
 	uint64_t unseen_closes; /* known so far */
-	double start_time_s;    /* of this process; 0: unknown */
+	uint64_t unjudged;
+	double start_time_s; /* of this process; 0: unknown */
 };
 
 struct reason {
@@ -66,6 +67,9 @@ static const struct reason reasons[TALLY_MISSED_COUNT] = {
     [TALLY_MISSED_HTTP2] = {"http2", "connections that speak HTTP/2"},
     [TALLY_MISSED_UNSEEN_CLOSE] =
 	{"unseen_close", "requests under way when their Unix socket was closed"},
+    [TALLY_MISSED_UNJUDGED] = {"unjudged",
+			       "requests of processes that ended before it was known "
+			       "whether --exe selects them"},
 };
 
 const char *ledger_reason(enum tally_missed reason)
@@ -291,6 +295,8 @@ static void collect_missed(const struct ledger *ledger, const struct probes *pro
 
 		if (reason == TALLY_MISSED_UNSEEN_CLOSE)
 			count += ledger->unseen_closes;
+		if (reason == TALLY_MISSED_UNJUDGED)
+			count += ledger->unjudged;
 		add_labelled(snapshot, &missed,
 			     (struct label){"reason", reasons[reason].name},
 			     (double)count);
@@ -476,6 +482,11 @@ void ledger_free(struct ledger **ledger)
 {
 	free(*ledger);
 	*ledger = NULL;
+}
+
+void ledger_set_unjudged(struct ledger *ledger, uint64_t requests)
+{
+	ledger->unjudged = requests;
 }
 
 int ledger_collect(struct ledger *ledger, const struct probes *probes,

@@ -85,6 +85,8 @@ static bool is_still(const struct agent *agent, const struct tally_process_event
 	return !drain_process(fd, event->pid, &now) && now.service == event->service;
 }
 
+/* One that is not judged keeps its provisional id, and what it does its rows: to be
+ * asked again, or counted as lost when it has ended. */
 static void name_process(void *context, const struct tally_process_event *event)
 {
 	struct agent *agent = context;
@@ -96,12 +98,12 @@ static void name_process(void *context, const struct tally_process_event *event)
 	agent->named++;
 	if (err)
 		log_debug("cannot name process %u: %s", event->pid, strerror(-err));
-	else if (still)
+	else if (still && !targets_unjudged(agent->targets, event->service))
 		update_process(agent, event->pid, &process);
 }
 
-/* Two kinds of entries still carry a provisional id: of processes whose event
- * found no room, and of children forked before their parent had its name. */
+/* These entries still carry a provisional id: of processes whose event found no room
+ * or left doubt, and of children forked before their parent had its name. */
 static void name_leftover(void *context, uint32_t pid,
 			  const struct tally_process *process)
 {
@@ -115,7 +117,8 @@ static void name_leftover(void *context, uint32_t pid,
 		return;
 	if (service)
 		entry.service = service->id;
-	else if (targets_ignored(agent->targets, process->service))
+	else if (targets_ignored(agent->targets, process->service) &&
+		 !targets_unjudged(agent->targets, process->service))
 		entry.flags |= TALLY_PROCESS_IGNORED;
 	else
 		return name_process(agent, &event);
@@ -133,6 +136,7 @@ static int collect(struct agent *agent, struct snapshot *snapshot)
 			agent);
 	err = series_collect(agent->series, agent->probes, agent->targets,
 			     clock_ms(CLOCK_BOOTTIME), snapshot);
+	ledger_set_unjudged(agent->ledger, series_unjudged(agent->series));
 	if (!err)
 		err = ledger_collect(agent->ledger, agent->probes, snapshot);
 	if (!err && agent->push)

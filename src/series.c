@@ -62,6 +62,7 @@ struct stranger {
 
 struct series {
 	uint64_t seed;
+	uint64_t unjudged; /* see series.h */
 	uint32_t retired_max;
 	uint32_t retired_count;
 	struct retired **retired;
@@ -594,6 +595,32 @@ static int retire_row(struct collection *collection, struct row *row)
 	return 0;
 }
 
+static uint64_t count_requests(const struct tally_series *value)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < DURATION_BUCKETS; i++)
+		count += value->duration[i];
+	return count;
+}
+
+/* What is certainly not selected is nobody's loss. */
+static int drop_row(struct collection *collection, struct row *row)
+{
+	struct tally_series last;
+	int err;
+
+	if (!targets_unjudged(collection->targets, row->owner->id))
+		return delete_row(collection, row);
+	err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
+				&row->key, &last);
+	if (err)
+		return err;
+	collection->series->unjudged += count_requests(&last);
+	row_left_kernel(row);
+	return 0;
+}
+
 static void retire(struct collection *collection)
 {
 	index_retired(collection);
@@ -605,7 +632,7 @@ static void retire(struct collection *collection)
 		if (row->owner->state == OWNER_SHOWN)
 			note(collection, retire_row(collection, row));
 		else
-			note(collection, delete_row(collection, row));
+			note(collection, drop_row(collection, row));
 	}
 }
 
@@ -898,4 +925,9 @@ int series_collect(struct series *series, const struct probes *probes,
 	remember_strangers(&collection);
 	note(&collection, err);
 	return collection.err ? collection.err : snapshot->error;
+}
+
+uint64_t series_unjudged(const struct series *series)
+{
+	return series->unjudged;
 }

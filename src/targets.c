@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,59 +123,94 @@ static bool descends_from_pids(const struct targets *targets, uint32_t pid)
 	return false;
 }
 
-/* The kernel keeps 15 bytes of a name: a glob without wildcards for a longer one
- * is compared by these. */
-static bool matches_comm(const char *glob, const char *comm)
-{
-	const char *slash = strrchr(glob, '/');
-	const char *last = slash ? slash + 1 : glob;
+/* In the order of their weight: the best of several globs counts. */
+enum verdict {
+	VERDICT_NO,
+	VERDICT_DOUBT,
+	VERDICT_YES,
+};
 
-	if (!strcmp(glob, "*"))
-		return true;
-	/* a pattern would select any program; a name, at least one called so */
-	return !strpbrk(last, "*?[\\") && !strncmp(last, comm, TALLY_COMM_LEN - 1);
+/* "/name", or "" when the event does not know it, or not the whole of it. */
+static void copy_exe(const struct tally_process_event *event,
+		     char ret_name[TALLY_EXE_LEN + 1])
+{
+	size_t len = strnlen(event->exe, TALLY_EXE_LEN);
+
+	*ret_name = '\0';
+	if (len && len < TALLY_EXE_LEN - 1)
+		snprintf(ret_name, TALLY_EXE_LEN + 1, "/%.*s", (int)len, event->exe);
 }
 
-/* Without a path of the executable the event's argv[0] is taken if it is one,
- * else the names are compared. */
-static bool matches_event(const char *glob, const struct tally_process_event *event)
+/* argv[0] if it is a path, else "". */
+static void copy_path(const struct tally_process_event *event,
+		      char ret_path[TALLY_ARGS_LEN + 1])
 {
-	char text[TALLY_ARGS_LEN + 1] = "";
-	size_t args_len = event->args_len;
+	size_t len =
+	    event->args_len < TALLY_ARGS_LEN ? event->args_len : TALLY_ARGS_LEN;
 
-	if (args_len > TALLY_ARGS_LEN)
-		args_len = TALLY_ARGS_LEN;
-	if (args_len && event->args[0] == '/') {
-		memcpy(text, event->args, args_len);
-		return !fnmatch(glob, text, 0);
-	}
-	memcpy(text, event->comm, TALLY_COMM_LEN);
-	return matches_comm(glob, text);
+	*ret_path = '\0';
+	if (len && *event->args == '/')
+		snprintf(ret_path, TALLY_ARGS_LEN + 1, "%.*s", (int)len, event->args);
 }
 
-static bool matches_exes(const struct config *config, const struct proc_facts *facts,
-			 const struct tally_process_event *event)
+/* Whether there is a path with this end that matches. Wildcards take '/' too, so
+ * that any part of the glob may be what meets the end. */
+static bool may_match(const char *glob, const char *end)
 {
-	for (size_t i = 0; i < config->exes.count; i++) {
-		const char *glob = config->exes.items[i];
-
-		if (*facts->exe ? !fnmatch(glob, facts->exe, 0)
-				: event && matches_event(glob, event))
+	for (; *glob; glob++) {
+		if (!fnmatch(glob, end, 0))
 			return true;
 	}
 	return false;
 }
 
-/* By its program, of which the facts are read. */
-static bool is_selected(const struct targets *targets, uint32_t pid,
-			const struct tally_process_event *event, bool still,
-			struct proc_facts *ret_facts)
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len >= end_len && !strcmp(text + len - end_len, end);
+}
+
+/* Without a path of the executable: the name of its file is true, argv[0] is what
+ * its caller says. Whether a name alone is in the right directory nobody knows: a
+ * glob that spells the name selects at least one called so. */
+static enum verdict judge_event(const char *glob,
+				const struct tally_process_event *event)
+{
+	char name[TALLY_EXE_LEN + 1], path[TALLY_ARGS_LEN + 1];
+
+	copy_exe(event, name);
+	copy_path(event, path);
+	if (*name && !may_match(glob, name))
+		return VERDICT_NO;
+	if (!strcmp(glob, "*") || (*path && !fnmatch(glob, path, 0)))
+		return VERDICT_YES;
+	if (*name && *glob == '*' && !fnmatch(glob, name, 0))
+		return VERDICT_YES; /* in whatever directory */
+	return *name && !*path && ends_with(glob, name) ? VERDICT_YES : VERDICT_DOUBT;
+}
+
+static enum verdict judge_exe(const char *glob, const struct proc_facts *facts,
+			      const struct tally_process_event *event)
+{
+	if (*facts->exe)
+		return fnmatch(glob, facts->exe, 0) ? VERDICT_NO : VERDICT_YES;
+	return event ? judge_event(glob, event) : VERDICT_NO;
+}
+
+static enum verdict judge(const struct targets *targets, const struct proc_facts *facts,
+			  const struct tally_process_event *event)
 {
 	const struct config *config = targets->config;
+	enum verdict best = config->exes.count ? VERDICT_NO : VERDICT_YES;
 
-	/* no process is 0 */
-	proc_read(targets->proc_root, still ? pid : 0, event, ret_facts);
-	return !config->exes.count || matches_exes(config, ret_facts, event);
+	for (size_t i = 0; i < config->exes.count; i++) {
+		enum verdict verdict = judge_exe(config->exes.items[i], facts, event);
+
+		if (verdict > best)
+			best = verdict;
+	}
+	return best;
 }
 
 /* ---- services ---- */
@@ -300,12 +336,14 @@ static int name_process(struct targets *targets, const struct proc_facts *facts,
 
 /* An id that the daemon gave out itself stands for nothing but itself. */
 static int remember_alias(struct targets *targets, uint32_t id,
-			  const struct tally_process *process, int64_t now_ms)
+			  const struct tally_process *process, bool unjudged,
+			  int64_t now_ms)
 {
 	const struct alias alias = {.id = id,
 				    .service = process->service,
 				    .ignored = process->flags & TALLY_PROCESS_IGNORED,
-				    .since_ms = now_ms};
+				    .since_ms = now_ms,
+				    .unjudged = unjudged};
 
 	return id & TALLY_SERVICE_PROVISIONAL ? aliases_put(targets->aliases, &alias)
 					      : 0;
@@ -365,7 +403,8 @@ static void scan_process(void *context, uint32_t pid)
 
 	if (scan->err || (config->pid_count && !descends_from_pids(scan->targets, pid)))
 		return;
-	selected = is_selected(scan->targets, pid, NULL, true, &facts);
+	proc_read(scan->targets->proc_root, pid, NULL, &facts);
+	selected = judge(scan->targets, &facts, NULL) == VERDICT_YES;
 	if (!facts.alive || (!selected && !config->pid_count))
 		return;
 	if (selected)
@@ -396,12 +435,17 @@ int targets_name(struct targets *targets, const struct tally_process_event *even
 {
 	struct tally_process process = {.flags = selection_flags(targets, false)};
 	struct proc_facts facts;
+	enum verdict verdict;
 	int err = 0;
 
-	if (is_selected(targets, event->pid, event, still, &facts))
+	/* no process is 0 */
+	proc_read(targets->proc_root, still ? event->pid : 0, event, &facts);
+	verdict = judge(targets, &facts, event);
+	if (verdict == VERDICT_YES)
 		err = name_process(targets, &facts, &process);
 	if (!err)
-		err = remember_alias(targets, event->service, &process, now_ms);
+		err = remember_alias(targets, event->service, &process,
+				     verdict == VERDICT_DOUBT, now_ms);
 	if (!err)
 		*ret_process = process;
 	return err;
@@ -431,6 +475,13 @@ bool targets_ignored(const struct targets *targets, uint32_t id)
 	const struct alias *alias = aliases_find(targets->aliases, id);
 
 	return alias && alias->ignored;
+}
+
+bool targets_unjudged(const struct targets *targets, uint32_t id)
+{
+	const struct alias *alias = aliases_find(targets->aliases, id);
+
+	return alias && alias->unjudged;
 }
 
 int64_t targets_alias_age_ms(const struct targets *targets, uint32_t id, int64_t now_ms)

@@ -127,6 +127,26 @@ class Selection(TestCase):
                              server_port=server.port)
         self.assert_only(daemon, "client", server.port, get(10))
 
+    def test_exe_judges_those_that_ended_before_they_could_be_asked_or_says_so(self):
+        server = self.start_server(hello_nginx())
+        client, other = gopher("one"), gopher("other")
+        folder = client.parent
+        for glob, counted, unjudged in ((folder / "on?", 0, 100), ("*/on?", 100, 0),
+                                        (folder / "one", 100, 0)):
+            daemon = self.bpftally("--exe", glob, "--port", server.port)
+            daemon.process.child.send_signal(signal.SIGSTOP)
+            for binary, times in ((client, 100), (other, 20)):
+                run(["sh", "-c", f"cd {binary.parent}; for i in $(seq {times}); do"
+                     f" ./{binary.name} get http://127.0.0.1:{server.port}/hello 1 1 ||"
+                     " exit; done"])
+            daemon.process.child.send_signal(signal.SIGCONT)
+            missed = {"unjudged": unjudged} if unjudged else {}
+            wait_until(lambda daemon=daemon, missed=missed:
+                       daemon.metrics().missed() == missed, "the ledger")
+            self.assert_requests(daemon, "client", get(counted) if counted else {})
+            self.assertEqual(daemon.metrics().missed(), missed)
+            daemon.terminate()
+
     def test_exe_that_runs_already(self):
         binary = gopher("running")
         server = self.start_server(Gopher(binary))

@@ -38,7 +38,7 @@ static void put(struct aliases *aliases, uint32_t id, uint32_t service)
 
 static void what_was_put_is_found_until_dropped(void **state)
 {
-	const struct alias alias = {7, 3, true, 1000};
+	const struct alias alias = {7, 3, true, 1000, true};
 	struct aliases *aliases = *state;
 	const struct alias *found;
 
@@ -49,6 +49,7 @@ static void what_was_put_is_found_until_dropped(void **state)
 	assert_int_equal(found->id, 7);
 	assert_int_equal(found->service, 3);
 	assert_true(found->ignored);
+	assert_true(found->unjudged);
 	assert_int_equal(found->since_ms, 1000);
 	assert_null(aliases_find(aliases, 6));
 	assert_null(aliases_find(aliases, 8));
@@ -116,7 +117,7 @@ static void they_are_found_after_any_history(void **state)
 
 static void those_of_a_service_go_together(void **state)
 {
-	const struct alias of_none = {5, 1, true, 0};
+	const struct alias of_none = {5, 1, true, 0, false};
 	struct aliases *aliases = *state;
 
 	for (uint32_t id = 1; id <= 4; id++)

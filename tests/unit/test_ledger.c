@@ -201,6 +201,17 @@ static void what_vanished_on_unix_sockets_is_an_unseen_close(void **state)
 	assert_true(unseen(scene) == 104);
 }
 
+static void what_series_dropped_unjudged_is_in_the_ledger(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(collect(scene), 0);
+	check(scene, "bpftally_missed", "unjudged", 0);
+	ledger_set_unjudged(scene->ledger, 7);
+	assert_int_equal(collect(scene), 0);
+	check(scene, "bpftally_missed", "unjudged", 7);
+}
+
 static void the_unseen_never_fall(void **state)
 {
 	struct scene *scene = *state;
@@ -441,6 +452,7 @@ int main(void)
 	    TEST(every_reason_is_there_even_at_zero),
 	    TEST(reasons_are_short_names_with_explanations),
 	    TEST(what_vanished_on_unix_sockets_is_an_unseen_close),
+	    TEST(what_series_dropped_unjudged_is_in_the_ledger),
 	    TEST(the_unseen_never_fall),
 	    TEST(what_is_between_two_states_has_not_vanished),
 	    TEST(sockets_are_looked_at_only_for_what_may_be_new),

@@ -56,6 +56,7 @@ int probes_count_connections(const struct probes *probes,
 struct fake_alias {
 	uint32_t id, service;
 	bool ignored;
+	bool unjudged;
 	int64_t since_ms;
 };
 
@@ -98,6 +99,13 @@ bool targets_ignored(const struct targets *targets, uint32_t id)
 	const struct fake_alias *alias = fake_alias(targets, id);
 
 	return alias && alias->ignored;
+}
+
+bool targets_unjudged(const struct targets *targets, uint32_t id)
+{
+	const struct fake_alias *alias = fake_alias(targets, id);
+
+	return alias && alias->unjudged;
 }
 
 int64_t targets_alias_age_ms(const struct targets *targets, uint32_t id, int64_t now_ms)
@@ -298,6 +306,9 @@ static void end_process(uint32_t pid)
 	assert_int_equal(bpf_map_delete_elem(FAKE_FD + PROBES_PROCESSES, &pid), 0);
 }
 
+#define IGNORED UINT32_MAX
+#define UNJUDGED (UINT32_MAX - 1)
+
 static void name_alias(struct scene *scene, uint32_t id, uint32_t service,
 		       int64_t since_ms)
 {
@@ -305,12 +316,11 @@ static void name_alias(struct scene *scene, uint32_t id, uint32_t service,
 	scene->targets.aliases[scene->targets.alias_count++] = (struct fake_alias){
 	    .id = id,
 	    .service = service,
-	    .ignored = service == UINT32_MAX,
+	    .ignored = service == IGNORED || service == UNJUDGED,
+	    .unjudged = service == UNJUDGED,
 	    .since_ms = since_ms,
 	};
 }
-
-#define IGNORED UINT32_MAX
 
 static size_t kernel_rows(void)
 {
@@ -847,6 +857,54 @@ static void what_is_not_selected_is_not_shown_and_deleted_when_settled(void **st
 	assert_int_equal(scene->targets.alias_count, 0);
 }
 
+static void count_before_take(void)
+{
+	fake_before_take = NULL;
+	count_plain(PROVISIONAL(2), 1);
+}
+
+/* To the last request: one may be counted when the rows have been read. */
+static void requests_of_whom_nobody_judged_are_counted_when_dropped(void **state)
+{
+	struct scene *scene = *state;
+	struct tally_series_key key = server_key(PROVISIONAL(2));
+
+	name_alias(scene, PROVISIONAL(1), IGNORED, NOW);
+	name_alias(scene, PROVISIONAL(2), UNJUDGED, NOW);
+	count_plain(PROVISIONAL(1), 100);
+	count_plain(PROVISIONAL(2), 5);
+	key.error = TALLY_ERROR_CLOSED;
+	count(&key, 2);
+	put_process(20, PROVISIONAL(2), 0);
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(series_unjudged(scene->series), 0);
+	assert_int_equal(kernel_rows(), 2);
+	end_process(20);
+	fake_before_take = count_before_take;
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	check_absent(scene, "http_");
+	assert_int_equal(kernel_rows(), 0);
+	assert_int_equal(series_unjudged(scene->series), 8);
+	assert_int_equal(scene->targets.alias_count, 0);
+	collect_well(scene, NOW + 2 * SERIES_SETTLE_MS);
+	assert_int_equal(series_unjudged(scene->series), 8);
+}
+
+static void requests_that_cannot_be_dropped_are_counted_once(void **state)
+{
+	struct scene *scene = *state;
+
+	name_alias(scene, PROVISIONAL(1), UNJUDGED, NOW);
+	count_plain(PROVISIONAL(1), 5);
+	fake_maps[PROBES_SERIES].delete_err = -EPERM;
+	collect(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(scene->err, -EPERM);
+	assert_int_equal(series_unjudged(scene->series), 0);
+	fake_maps[PROBES_SERIES].delete_err = 0;
+	collect_well(scene, NOW + SERIES_SETTLE_MS);
+	assert_int_equal(series_unjudged(scene->series), 5);
+}
+
 static void a_row_waits_for_its_name(void **state)
 {
 	struct scene *scene = *state;
@@ -1233,6 +1291,8 @@ int main(void)
 	    TEST(an_alias_without_rows_is_dropped_when_settled),
 	    TEST(an_alias_is_kept_while_a_connection_has_it),
 	    TEST(what_is_not_selected_is_not_shown_and_deleted_when_settled),
+	    TEST(requests_of_whom_nobody_judged_are_counted_when_dropped),
+	    TEST(requests_that_cannot_be_dropped_are_counted_once),
 	    TEST(a_row_waits_for_its_name),
 	    TEST(the_wait_begins_with_the_first_row),
 	    TEST(without_a_name_for_5_s_it_is_unknown_and_stays_it),

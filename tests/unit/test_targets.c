@@ -365,42 +365,126 @@ static void pid_and_exe_must_both_hold(void **state)
 			 TALLY_PROCESS_PINNED);
 }
 
-static void process_that_is_gone_is_matched_by_its_event(void **state)
+enum expectation {
+	NOT_SELECTED,
+	IN_DOUBT,
+	SELECTED,
+};
+
+static void process_that_is_gone_is_judged_by_its_event(void **state)
 {
 	static const struct {
 		char *glob;
-		const char *argument, *comm;
-		bool selected;
+		const char *argument, *exe;
+		enum expectation expected;
 	} cases[] = {
-	    {"/usr/bin/curl", "/usr/bin/curl", "x", true},
-	    {"/usr/bin/c*", "/usr/bin/curl", "x", true},
-	    {"/usr/bin/curl", "/bin/curl", "curl", false},
-	    {"/usr/bin/curl", "curl", "curl", true},
-	    {"/usr/bin/curl", "curl", "wget", false},
-	    {"/usr/bin/c?rl", "", "curl", false}, /* nobody knows from where */
-	    {"/opt/shop/*", "", "curl", false},
-	    {"*", "", "curl", true},
-	    {"/usr/bin/fifteen-letters-and-more", "x", "fifteen-letters", true},
-	    {"/usr/bin/fifteen-letters", "x", "fifteen-letters", true},
-	    {"/usr/bin/fifteen-other-and-more", "x", "fifteen-letters", false},
-	    {"/usr/bin/curl-more", "x", "curl", false},
+	    {"/usr/bin/curl", "/usr/bin/curl", "curl", SELECTED},
+	    {"/usr/bin/c*", "/usr/bin/curl", "curl", SELECTED},
+	    {"/usr/bin/curl", "/bin/curl", "curl", IN_DOUBT}, /* of a linked folder */
+	    {"/usr/bin/curl", "curl", "curl", SELECTED},
+	    {"/usr/bin/curl", "./curl", "curl", SELECTED},
+	    {"/usr/bin/curl", "curl", "wget", NOT_SELECTED},
+	    {"/usr/bin/curl", "/usr/bin/curl", "wget", NOT_SELECTED}, /* a link */
+	    {"/usr/bin/c?rl", "curl", "curl", IN_DOUBT},
+	    {"/usr/bin/c?rl", "", "curl", IN_DOUBT},
+	    {"/usr/bin/c?rl", "curl", "wget", NOT_SELECTED},
+	    {"/usr/bin/c[tu]rl", "curl", "curl", IN_DOUBT},
+	    {"/usr/bin/c[tu]rl", "curl", "card", NOT_SELECTED},
+	    {"/usr/bin/[!/]url", "curl", "curl", IN_DOUBT},
+	    {"/usr/bin[/]curl", "curl", "curl", IN_DOUBT},
+	    {"/usr/bin?curl", "curl", "curl", IN_DOUBT},
+	    {"/usr/bin\\/curl", "curl", "curl", SELECTED},
+	    {"/usr/c*l", "curl", "url", IN_DOUBT}, /* in /usr/company */
+	    {"/usr/c*l", "curl", "curd", NOT_SELECTED},
+	    {"/opt/shop/*", "", "curl", IN_DOUBT},
+	    {"/opt/shop/*", "/opt/shop/curl", "curl", SELECTED},
+	    {"/opt/*/curl", "curl", "curl", SELECTED},
+	    {"*/curl", "", "curl", SELECTED},
+	    {"*/curl", "/bin/link", "curl", SELECTED},
+	    {"*/c?rl", "", "curl", SELECTED},
+	    {"*url", "", "curl", SELECTED},
+	    {"*/url", "", "curl", NOT_SELECTED},
+	    {"curl", "curl", "curl", NOT_SELECTED},
+	    {"*", "", "curl", SELECTED},
+	    {"*", "", "", SELECTED},
+	    /* the name of its file is not known */
+	    {"/usr/bin/curl", "/usr/bin/curl", "", SELECTED},
+	    {"/usr/bin/curl", "curl", "", IN_DOUBT},
+	    {"/usr/bin/curl", "", "", IN_DOUBT},
+	    {"*/curl", "wget", "", IN_DOUBT},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct fixture *fixture = *state;
 		struct tally_process_event event = {
-		    .pid = 99, .service = PROVISIONAL((uint32_t)i)};
+		    .pid = 99, .service = PROVISIONAL((uint32_t)i), .comm = "thread"};
 		struct tally_process process;
 
 		fixture->config.exes.count = 0;
 		select_exe(fixture, cases[i].glob);
-		strcpy(event.comm, cases[i].comm);
+		strcpy(event.exe, cases[i].exe);
 		strcpy(event.args, cases[i].argument);
 		event.args_len = (uint32_t)strlen(cases[i].argument) + 1;
 		process = name_event(fixture, &event, 0);
-		if (!(process.flags & TALLY_PROCESS_IGNORED) != cases[i].selected)
-			fail_msg("%s, %s", cases[i].glob, cases[i].argument);
+		if (!(process.flags & TALLY_PROCESS_IGNORED) !=
+			(cases[i].expected == SELECTED) ||
+		    targets_unjudged(fixture->targets, event.service) !=
+			(cases[i].expected == IN_DOUBT))
+			fail_msg("%s, %s, %s", cases[i].glob, cases[i].argument,
+				 cases[i].exe);
 	}
+}
+
+/* Of the longest that are known, and of what may go on beyond its room. */
+static void name_of_a_file_that_may_be_cut_excludes_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct tally_process_event event = {.pid = 99, .service = PROVISIONAL(1)};
+
+	select_exe(fixture, "/bin/other");
+	memset(event.exe, 'x', TALLY_EXE_LEN - 2);
+	name_event(fixture, &event, 0);
+	assert_false(targets_unjudged(fixture->targets, PROVISIONAL(1)));
+	event.exe[TALLY_EXE_LEN - 2] = 'x';
+	name_event(fixture, &event, 0);
+	assert_true(targets_unjudged(fixture->targets, PROVISIONAL(1)));
+	event.exe[TALLY_EXE_LEN - 1] = 'x';
+	name_event(fixture, &event, 0);
+	assert_true(targets_unjudged(fixture->targets, PROVISIONAL(1)));
+}
+
+static void best_of_several_globs_judges(void **state)
+{
+	struct fixture *fixture = *state;
+	struct tally_process_event event = {
+	    .pid = 99, .service = PROVISIONAL(1), .exe = "curl"};
+
+	select_exe(fixture, "/opt/c?rl");
+	select_exe(fixture, "/bin/wget");
+	assert_int_equal(name_event(fixture, &event, 0).flags, TALLY_PROCESS_IGNORED);
+	assert_true(targets_unjudged(fixture->targets, PROVISIONAL(1)));
+	assert_true(targets_ignored(fixture->targets, PROVISIONAL(1)));
+	fixture->exes[1] = "*/curl";
+	assert_int_equal(name_event(fixture, &event, 0).flags, 0);
+	assert_false(targets_unjudged(fixture->targets, PROVISIONAL(1)));
+	assert_false(targets_ignored(fixture->targets, PROVISIONAL(1)));
+}
+
+/* A child that lives on runs the same file: what it tells is of both. */
+static void doubt_ends_when_proc_can_be_asked(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct tally_process_event gone = {
+	    .pid = 99, .service = PROVISIONAL(1), .exe = "curl"};
+	const struct tally_process_event child = {.pid = 10, .service = PROVISIONAL(1)};
+
+	select_exe(fixture, "/bin/c?rl");
+	name_event(fixture, &gone, 0);
+	assert_true(targets_unjudged(fixture->targets, PROVISIONAL(1)));
+	start(fixture, 10, 1, "/bin/curl");
+	assert_int_equal(name_event(fixture, &child, 0).flags, 0);
+	assert_false(targets_unjudged(fixture->targets, PROVISIONAL(1)));
+	expect_service(fixture, PROVISIONAL(1), "curl", "");
 }
 
 static void event_outside_its_bounds_is_cut(void **state)
@@ -465,7 +549,9 @@ static void alias_of_what_is_not_selected_is_ignored(void **state)
 	name_pid(fixture, 10, PROVISIONAL(1));
 	assert_null(targets_service(fixture->targets, PROVISIONAL(1)));
 	assert_true(targets_ignored(fixture->targets, PROVISIONAL(1)));
+	assert_false(targets_unjudged(fixture->targets, PROVISIONAL(1)));
 	assert_false(targets_ignored(fixture->targets, PROVISIONAL(2)));
+	assert_false(targets_unjudged(fixture->targets, PROVISIONAL(2)));
 	assert_int_equal(targets_service_count(fixture->targets), 0);
 	targets_drop_alias(fixture->targets, PROVISIONAL(1));
 	assert_false(targets_ignored(fixture->targets, PROVISIONAL(1)));
@@ -635,7 +721,10 @@ int main(void)
 	    TEST(any_of_several_exe_globs_selects),
 	    TEST(glob_that_matches_nothing_selects_nothing),
 	    TEST(pid_and_exe_must_both_hold),
-	    TEST(process_that_is_gone_is_matched_by_its_event),
+	    TEST(process_that_is_gone_is_judged_by_its_event),
+	    TEST(name_of_a_file_that_may_be_cut_excludes_nothing),
+	    TEST(best_of_several_globs_judges),
+	    TEST(doubt_ends_when_proc_can_be_asked),
 	    TEST(event_outside_its_bounds_is_cut),
 	    TEST(service_option_names_all_that_is_selected),
 	    TEST(alias_leads_to_its_service_until_dropped),
