@@ -49,12 +49,17 @@ typedef void (*targets_visit)(void *context, uint32_t pid,
 int targets_scan(struct targets *targets, targets_visit visit, void *context,
 		 size_t *ret_count, uint32_t *ret_missing_pid);
 
-/* The kernel saw an unnamed process: name it, select it. still: /proc speaks of the
- * same program, else the event alone does. The entry to write: the service's id,
- * or TALLY_PROCESS_IGNORED. Remembers event->service as an alias of that service
- * (or of none) since now_ms. -ENOMEM. */
+/* Whether it is still the program that the event tells of: it may have ended, or
+ * become another, of which /proc would speak. */
+typedef bool (*targets_still)(void *context, const struct tally_process_event *event);
+
+/* The kernel saw an unnamed process: name it, select it. still is asked before and
+ * after /proc is read; unless both say so the event alone is believed. The entry to
+ * write: the service's id, or TALLY_PROCESS_IGNORED. Remembers event->service as an
+ * alias of that service (or of none) since now_ms. -ENOMEM. */
 int targets_name(struct targets *targets, const struct tally_process_event *event,
-		 bool still, int64_t now_ms, struct tally_process *ret_process);
+		 targets_still still, void *context, int64_t now_ms,
+		 struct tally_process *ret_process);
 
 /* Service of an id found in the kernel: its own or by alias. NULL: not known
  * (yet), or not selected: targets_ignored tells. */

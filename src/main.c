@@ -75,10 +75,9 @@ static void update_process(struct agent *agent, uint32_t pid,
 		log_warning("cannot select process %u: %s", pid, strerror(-err));
 }
 
-/* Whether it is still the program that the event tells of: it may have ended, or
- * become another, of which /proc would speak. */
-static bool is_still(const struct agent *agent, const struct tally_process_event *event)
+static bool is_still(void *context, const struct tally_process_event *event)
 {
+	const struct agent *agent = context;
 	int fd = probes_map_fd(agent->probes, PROBES_PROCESSES);
 	struct tally_process now;
 
@@ -90,15 +89,15 @@ static bool is_still(const struct agent *agent, const struct tally_process_event
 static void name_process(void *context, const struct tally_process_event *event)
 {
 	struct agent *agent = context;
-	bool still = is_still(agent, event);
 	struct tally_process process;
-	int err = targets_name(agent->targets, event, still, clock_ms(CLOCK_BOOTTIME),
-			       &process);
+	int err = targets_name(agent->targets, event, is_still, agent,
+			       clock_ms(CLOCK_BOOTTIME), &process);
 
 	agent->named++;
 	if (err)
 		log_debug("cannot name process %u: %s", event->pid, strerror(-err));
-	else if (still && !targets_unjudged(agent->targets, event->service))
+	else if (!targets_unjudged(agent->targets, event->service) &&
+		 is_still(agent, event))
 		update_process(agent, event->pid, &process);
 }
 

@@ -213,6 +213,29 @@ static enum verdict judge(const struct targets *targets, const struct proc_facts
 	return best;
 }
 
+/* An exec shows in /proc some time before the kernel tells of it. */
+static bool is_file_of(const struct tally_process_event *event,
+		       const struct proc_facts *facts)
+{
+	char name[TALLY_EXE_LEN + 1];
+
+	copy_exe(event, name);
+	return !*facts->exe || ends_with(facts->exe, name);
+}
+
+/* Of the program that the event tells of; /proc may change while it is read. */
+static void read_facts(const struct targets *targets,
+		       const struct tally_process_event *event, targets_still still,
+		       void *context, struct proc_facts *ret_facts)
+{
+	bool was = still(context, event);
+
+	/* no process is 0 */
+	proc_read(targets->proc_root, was ? event->pid : 0, event, ret_facts);
+	if (was && !(is_file_of(event, ret_facts) && still(context, event)))
+		proc_read(targets->proc_root, 0, event, ret_facts);
+}
+
 /* ---- services ---- */
 
 /* Index of the service, or of the first with a larger id. */
@@ -431,15 +454,15 @@ int targets_scan(struct targets *targets, targets_visit visit, void *context,
 }
 
 int targets_name(struct targets *targets, const struct tally_process_event *event,
-		 bool still, int64_t now_ms, struct tally_process *ret_process)
+		 targets_still still, void *context, int64_t now_ms,
+		 struct tally_process *ret_process)
 {
 	struct tally_process process = {.flags = selection_flags(targets, false)};
 	struct proc_facts facts;
 	enum verdict verdict;
 	int err = 0;
 
-	/* no process is 0 */
-	proc_read(targets->proc_root, still ? event->pid : 0, event, &facts);
+	read_facts(targets, event, still, context, &facts);
 	verdict = judge(targets, &facts, event);
 	if (verdict == VERDICT_YES)
 		err = name_process(targets, &facts, &process);

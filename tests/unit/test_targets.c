@@ -101,14 +101,28 @@ static void scan(struct fixture *fixture, size_t expected)
 	scan_followed(fixture, expected, 0);
 }
 
+static bool always(void *context, const struct tally_process_event *event)
+{
+	(void)context;
+	(void)event;
+	return true;
+}
+
+static bool never(void *context, const struct tally_process_event *event)
+{
+	(void)context;
+	(void)event;
+	return false;
+}
+
 static struct tally_process name_event(struct fixture *fixture,
 				       const struct tally_process_event *event,
 				       int64_t now_ms)
 {
 	struct tally_process process = {.service = 77, .flags = 77};
 
-	assert_int_equal(targets_name(fixture->targets, event, true, now_ms, &process),
-			 0);
+	assert_int_equal(
+	    targets_name(fixture->targets, event, always, NULL, now_ms, &process), 0);
 	return process;
 }
 
@@ -155,10 +169,75 @@ static void of_a_program_that_is_no_more_the_event_alone_speaks(void **state)
 	struct tally_process process;
 
 	start(fixture, 10, 1, "/bin/second");
-	assert_int_equal(targets_name(fixture->targets, &event, false, 0, &process), 0);
+	assert_int_equal(
+	    targets_name(fixture->targets, &event, never, NULL, 0, &process), 0);
 	expect_service(fixture, process.service, "first", "");
-	assert_int_equal(targets_name(fixture->targets, &event, true, 0, &process), 0);
+	assert_int_equal(
+	    targets_name(fixture->targets, &event, always, NULL, 0, &process), 0);
 	expect_service(fixture, process.service, "second", "");
+}
+
+struct change {
+	struct fixture *fixture;
+	unsigned int asked;
+};
+
+/* It executes another program as soon as the first answer is given. */
+static bool until_asked(void *context, const struct tally_process_event *event)
+{
+	struct change *change = context;
+
+	if (!change->asked)
+		start(change->fixture, event->pid, 1, "/bin/second");
+	return !change->asked++;
+}
+
+static void of_a_program_that_goes_while_it_is_read_the_event_alone_speaks(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct tally_process_event event = {.pid = 10,
+						  .service = PROVISIONAL(1),
+						  .comm = "first",
+						  .args = "/bin/first",
+						  .args_len = 11};
+	struct change change = {.fixture = fixture};
+	struct tally_process process;
+
+	start(fixture, 10, 1, "/bin/first");
+	assert_int_equal(
+	    targets_name(fixture->targets, &event, until_asked, &change, 0, &process),
+	    0);
+	assert_int_equal(change.asked, 2);
+	expect_service(fixture, process.service, "first", "");
+	assert_int_equal(targets_service_count(fixture->targets), 1);
+}
+
+/* /proc shows the new program already, the kernel has not told of it yet. */
+static void of_another_file_than_the_events_the_event_alone_speaks(void **state)
+{
+	static const struct {
+		const char *exe, *file, *name;
+	} cases[] = {
+	    {"/bin/second", "first", "caught"},
+	    {"/bin/not-first", "first", "caught"},
+	    {"first", "first", "caught"},
+	    {"/bin/first", "first", "first"},
+	    {"/bin/first (deleted)", "first", "first"},
+	    {"/bin/second", "", "second"},
+	    {NULL, "first", "caught"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture *fixture = *state;
+		struct tally_process_event event = {
+		    .pid = 10, .service = PROVISIONAL(1), .comm = "caught"};
+		struct tally_process process;
+
+		start(fixture, 10, 1, cases[i].exe);
+		strcpy(event.exe, cases[i].file);
+		process = name_event(fixture, &event, 0);
+		expect_service(fixture, process.service, cases[i].name, "");
+	}
 }
 
 static void same_name_and_namespace_is_the_same_service(void **state)
@@ -607,11 +686,12 @@ static void beyond_the_bound_no_alias_is_kept(void **state)
 		name_event(fixture, &event, 0);
 	}
 	event.service = PROVISIONAL(ALIASES_MAX);
-	assert_int_equal(targets_name(fixture->targets, &event, true, 0, &process),
-			 -ENOMEM);
+	assert_int_equal(
+	    targets_name(fixture->targets, &event, always, NULL, 0, &process), -ENOMEM);
 	assert_int_equal(process.service, 77);
 	targets_drop_alias(fixture->targets, PROVISIONAL(5));
-	assert_int_equal(targets_name(fixture->targets, &event, true, 0, &process), 0);
+	assert_int_equal(
+	    targets_name(fixture->targets, &event, always, NULL, 0, &process), 0);
 	assert_int_equal(process.service, 1);
 	expect_service(fixture, PROVISIONAL(ALIASES_MAX), "p", "");
 	assert_null(targets_service(fixture->targets, PROVISIONAL(5)));
@@ -712,6 +792,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(without_rules_every_process_is_selected),
 	    TEST(of_a_program_that_is_no_more_the_event_alone_speaks),
+	    TEST(of_a_program_that_goes_while_it_is_read_the_event_alone_speaks),
+	    TEST(of_another_file_than_the_events_the_event_alone_speaks),
 	    TEST(same_name_and_namespace_is_the_same_service),
 	    TEST(descendants_of_a_pid_are_pinned),
 	    TEST(descendants_whose_parent_or_self_has_ended_are_selected),
