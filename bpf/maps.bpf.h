@@ -2,8 +2,8 @@
 /*
  * maps.bpf.h - what the program files share: the process map, the counters, the
  * configuration. Weak, so that each file includes it and the linker keeps one.
- * All hash maps allocate as they fill, up to a ceiling fixed at load; none is
- * per CPU; each says what happens when it is full.
+ * All hash maps allocate as they fill (with PREEMPT_RT: at load), up to a ceiling fixed
+ * at load; none is per CPU; each says what happens when it is full.
  */
 #pragma once
 
@@ -44,8 +44,8 @@ static __always_inline void missed(enum tally_missed reason, __u64 count)
 /* A new row: 0 or -errno, an int: before 6.4 (commit d7ba4cc900bf) the upper half of
  * what the call returns is not of its sign. Rows are allocated from a few kept ready
  * on each processor; when these are used up, an interrupt that fetches more comes as
- * soon as this one is refused. (Under PREEMPT_RT a thread fetches them, which comes
- * after the program: there trying again is in vain.) */
+ * soon as this one is refused. With PREEMPT_RT it is a thread, too late for a program
+ * that cannot be preempted: there they are all allocated at load (src/probes.c). */
 static __always_inline int insert(void *map, const void *key, const void *value)
 {
 	int err = 0;

@@ -23,6 +23,7 @@ struct capture_facts {
 	bool hooks[CAPTURE_HOOKS_MAX]; /* by the index of capture_hook */
 	uint8_t recvmsg_arguments;     /* of tcp_recvmsg, when its hook is there */
 	bool preempts;                 /* programs on tracepoints: Linux 7.0 */
+	bool realtime;                 /* PREEMPT_RT */
 	bool can_hold;                 /* they can keep that off: Linux 6.14 */
 	/* An empty program was loaded for a tracepoint; attached to a function.
 	 * Without privileges a refusal says nothing about the kernel. */
@@ -59,6 +60,8 @@ bool capture_takes(const struct capture_facts *facts, enum capture way,
 		   const char *program);
 /* Whether the program of that name stands in for another on the same hook. */
 bool capture_is_again(const char *program);
+/* Whether tables must be there before they fill: programs cannot wait for memory. */
+bool capture_needs_tables_whole(const struct capture_facts *facts, enum capture way);
 /* Whether programs must see to it that they are not preempted, and can. */
 bool capture_is_preemptible(const struct capture_facts *facts, enum capture way);
 /* Does the start of a send have a time of its own? */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -16,6 +17,7 @@
 #define TRIAL_FUNCTION "tcp_sendmsg"
 
 #define RECVMSG "tcp_recvmsg"
+#define PREEMPT_RT " PREEMPT_RT " /* in uname -v */
 
 #define EITHER(name, since)                                                            \
 	{                                                                              \
@@ -146,6 +148,13 @@ bool capture_is_again(const char *program)
 	return hook && hook->again;
 }
 
+/* With PREEMPT_RT a thread fetches the memory of new rows (irq_work), which a program
+ * on a tracepoint keeps waiting, and with it whatever else one call inserts. */
+bool capture_needs_tables_whole(const struct capture_facts *facts, enum capture way)
+{
+	return facts->realtime && way == CAPTURE_TRACEPOINT;
+}
+
 /* Functions could be preempted ever since; only some kernels let us keep it off. */
 bool capture_is_preemptible(const struct capture_facts *facts, enum capture way)
 {
@@ -271,6 +280,13 @@ static bool preempts(const struct btf *btf)
 	return false;
 }
 
+static bool is_realtime(void)
+{
+	struct utsname system;
+
+	return !uname(&system) && strstr(system.version, PREEMPT_RT);
+}
+
 #define MOVE(destination, value)                                                       \
 	{                                                                              \
 		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (destination),         \
@@ -350,6 +366,7 @@ void capture_ask(struct capture_facts *ret_facts)
 		ret_facts->hooks[i] = has_hook(btf, &hooks[i]);
 	ret_facts->recvmsg_arguments = count_arguments(btf, RECVMSG);
 	ret_facts->preempts = preempts(btf);
+	ret_facts->realtime = is_realtime();
 	ret_facts->can_hold = can_hold(btf);
 	ret_facts->tracing = try_tracepoint(btf, returns, LEN(returns));
 	ret_facts->reads = try_tracepoint(btf, reads, LEN(reads));

@@ -60,6 +60,16 @@ static void warn_of_late_starts(const struct probes *probes,
 			    capture_send_begin_needs(facts));
 }
 
+static void make_tables_whole(struct bpf_object *object)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map (map, object)
+		if (bpf_map__type(map) == BPF_MAP_TYPE_HASH)
+			bpf_map__set_map_flags(map, bpf_map__map_flags(map) &
+							~(__u32)BPF_F_NO_PREALLOC);
+}
+
 static int configure(struct bpftally *skeleton, const struct tally_config *config,
 		     enum capture way, const struct capture_facts *facts)
 {
@@ -70,6 +80,8 @@ static int configure(struct bpftally *skeleton, const struct tally_config *confi
 	there->preemptible = capture_is_preemptible(facts, way);
 	if (!there->preemptible) /* a map has one entry at least */
 		bpf_map__set_max_entries(skeleton->maps.marks, 1);
+	if (capture_needs_tables_whole(facts, way))
+		make_tables_whole(skeleton->obj);
 	/* two rows more: what finds no room is counted under `other` */
 	return bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
 }

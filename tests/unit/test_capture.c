@@ -191,6 +191,17 @@ static void programs_stand_in_where_the_kernel_preempts_them(void **state)
 	}
 }
 
+static void only_tracepoints_of_a_realtime_kernel_need_tables_whole(void **state)
+{
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	assert_false(capture_needs_tables_whole(&facts, CAPTURE_TRACEPOINT));
+	facts.realtime = true;
+	assert_true(capture_needs_tables_whole(&facts, CAPTURE_TRACEPOINT));
+	assert_false(capture_needs_tables_whole(&facts, CAPTURE_FENTRY));
+}
+
 static void who_stands_in_is_known_by_name(void **state)
 {
 	(void)state;
@@ -225,6 +236,7 @@ int main(void)
 	    cmocka_unit_test(
 		a_function_tells_when_a_send_begins_where_no_tracepoint_does),
 	    cmocka_unit_test(programs_stand_in_where_the_kernel_preempts_them),
+	    cmocka_unit_test(only_tracepoints_of_a_realtime_kernel_need_tables_whole),
 	    cmocka_unit_test(who_stands_in_is_known_by_name),
 	    cmocka_unit_test(names_are_read_back),
 	};
