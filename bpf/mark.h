@@ -11,16 +11,17 @@
 
 #define MARKS 8192 /* places of a hook: threads, by their lowest bits */
 
-/* A bit each; the order is that in which they are attached. */
-enum turn { TURN_SECOND = 1, TURN_THIRD = 2, TURNS = 3 };
+/* A bit each; the order is that in which they are called. The first has none, and on
+ * functions there are three more. */
+enum turn { TURN_SECOND = 1, TURN_THIRD = 2, TURN_SIXTH = 16, TURNS = 31 };
 
-#define MARK_THREAD 0x7fcull /* the other bits of a thread's number, which has 22 */
+#define MARK_THREAD 0x3fe0ull /* the other bits of a thread's number, which has 22 */
 
 /* An event of this thread, whose turns are none yet; 0 is no event's. socket: any
- * number of which the lower 52 bits tell one socket from others. */
+ * number of which the lower 50 bits tell one socket from others. */
 PURE_INLINE __u64 mark_event(__u64 socket, __u32 thread)
 {
-	return socket << 12 | ((thread / MARKS << 2) & MARK_THREAD);
+	return socket << 14 | ((thread / MARKS << 5) & MARK_THREAD);
 }
 
 /* Whether the event was seen to; if not, it is on the caller, whose turn it is, and

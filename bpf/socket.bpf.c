@@ -173,6 +173,22 @@ int BPF_PROG(sock_def_readable_entry, struct sock *sk)
 	return WHOLE(arrived(sk));
 }
 
+/* --- the same in turns, where functions are preempted ------------------------------
+ */
+
+TURNS_OF(TALLY_HOOK_SEND_BEGINS, tcp_sendmsg_entry, "fentry/tcp_sendmsg")
+TURNS_OF(TALLY_HOOK_SENT, tcp_sendmsg_exit, "fexit/tcp_sendmsg")
+TURNS_OF(TALLY_HOOK_PAGE_SENT, tcp_sendpage_exit, "fexit/tcp_sendpage")
+TURNS_OF(TALLY_HOOK_RECEIVED, tcp_recvmsg_exit, "fexit/tcp_recvmsg")
+TURNS_OF(TALLY_HOOK_UNIX_SEND_BEGINS, unix_stream_sendmsg_entry,
+	 "fentry/unix_stream_sendmsg")
+TURNS_OF(TALLY_HOOK_UNIX_SENT, unix_stream_sendmsg_exit, "fexit/unix_stream_sendmsg")
+TURNS_OF(TALLY_HOOK_UNIX_PAGE_SENT, unix_stream_sendpage_exit,
+	 "fexit/unix_stream_sendpage")
+TURNS_OF(TALLY_HOOK_UNIX_RECEIVED, unix_stream_recvmsg_exit,
+	 "fexit/unix_stream_recvmsg")
+TURNS_OF(TALLY_HOOK_ARRIVED, sock_def_readable_entry, "fentry/sock_def_readable")
+
 /* --- either way ------------------------------------------------------------------ */
 
 SEC("tp_btf/tcp_rcv_space_adjust")

@@ -12,7 +12,7 @@
 #include "window.bpf.h"
 
 #define WORKSPACES 256    /* a power of two; one per program running at once */
-#define WORKSPACE_TRIES 4 /* places to look at before giving up */
+#define WORKSPACE_TRIES 8 /* places to look at before giving up */
 
 /* What is left of the segment being fed. */
 struct chunk {

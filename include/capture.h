@@ -23,6 +23,7 @@ struct capture_facts {
 	bool hooks[CAPTURE_HOOKS_MAX]; /* by the index of capture_hook */
 	uint8_t recvmsg_arguments;     /* of tcp_recvmsg, when its hook is there */
 	bool preempts;                 /* programs on tracepoints: Linux 7.0 */
+	bool preempts_functions;       /* programs on functions: PREEMPT_RT, 7.0 */
 	bool realtime;                 /* PREEMPT_RT */
 	bool can_hold;                 /* they can keep that off: Linux 6.14 */
 	/* An empty program was loaded for a tracepoint; attached to a function.
@@ -58,10 +59,16 @@ enum capture capture_choose(const struct capture_facts *facts, enum capture want
 /* Whether this way loads the program of that name. */
 bool capture_takes(const struct capture_facts *facts, enum capture way,
 		   const char *program);
+/* Whether the program is called by others, in turns (name_1 and so on), instead of
+ * being attached itself. */
+bool capture_takes_turns(const struct capture_facts *facts, const char *program);
 /* Whether the program of that name stands in for another on the same hook. */
 bool capture_is_again(const char *program);
 /* Whether tables must be there before they fill: programs cannot wait for memory. */
 bool capture_needs_tables_whole(const struct capture_facts *facts, enum capture way);
+/* Whether a kernel of that version (uname -v) and mode (sched/preempt of debugfs, ""
+ * when it is not there) preempts what it runs for a system call. */
+bool capture_kernel_preempts(const char *version, const char *mode);
 /* Whether programs must see to it that they are not preempted, and can. */
 bool capture_is_preemptible(const struct capture_facts *facts, enum capture way);
 /* Does the start of a send have a time of its own? */

@@ -93,6 +93,21 @@ static const struct capture_hook *hook_of(const char *program)
 	return NULL;
 }
 
+/* "tcp_sendmsg_exit_2" has the second turn of tcp_sendmsg_exit; 0: no turn. */
+static int turn_of(const char *program, const struct capture_hook **ret_hook)
+{
+	for (size_t i = 0; i < HOOKS; i++) {
+		size_t len = strlen(hooks[i].program);
+
+		if (!hooks[i].arguments_max || strlen(program) != len + 2 ||
+		    strncmp(program, hooks[i].program, len) || program[len] != '_')
+			continue;
+		*ret_hook = &hooks[i];
+		return program[len + 1] - '0';
+	}
+	return 0;
+}
+
 const struct capture_hook *capture_lacks(const struct capture_facts *facts,
 					 enum capture way)
 {
@@ -132,9 +147,11 @@ bool capture_takes(const struct capture_facts *facts, enum capture way,
 {
 	const struct capture_hook *hook = hook_of(program);
 
+	if (turn_of(program, &hook) && !facts->preempts_functions)
+		return false;
 	if (!hook) /* it has no hook that a kernel could lack */
 		return true;
-	if (!has_program(facts, program))
+	if (!has_program(facts, hook->program))
 		return false;
 	if (hook->again && !capture_is_preemptible(facts, way))
 		return false;
@@ -145,7 +162,14 @@ bool capture_is_again(const char *program)
 {
 	const struct capture_hook *hook = hook_of(program);
 
-	return hook && hook->again;
+	return turn_of(program, &hook) > 1 || (hook && hook->again);
+}
+
+bool capture_takes_turns(const struct capture_facts *facts, const char *program)
+{
+	const struct capture_hook *hook = hook_of(program);
+
+	return facts->preempts_functions && hook && hook->arguments_max;
 }
 
 /* With PREEMPT_RT a thread fetches the memory of new rows (irq_work), which a program
@@ -153,6 +177,13 @@ bool capture_is_again(const char *program)
 bool capture_needs_tables_whole(const struct capture_facts *facts, enum capture way)
 {
 	return facts->realtime && way == CAPTURE_TRACEPOINT;
+}
+
+/* Where it can be chosen at boot, the version says PREEMPT_DYNAMIC only. */
+bool capture_kernel_preempts(const char *version, const char *mode)
+{
+	return strstr(version, PREEMPT_RT) || strstr(version, " PREEMPT ") ||
+	       strstr(mode, "(full)") || strstr(mode, "(lazy)");
 }
 
 /* Functions could be preempted ever since; only some kernels let us keep it off. */
@@ -280,11 +311,19 @@ static bool preempts(const struct btf *btf)
 	return false;
 }
 
-static bool is_realtime(void)
+static void ask_of_preemption(struct capture_facts *facts)
 {
+	AUTO_FCLOSE FILE *file = fopen("/sys/kernel/debug/sched/preempt", "re");
 	struct utsname system;
+	char mode[64] = "";
 
-	return !uname(&system) && strstr(system.version, PREEMPT_RT);
+	if (uname(&system))
+		return;
+	if (file && !fgets(mode, sizeof(mode), file))
+		*mode = '\0';
+	facts->realtime = strstr(system.version, PREEMPT_RT) != NULL;
+	if (capture_kernel_preempts(system.version, mode))
+		facts->preempts_functions = true;
 }
 
 #define MOVE(destination, value)                                                       \
@@ -366,7 +405,8 @@ void capture_ask(struct capture_facts *ret_facts)
 		ret_facts->hooks[i] = has_hook(btf, &hooks[i]);
 	ret_facts->recvmsg_arguments = count_arguments(btf, RECVMSG);
 	ret_facts->preempts = preempts(btf);
-	ret_facts->realtime = is_realtime();
+	ret_facts->preempts_functions = ret_facts->preempts;
+	ask_of_preemption(ret_facts);
 	ret_facts->can_hold = can_hold(btf);
 	ret_facts->tracing = try_tracepoint(btf, returns, LEN(returns));
 	ret_facts->reads = try_tracepoint(btf, reads, LEN(reads));

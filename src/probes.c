@@ -18,6 +18,7 @@
 struct probes {
 	struct bpftally *skeleton;
 	enum capture capture;
+	bool turns; /* functions are preempted, and their programs taken in turns */
 	struct bpf_link *connections; /* the socket storage iterator */
 	struct ring_buffer *events;
 	void (*seen)(void *context, const struct tally_process_event *event);
@@ -41,14 +42,52 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 	return 0;
 }
 
+/* The map through which its turns call a program; NULL: it has none. */
+static struct bpf_map *whole_of(const struct probes *probes, const char *program)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s_whole", program);
+	return bpf_object__find_map_by_name(probes->skeleton->obj, name);
+}
+
 static void choose_programs(struct probes *probes, const struct capture_facts *facts)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program (program, probes->skeleton->obj)
-		bpf_program__set_autoload(
-		    program,
-		    capture_takes(facts, probes->capture, bpf_program__name(program)));
+	bpf_object__for_each_program (program, probes->skeleton->obj) {
+		const char *name = bpf_program__name(program);
+		bool takes = capture_takes(facts, probes->capture, name);
+		bool turns = takes && capture_takes_turns(facts, name);
+		struct bpf_map *whole = whole_of(probes, name);
+
+		bpf_program__set_autoload(program, takes);
+		bpf_program__set_autoattach(program, !turns);
+		if (whole)
+			bpf_map__set_autocreate(whole, turns);
+		probes->turns |= turns;
+	}
+}
+
+/* What the turns of a program call. */
+static int hand_to_turns(const struct probes *probes)
+{
+	struct bpf_program *program;
+	const __u32 key = 0;
+
+	bpf_object__for_each_program (program, probes->skeleton->obj) {
+		struct bpf_map *whole = whole_of(probes, bpf_program__name(program));
+		__u32 fd = (__u32)bpf_program__fd(program);
+		int err;
+
+		if (!whole || !bpf_map__autocreate(whole))
+			continue;
+		err =
+		    bpf_map__update_elem(whole, &key, sizeof(key), &fd, sizeof(fd), 0);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 static void warn_of_late_starts(const struct probes *probes,
@@ -70,17 +109,18 @@ static void make_tables_whole(struct bpf_object *object)
 							~(__u32)BPF_F_NO_PREALLOC);
 }
 
-static int configure(struct bpftally *skeleton, const struct tally_config *config,
-		     enum capture way, const struct capture_facts *facts)
+static int configure(const struct probes *probes, const struct tally_config *config,
+		     const struct capture_facts *facts)
 {
+	struct bpftally *skeleton = probes->skeleton;
 	struct tally_config *there = (struct tally_config *)&skeleton->rodata->config;
 
 	*there = *config;
 	there->recvmsg_arguments = facts->recvmsg_arguments;
-	there->preemptible = capture_is_preemptible(facts, way);
-	if (!there->preemptible) /* a map has one entry at least */
+	there->preemptible = capture_is_preemptible(facts, probes->capture);
+	if (!there->preemptible && !probes->turns) /* a map has one entry at least */
 		bpf_map__set_max_entries(skeleton->maps.marks, 1);
-	if (capture_needs_tables_whole(facts, way))
+	if (capture_needs_tables_whole(facts, probes->capture))
 		make_tables_whole(skeleton->obj);
 	/* two rows more: what finds no room is counted under `other` */
 	return bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
@@ -182,9 +222,11 @@ static int load(struct probes *probes, const struct tally_config *config,
 	if (!probes->skeleton)
 		return explain(ret_error, "open the kernel programs", -errno);
 	choose_programs(probes, &facts);
-	err = configure(probes->skeleton, config, probes->capture, &facts);
+	err = configure(probes, config, &facts);
 	if (!err)
 		err = bpftally__load(probes->skeleton);
+	if (!err)
+		err = hand_to_turns(probes);
 	if (!err)
 		err = make_overflow_rows(probes->skeleton);
 	if (err)
@@ -356,12 +398,24 @@ int probes_count_connections(const struct probes *probes,
 	return err;
 }
 
-/* Programs that others stand in for. */
-static const char *const first_programs[TALLY_HOOK_COUNT] = {
-    [TALLY_HOOK_RECEIVED] = "sock_recv_length",
-    [TALLY_HOOK_SENT] = "sock_send_length",
-    [TALLY_HOOK_ARRIVED] = "sk_data_ready",
-    [TALLY_HOOK_SEND_BEGINS] = "tcp_sendmsg_locked",
+/* Programs that others stand in for: of a hook, one is loaded. */
+static const struct {
+	enum tally_hook hook;
+	const char *program;
+} first_programs[] = {
+    {TALLY_HOOK_RECEIVED, "sock_recv_length"},
+    {TALLY_HOOK_SENT, "sock_send_length"},
+    {TALLY_HOOK_ARRIVED, "sk_data_ready"},
+    {TALLY_HOOK_SEND_BEGINS, "tcp_sendmsg_locked"},
+    {TALLY_HOOK_RECEIVED, "tcp_recvmsg_exit_1"},
+    {TALLY_HOOK_SENT, "tcp_sendmsg_exit_1"},
+    {TALLY_HOOK_ARRIVED, "sock_def_readable_entry_1"},
+    {TALLY_HOOK_SEND_BEGINS, "tcp_sendmsg_entry_1"},
+    {TALLY_HOOK_UNIX_RECEIVED, "unix_stream_recvmsg_exit_1"},
+    {TALLY_HOOK_UNIX_SENT, "unix_stream_sendmsg_exit_1"},
+    {TALLY_HOOK_UNIX_SEND_BEGINS, "unix_stream_sendmsg_entry_1"},
+    {TALLY_HOOK_PAGE_SENT, "tcp_sendpage_exit_1"},
+    {TALLY_HOOK_UNIX_PAGE_SENT, "unix_stream_sendpage_exit_1"},
 };
 
 /* Events that the first program was skipped for, and no other saw to. That count was
@@ -382,9 +436,9 @@ static uint64_t count_missed(const struct probes *probes, const char *program,
 {
 	if (capture_is_again(program))
 		return 0;
-	for (enum tally_hook hook = 0; hook < TALLY_HOOK_COUNT; hook++)
-		if (!strcmp(program, first_programs[hook]))
-			return nobody_saw(probes, hook, skipped);
+	for (size_t i = 0; i < sizeof(first_programs) / sizeof(first_programs[0]); i++)
+		if (!strcmp(program, first_programs[i].program))
+			return nobody_saw(probes, first_programs[i].hook, skipped);
 	return skipped;
 }
 

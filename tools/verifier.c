@@ -3,9 +3,11 @@
  * verifier - what the running kernel's verifier says of every program: instructions
  * it walked, and the largest stack frame, a line each, once for each way of capture
  * that the kernel has. With a budget, more than that is a failure.
- *   verifier [BUDGET]       root; lines of BUDGET: program, instructions, bytes
+ *   verifier [BUDGET]       root; lines of BUDGET: program, instructions, bytes;
+ *                           a program may be a shell pattern
  */
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +97,7 @@ static bool is_within(const struct budget *budget, const struct cost *cost)
 	for (size_t i = 0; i < budget->count; i++) {
 		const struct cost *line = &budget->lines[i];
 
-		if (!strcmp(line->program, cost->program))
+		if (!fnmatch(line->program, cost->program, 0))
 			return cost->instructions <= line->instructions &&
 			       cost->frame_bytes <= line->frame_bytes;
 	}

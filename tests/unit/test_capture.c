@@ -191,6 +191,38 @@ static void programs_stand_in_where_the_kernel_preempts_them(void **state)
 	}
 }
 
+/* Where functions are preempted each of their programs is called by six others. */
+static void functions_are_taken_in_turns_where_they_are_preempted(void **state)
+{
+	struct capture_facts facts = kernel_6_1();
+
+	(void)state;
+	assert_false(capture_takes(&facts, CAPTURE_FENTRY, "tcp_recvmsg_exit_1"));
+	assert_false(capture_takes_turns(&facts, "tcp_recvmsg_exit"));
+	facts.preempts_functions = true;
+	assert_true(capture_takes(&facts, CAPTURE_FENTRY, "tcp_recvmsg_exit_1"));
+	assert_true(capture_takes(&facts, CAPTURE_FENTRY, "tcp_recvmsg_exit_6"));
+	assert_true(capture_takes(&facts, CAPTURE_FENTRY, "tcp_recvmsg_exit"));
+	assert_true(capture_takes_turns(&facts, "tcp_recvmsg_exit"));
+	assert_false(capture_takes_turns(&facts, "tcp_destroy_sock"));
+	assert_false(capture_takes_turns(&facts, "process_exec"));
+	lose(&facts, "tcp_sendpage_exit");
+	assert_false(capture_takes(&facts, CAPTURE_FENTRY, "tcp_sendpage_exit_1"));
+}
+
+/* 6.3 to 6.15: only the start of a send is told by a function. */
+static void tracepoints_take_one_function_in_turns(void **state)
+{
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	facts.preempts_functions = true;
+	assert_false(capture_takes(&facts, CAPTURE_TRACEPOINT, "tcp_sendmsg_entry_1"));
+	lose(&facts, "tcp_sendmsg_locked");
+	assert_true(capture_takes(&facts, CAPTURE_TRACEPOINT, "tcp_sendmsg_entry_1"));
+	assert_false(capture_takes(&facts, CAPTURE_TRACEPOINT, "tcp_sendmsg_exit_1"));
+}
+
 static void only_tracepoints_of_a_realtime_kernel_need_tables_whole(void **state)
 {
 	struct capture_facts facts = good_facts();
@@ -202,9 +234,35 @@ static void only_tracepoints_of_a_realtime_kernel_need_tables_whole(void **state
 	assert_false(capture_needs_tables_whole(&facts, CAPTURE_FENTRY));
 }
 
+static void a_preemptible_kernel_is_known_by_its_version_or_mode(void **state)
+{
+	static const struct {
+		const char *version, *mode;
+		bool preempts;
+	} cases[] = {
+	    {"#1 SMP PREEMPT_RT Debian 6.1.158-1 (2025-11-09)", "", true},
+	    {"#1 SMP PREEMPT Debian 6.1.158-1 (2025-11-09)", "", true},
+	    {"#1 SMP Debian 6.1.158-1 (2025-11-09)", "", false},
+	    {"#1 SMP PREEMPT_DYNAMIC Debian 6.1.158-1 (2025-11-09)", "", false},
+	    {"#1 SMP PREEMPT_DYNAMIC Debian", "none (voluntary) full\n", false},
+	    {"#1 SMP PREEMPT_DYNAMIC Debian", "none voluntary (full)\n", true},
+	    {"#1 SMP PREEMPT_DYNAMIC Debian", "full (lazy)\n", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(
+		    capture_kernel_preempts(cases[i].version, cases[i].mode),
+		    cases[i].preempts);
+}
+
 static void who_stands_in_is_known_by_name(void **state)
 {
 	(void)state;
+	assert_true(capture_is_again("tcp_recvmsg_exit_2"));
+	assert_true(capture_is_again("tcp_recvmsg_exit_6"));
+	assert_false(capture_is_again("tcp_recvmsg_exit_1"));
+	assert_false(capture_is_again("tcp_recvmsg_exit"));
 	assert_true(capture_is_again("sock_recv_length_2"));
 	assert_true(capture_is_again("tcp_sendmsg_locked_3"));
 	assert_false(capture_is_again("sock_recv_length"));
@@ -236,7 +294,10 @@ int main(void)
 	    cmocka_unit_test(
 		a_function_tells_when_a_send_begins_where_no_tracepoint_does),
 	    cmocka_unit_test(programs_stand_in_where_the_kernel_preempts_them),
+	    cmocka_unit_test(functions_are_taken_in_turns_where_they_are_preempted),
+	    cmocka_unit_test(tracepoints_take_one_function_in_turns),
 	    cmocka_unit_test(only_tracepoints_of_a_realtime_kernel_need_tables_whole),
+	    cmocka_unit_test(a_preemptible_kernel_is_known_by_its_version_or_mode),
 	    cmocka_unit_test(who_stands_in_is_known_by_name),
 	    cmocka_unit_test(names_are_read_back),
 	};

@@ -62,6 +62,19 @@ static void the_third_stands_in_for_both(void **state)
 	assert_false(mark_is_done(&mark, event, TURN_SECOND));
 }
 
+/* On functions. */
+static void the_last_of_six_is_told_like_the_second(void **state)
+{
+	const __u64 event = mark_event(SOCKET, THREAD);
+	__u64 mark = 0;
+
+	(void)state;
+	assert_false(mark_is_done(&mark, event, TURN_SECOND));
+	for (__u32 turn = TURN_THIRD; turn <= TURN_SIXTH; turn *= 2)
+		assert_true(mark_is_done(&mark, event, turn));
+	assert_int_equal(mark, event);
+}
+
 static void another_sockets_mark_is_stale(void **state)
 {
 	const __u64 event = mark_event(SOCKET, THREAD);
@@ -108,6 +121,7 @@ int main(void)
 	    cmocka_unit_test(a_mark_serves_each_once),
 	    cmocka_unit_test(the_second_stands_in_and_tells_the_third),
 	    cmocka_unit_test(the_third_stands_in_for_both),
+	    cmocka_unit_test(the_last_of_six_is_told_like_the_second),
 	    cmocka_unit_test(another_sockets_mark_is_stale),
 	    cmocka_unit_test(another_threads_mark_is_left_alone),
 	    cmocka_unit_test(threads_of_one_place_are_told_apart),
