@@ -158,6 +158,28 @@ static void judge_capture(const struct doctor_facts *facts,
 		    capture_name(way), capture_send_begin_needs(capture));
 }
 
+/* Others stand in for a program that is skipped: what remains is little, not nothing.
+ */
+static void judge_preemption(const struct doctor_facts *facts,
+			     struct doctor_report *report)
+{
+	const struct capture_facts *capture = &facts->capture;
+	enum capture way = capture_choose(capture, CAPTURE_AUTO);
+
+	if (!capture->preempts_functions)
+		return;
+	if (way == CAPTURE_FENTRY)
+		add(report, DOCTOR_MARK_NOTE,
+		    "capture: this kernel preempts programs on functions and skips "
+		    "them meanwhile, so under load a few requests may be lost "
+		    "(bpftally_probe_skipped_total); use Linux 6.3 or newer");
+	else if (capture_takes(capture, way, "tcp_sendmsg_entry"))
+		add(report, DOCTOR_MARK_NOTE,
+		    "capture: this kernel preempts programs on functions and skips "
+		    "them meanwhile, so under load a few client durations may begin "
+		    "late (bpftally_probe_skipped_total); use Linux 6.16 or newer");
+}
+
 static void judge_loading(const struct doctor_facts *facts,
 			  struct doctor_report *report)
 {
@@ -292,6 +314,7 @@ void doctor_judge(const struct doctor_facts *facts, struct doctor_report *ret_re
 	judge_btf(facts, ret_report);
 	judge_hooks(facts, ret_report);
 	judge_capture(facts, ret_report);
+	judge_preemption(facts, ret_report);
 	judge_lockdown(facts, ret_report);
 	judge_loading(facts, ret_report);
 	judge_reading(facts, ret_report);

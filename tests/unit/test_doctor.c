@@ -62,6 +62,15 @@ static void expect_line(const struct doctor_facts *facts, enum doctor_mark mark,
 	fail_msg("no line \"%s\"", text);
 }
 
+static void expect_no_line(const struct doctor_facts *facts, const char *text)
+{
+	struct doctor_report report;
+
+	doctor_judge(facts, &report);
+	for (size_t i = 0; i < report.count; i++)
+		assert_string_not_equal(report.lines[i].text, text);
+}
+
 /* The only lines with "no" are these, NULL for none, and so is the verdict. */
 static void expect_failures(const struct doctor_facts *facts, const char *first,
 			    const char *second)
@@ -257,6 +266,30 @@ static void functions_switched_off_are_said_to_be(void **state)
 			"capture: no way in this kernel (6.18.1); use Linux 6.3 or "
 			"newer, or 5.15 or newer built with CONFIG_FUNCTION_TRACER=y",
 			NULL);
+}
+
+static void programs_that_are_preempted_are_a_note(void **state)
+{
+	static const char functions[] =
+	    "capture: this kernel preempts programs on functions and skips them "
+	    "meanwhile, so under load a few requests may be lost "
+	    "(bpftally_probe_skipped_total); use Linux 6.3 or newer";
+	static const char send_begin[] =
+	    "capture: this kernel preempts programs on functions and skips them "
+	    "meanwhile, so under load a few client durations may begin late "
+	    "(bpftally_probe_skipped_total); use Linux 6.16 or newer";
+	struct doctor_facts facts = good_facts();
+
+	(void)state;
+	expect_no_line(&facts, functions);
+	facts.capture.preempts_functions = true;
+	expect_no_line(&facts, functions);
+	expect_no_line(&facts, send_begin);
+	lose_hook(&facts, "tcp_sendmsg_locked");
+	expect_line(&facts, DOCTOR_MARK_NOTE, send_begin);
+	lose_hook(&facts, "sock_recv_length");
+	expect_line(&facts, DOCTOR_MARK_NOTE, functions);
+	expect_failures(&facts, NULL, NULL);
 }
 
 static void lockdown_confidentiality_cannot_run(void **state)
@@ -673,6 +706,7 @@ int main(void)
 	    cmocka_unit_test(one_way_of_capture_is_enough),
 	    cmocka_unit_test(functions_that_cannot_be_hooked_are_a_note),
 	    cmocka_unit_test(functions_switched_off_are_said_to_be),
+	    cmocka_unit_test(programs_that_are_preempted_are_a_note),
 	    cmocka_unit_test(lockdown_confidentiality_cannot_run),
 	    cmocka_unit_test(lockdown_without_its_file_is_told_by_a_trial),
 	    cmocka_unit_test(loading_needs_bpf_and_perfmon_or_admin),
