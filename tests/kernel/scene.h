@@ -207,10 +207,16 @@ static inline void socket_prepare(int fd, enum transport transport)
 static inline int endpoint_connect(const struct endpoint *endpoint)
 {
 	int fd = socket(endpoint->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int err;
 
 	REQUIRE(fd >= 0);
 	socket_prepare(fd, endpoint->transport);
-	REQUIRE(!connect(fd, &endpoint->address.any, endpoint->address_len));
+	/* what io_uring has still to tell the thread interrupts it, as the socket has a
+	 * time limit; asked again, it waits on */
+	while ((err = connect(fd, &endpoint->address.any, endpoint->address_len)) &&
+	       errno == EINTR)
+		;
+	REQUIRE(!err);
 	return fd;
 }
 
