@@ -20,6 +20,11 @@
 #define CONFIG_ERROR_LEN 512
 #define CONFIG_LIST_MAX 64
 #define CONFIG_SERVICE_LEN_MAX 255
+#define CONFIG_FUNCTIONS_MAX 1024
+#define CONFIG_FUNCTION_LABELS_MAX 16
+#define CONFIG_OPERAND_LABELS_MAX 4 /* of those, not constant */
+#define CONFIG_BOUNDS_MAX 32
+#define CONFIG_QUANTILES_MAX 16
 
 struct config_label {
 	char *name;
@@ -76,6 +81,83 @@ struct config_remote_write {
 	struct config_queue queue;
 };
 
+enum config_metric_type {
+	CONFIG_HISTOGRAM,
+	CONFIG_COUNTER,
+	CONFIG_GAUGE,
+	CONFIG_SUMMARY,
+};
+
+enum config_value_kind {
+	CONFIG_VALUE_LATENCY,
+	CONFIG_VALUE_COUNT, /* of calls */
+	CONFIG_VALUE_NUMBER,
+	CONFIG_VALUE_IN_PROGRESS,
+};
+
+/* How the bits of a register or of memory are a number. */
+enum config_number { CONFIG_INT64, CONFIG_INT32, CONFIG_UINT64, CONFIG_UINT32 };
+
+/* Which calls count, by what they return. */
+enum config_condition {
+	CONFIG_ALWAYS,
+	CONFIG_RETURN_NEGATIVE,
+	CONFIG_RETURN_NULL,
+	CONFIG_RETURN_NONZERO,
+};
+
+struct config_operand {
+	uint8_t argument; /* 1 to 6, of a USDT to 12; 0: see is_return */
+	bool is_return;   /* false and no argument: none */
+};
+
+struct config_label_value {
+	int64_t number;
+	char *text;
+};
+
+struct config_function_label {
+	char *name;
+	char *constant; /* NULL: of the operand */
+	struct config_operand operand;
+	bool is_string; /* what an argument points at */
+	enum config_number number;
+	uint32_t max_values;
+	struct config_label_value *values; /* none: the number itself; not found
+					      among them: "other" */
+	size_t value_count;
+};
+
+/* One entry of `functions`, or one --function. What it says was judged: the
+ * binaries are looked at elsewhere. Rules with one metric agree in all that the
+ * exposition says of it, and in the names of their labels. */
+struct config_function {
+	char *where;  /* "FILE:LINE" or "--function": for messages */
+	char *metric; /* valid, not of ours; a counter's without "_total" */
+	char *help;   /* NULL: none */
+	enum config_metric_type type;
+	struct config_strings exes; /* paths or globs; with libs and pids: all hold */
+	struct config_strings libs; /* sonames, paths or globs */
+	uint32_t pids[CONFIG_LIST_MAX];
+	size_t pid_count;
+	char *function;      /* symbol, demangled name, glob or "0xOFFSET"; or: */
+	char *usdt_provider; /* both, or NULL */
+	char *usdt_name;
+	enum config_value_kind value;
+	struct config_operand operand; /* of a number: less `minus`, if there is one */
+	struct config_operand minus;
+	enum config_number number;
+	enum config_condition condition;
+	struct config_function_label *labels;
+	size_t label_count;
+	double *bounds; /* of a histogram: always some, ascending */
+	size_t bound_count;
+	double *quantiles; /* of a summary: always some, ascending */
+	size_t quantile_count;
+	uint64_t max_age_ms;
+	uint32_t age_buckets;
+};
+
 struct config {
 	char *listen; /* ":9965" */
 	uint32_t pids[CONFIG_LIST_MAX];
@@ -92,6 +174,8 @@ struct config {
 	struct config_labels external_labels;
 	struct config_remote_write *remote_writes;
 	size_t remote_write_count;
+	struct config_function *functions;
+	size_t function_count;
 	bool verbose;
 };
 

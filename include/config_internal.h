@@ -100,6 +100,9 @@ const char *config_file_problem(const char *path);
 bool config_add_label(struct config_labels *labels, const char *name,
 		      const char *value);
 void config_free_labels(struct config_labels *labels);
+/* Takes the string over; false when out of memory. */
+bool config_add_string(struct config_strings *strings, char **string);
+void config_free_strings(struct config_strings *strings);
 
 /* --- config_remote_write.c --- */
 config_read config_read_remote_writes; /* struct config */
@@ -108,3 +111,8 @@ struct config_remote_write *config_add_remote_write(struct config *config);
 /* Gives every endpoint without a name one that no other has. */
 bool config_name_remote_writes(struct config *config);
 void config_free_remote_writes(struct config *config);
+
+/* --- config_functions.c --- */
+/* Appends one with the defaults of a latency histogram; NULL: out of memory. */
+struct config_function *config_add_function(struct config *config);
+void config_free_functions(struct config *config);

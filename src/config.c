@@ -68,26 +68,13 @@ static int add_port(struct config_reader *reader, const struct config_node *node
 	return err;
 }
 
-/* Takes the string over; false when out of memory. */
-static bool add_string(struct config_strings *strings, char **string)
-{
-	char **items;
-
-	items = reallocarray(strings->items, strings->count + 1, sizeof(*items));
-	if (!items)
-		return false;
-	items[strings->count++] = TAKE(*string);
-	strings->items = items;
-	return true;
-}
-
 static int add_exe(struct config_reader *reader, const struct config_node *node,
 		   const struct config_field *field, struct config *config)
 {
 	AUTO_FREE char *glob = NULL;
 	int err = config_scalar(reader, node, field->key, &glob);
 
-	if (!err && !add_string(&config->exes, &glob))
+	if (!err && !config_add_string(&config->exes, &glob))
 		err = config_fail(reader, node, "out of memory");
 	return err;
 }
@@ -266,14 +253,6 @@ static bool replace_string(char **string, const char *by)
 	return true;
 }
 
-static void free_strings(struct config_strings *strings)
-{
-	for (size_t i = 0; i < strings->count; i++)
-		free(strings->items[i]);
-	free(strings->items);
-	*strings = (struct config_strings){0};
-}
-
 static bool apply_selection(const struct options *options, struct config *config)
 {
 	if (options->pid_count) {
@@ -285,11 +264,11 @@ static bool apply_selection(const struct options *options, struct config *config
 		config->port_count = options->port_count;
 	}
 	if (options->exe_count)
-		free_strings(&config->exes);
+		config_free_strings(&config->exes);
 	for (size_t i = 0; i < options->exe_count; i++) {
 		AUTO_FREE char *glob = strdup(options->exes[i]);
 
-		if (!glob || !add_string(&config->exes, &glob))
+		if (!glob || !config_add_string(&config->exes, &glob))
 			return false;
 	}
 	return replace_string(&config->service, options->service);
@@ -387,9 +366,10 @@ int config_load(int argc, char **argv, struct config *ret_config,
 void config_free(struct config *config)
 {
 	free(config->listen);
-	free_strings(&config->exes);
+	config_free_strings(&config->exes);
 	free(config->service);
 	config_free_labels(&config->external_labels);
 	config_free_remote_writes(config);
+	config_free_functions(config);
 	*config = (struct config){0};
 }

@@ -289,3 +289,23 @@ void config_free_labels(struct config_labels *labels)
 	free(labels->items);
 	*labels = (struct config_labels){0};
 }
+
+bool config_add_string(struct config_strings *strings, char **string)
+{
+	char **items;
+
+	items = reallocarray(strings->items, strings->count + 1, sizeof(*items));
+	if (!items)
+		return false;
+	items[strings->count++] = TAKE(*string);
+	strings->items = items;
+	return true;
+}
+
+void config_free_strings(struct config_strings *strings)
+{
+	for (size_t i = 0; i < strings->count; i++)
+		free(strings->items[i]);
+	free(strings->items);
+	*strings = (struct config_strings){0};
+}
