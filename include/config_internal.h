@@ -62,6 +62,9 @@ int config_fail_path(struct config_reader *reader, const struct config_node *nod
 		     const char *key, const char *problem);
 bool config_is_null(const struct config_node *node);
 bool config_is_list(const struct config_node *node);
+bool config_is_mapping(const struct config_node *node);
+/* Spelled so, without quotes: NULL is a word to some keys. */
+bool config_is_plain(const struct config_node *node, const char *word);
 size_t config_item_count(const struct config_node *list);
 const struct config_node *config_item(struct config_reader *reader,
 				      const struct config_node *list, size_t index);
@@ -70,7 +73,13 @@ int config_scalar(struct config_reader *reader, const struct config_node *node,
 		  const char *key, char **ret_text);
 int config_read_mapping(struct config_reader *reader, const struct config_node *node,
 			const struct config_section *section, void *target);
-/* A mapping of free keys, appended in order. `problem` says what is wrong with
+/* A mapping of free keys, at most `max`, none twice: add is called in order. */
+typedef int config_add_pair(struct config_reader *reader, const struct config_node *key,
+			    const char *name, const struct config_node *value,
+			    void *target);
+int config_read_each(struct config_reader *reader, const struct config_node *node,
+		     const char *key, size_t max, config_add_pair *add, void *target);
+/* The same of single values, appended in order. `problem` says what is wrong with
  * a pair, NULL for nothing, and quotes no value. */
 typedef const char *config_pair_problem(const char *name, const char *value);
 int config_read_pairs(struct config_reader *reader, const struct config_node *node,
@@ -78,6 +87,8 @@ int config_read_pairs(struct config_reader *reader, const struct config_node *no
 		      struct config_labels *labels);
 /* Prometheus takes a path as relative to the file that names it. */
 char *config_resolve_path(const struct config_reader *reader, const char *path);
+/* "FILE:LINE"; NULL when out of memory. */
+char *config_where(const struct config_reader *reader, const struct config_node *node);
 
 /* --- config_field.c: one value each --- */
 config_read config_read_text; /* char * */
@@ -93,6 +104,12 @@ config_read config_read_unused_texts; /* a list */
 /* Known but refused: always; unless it is false; 0s; an empty list. */
 config_read config_read_unsupported, config_read_only_false, config_read_only_zero;
 config_read config_read_only_empty;
+/* One value, or a list of at most `max`: add is called for each. An empty list
+ * selects nothing, which is not what leaving the key out means: refused rather
+ * than guessed. */
+int config_read_items(struct config_reader *reader, const struct config_node *node,
+		      const struct config_field *field, size_t max, config_read *add,
+		      void *target);
 /* What is wrong with a file that is read again and again, so that a pipe would
  * serve once; NULL for nothing. */
 const char *config_file_problem(const char *path);

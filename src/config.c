@@ -20,35 +20,10 @@
 
 /* --- keys of the whole file ------------------------------------------------- */
 
-typedef int add_item(struct config_reader *reader, const struct config_node *node,
-		     const struct config_field *field, struct config *config);
-
-/* One value, or a list of at most `max`. An empty list selects nothing, which
- * is not what leaving the key out means: refused rather than guessed. */
-static int read_items(struct config_reader *reader, const struct config_node *node,
-		      const struct config_field *field, size_t max, add_item *add,
-		      struct config *config)
-{
-	size_t count;
-	int err = 0;
-
-	if (!config_is_list(node))
-		return add(reader, node, field, config);
-	count = config_item_count(node);
-	if (!count)
-		return config_fail(reader, node, "'%s' is an empty list", field->key);
-	if (count > max)
-		return config_fail(reader, node,
-				   "'%s' has %zu entries, at most %zu fit", field->key,
-				   count, max);
-	for (size_t i = 0; !err && i < count; i++)
-		err = add(reader, config_item(reader, node, i), field, config);
-	return err;
-}
-
 static int add_pid(struct config_reader *reader, const struct config_node *node,
-		   const struct config_field *field, struct config *config)
+		   const struct config_field *field, void *target)
 {
+	struct config *config = target;
 	uint32_t pid;
 	int err = config_read_number(reader, node, field, &pid);
 
@@ -58,8 +33,9 @@ static int add_pid(struct config_reader *reader, const struct config_node *node,
 }
 
 static int add_port(struct config_reader *reader, const struct config_node *node,
-		    const struct config_field *field, struct config *config)
+		    const struct config_field *field, void *target)
 {
+	struct config *config = target;
 	uint32_t port;
 	int err = config_read_number(reader, node, field, &port);
 
@@ -69,8 +45,9 @@ static int add_port(struct config_reader *reader, const struct config_node *node
 }
 
 static int add_exe(struct config_reader *reader, const struct config_node *node,
-		   const struct config_field *field, struct config *config)
+		   const struct config_field *field, void *target)
 {
+	struct config *config = target;
 	AUTO_FREE char *glob = NULL;
 	int err = config_scalar(reader, node, field->key, &glob);
 
@@ -82,19 +59,20 @@ static int add_exe(struct config_reader *reader, const struct config_node *node,
 static int read_pids(struct config_reader *reader, const struct config_node *node,
 		     const struct config_field *field, void *config)
 {
-	return read_items(reader, node, field, CONFIG_LIST_MAX, add_pid, config);
+	return config_read_items(reader, node, field, CONFIG_LIST_MAX, add_pid, config);
 }
 
 static int read_ports(struct config_reader *reader, const struct config_node *node,
 		      const struct config_field *field, void *config)
 {
-	return read_items(reader, node, field, TALLY_PORTS_MAX, add_port, config);
+	return config_read_items(reader, node, field, TALLY_PORTS_MAX, add_port,
+				 config);
 }
 
 static int read_exes(struct config_reader *reader, const struct config_node *node,
 		     const struct config_field *field, void *config)
 {
-	return read_items(reader, node, field, CONFIG_LIST_MAX, add_exe, config);
+	return config_read_items(reader, node, field, CONFIG_LIST_MAX, add_exe, config);
 }
 
 static bool is_address(const char *text)

@@ -265,6 +265,27 @@ int config_read_only_empty(struct config_reader *reader, const struct config_nod
 	return config_read_unsupported(reader, node, field, target);
 }
 
+int config_read_items(struct config_reader *reader, const struct config_node *node,
+		      const struct config_field *field, size_t max, config_read *add,
+		      void *target)
+{
+	size_t count;
+	int err = 0;
+
+	if (!config_is_list(node))
+		return add(reader, node, field, target);
+	count = config_item_count(node);
+	if (!count)
+		return config_fail(reader, node, "'%s' is an empty list", field->key);
+	if (count > max)
+		return config_fail(reader, node,
+				   "'%s' has %zu entries, at most %zu fit", field->key,
+				   count, max);
+	for (size_t i = 0; !err && i < count; i++)
+		err = add(reader, config_item(reader, node, i), field, target);
+	return err;
+}
+
 bool config_add_label(struct config_labels *labels, const char *name, const char *value)
 {
 	struct config_label *items;

@@ -129,6 +129,20 @@ bool config_is_list(const struct config_node *node)
 	return inside(node)->type == YAML_SEQUENCE_NODE;
 }
 
+bool config_is_mapping(const struct config_node *node)
+{
+	return inside(node)->type == YAML_MAPPING_NODE;
+}
+
+bool config_is_plain(const struct config_node *node, const char *word)
+{
+	const yaml_node_t *yaml = inside(node);
+
+	return yaml->type == YAML_SCALAR_NODE &&
+	       yaml->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+	       !strcmp((const char *)yaml->data.scalar.value, word);
+}
+
 size_t config_item_count(const struct config_node *list)
 {
 	const yaml_node_t *yaml = inside(list);
@@ -224,6 +238,16 @@ char *config_resolve_path(const struct config_reader *reader, const char *path)
 		     path) < 0)
 		return NULL;
 	return resolved;
+}
+
+char *config_where(const struct config_reader *reader, const struct config_node *node)
+{
+	char *where;
+
+	if (asprintf(&where, "%s:%zu", reader->shown,
+		     inside(node)->start_mark.line + 1) < 0)
+		return NULL;
+	return where;
 }
 
 /* --- mappings --------------------------------------------------------------- */
@@ -353,33 +377,66 @@ int config_read_mapping(struct config_reader *reader, const struct config_node *
 	return err;
 }
 
-static int add_pair(struct config_reader *reader, const struct config_node *mapping,
-		    size_t index, const char *key, config_pair_problem *problem,
-		    struct config_labels *labels)
+static int read_free_pair(struct config_reader *reader,
+			  const struct config_node *mapping, size_t index,
+			  config_add_pair *add, void *target)
 {
 	struct pair pair = pair_at(reader, mapping, index);
+	char quoted[VALUE_QUOTE_LEN];
+
+	if (!pair.name)
+		return fail_key(reader, pair.key);
+	for (size_t i = 0; i < index; i++) {
+		if (strcmp(pair_at(reader, mapping, i).name, pair.name) != 0)
+			continue;
+		value_quote(pair.name, quoted);
+		return config_fail(reader, pair.key, "key '%s' is given twice", quoted);
+	}
+	return add(reader, pair.key, pair.name, pair.value, target);
+}
+
+int config_read_each(struct config_reader *reader, const struct config_node *node,
+		     const char *key, size_t max, config_add_pair *add, void *target)
+{
+	bool empty;
+	int err = check_mapping(reader, node, key, &empty);
+
+	if (err || empty)
+		return err;
+	if (pair_count(node) > max)
+		return config_fail(reader, node, "%s has more than %zu entries", key,
+				   max);
+	for (size_t i = 0; !err && i < pair_count(node); i++)
+		err = read_free_pair(reader, node, i, add, target);
+	return err;
+}
+
+struct text_pairs {
+	const char *key;
+	config_pair_problem *problem;
+	struct config_labels *labels;
+};
+
+static int add_text_pair(struct config_reader *reader, const struct config_node *key,
+			 const char *name, const struct config_node *value_node,
+			 void *target)
+{
+	struct text_pairs *pairs = target;
 	AUTO_WIPE char *value = NULL;
 	char quoted[VALUE_QUOTE_LEN];
 	const char *wrong;
 	int err;
 
-	if (!pair.name)
-		return fail_key(reader, pair.key);
-	value_quote(pair.name, quoted);
-	err = config_scalar(reader, pair.value, quoted, &value);
+	value_quote(name, quoted);
+	err = config_scalar(reader, value_node, quoted, &value);
 	if (err)
 		return err;
-	wrong = problem(pair.name, value);
+	wrong = pairs->problem(name, value);
 	if (wrong)
-		return config_fail(reader, pair.key, "'%s' in %s %s", quoted, key,
+		return config_fail(reader, key, "'%s' in %s %s", quoted, pairs->key,
 				   wrong);
-	for (size_t i = 0; i < labels->count; i++) {
-		if (!strcmp(labels->items[i].name, pair.name))
-			return config_fail(reader, pair.key, "key '%s' is given twice",
-					   quoted);
-	}
-	if (!config_add_label(labels, pair.name, value))
-		return config_fail(reader, pair.key, "out of memory");
+	if (!config_add_label(pairs->labels, name, value))
+		return config_fail(reader, key, "out of memory");
 	return 0;
 }
 
@@ -387,17 +444,10 @@ int config_read_pairs(struct config_reader *reader, const struct config_node *no
 		      const char *key, config_pair_problem *problem,
 		      struct config_labels *labels)
 {
-	bool empty;
-	int err = check_mapping(reader, node, key, &empty);
+	struct text_pairs pairs = {key, problem, labels};
 
-	if (err || empty)
-		return err;
-	if (pair_count(node) > CONFIG_LIST_MAX)
-		return config_fail(reader, node, "%s has more than %d entries", key,
-				   CONFIG_LIST_MAX);
-	for (size_t i = 0; !err && i < pair_count(node); i++)
-		err = add_pair(reader, node, i, key, problem, labels);
-	return err;
+	return config_read_each(reader, node, key, CONFIG_LIST_MAX, add_text_pair,
+				&pairs);
 }
 
 /* --- the file --------------------------------------------------------------- */
