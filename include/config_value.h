@@ -17,6 +17,10 @@
 
 /* Decimal digits only, within [min, max]. */
 bool value_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number);
+/* The same with a '-' in front where it is below 0. */
+bool value_integer(const char *text, int64_t *ret_number);
+/* Decimal, like 0.25, -1 or 1e-3; finite. */
+bool value_double(const char *text, double *ret_number);
 /* Prometheus' spelling: units y w d h m s ms, each at most once and in this
  * order ("1m30s"), or "0". */
 bool value_duration_ms(const char *text, uint64_t *ret_ms);
@@ -28,6 +32,8 @@ bool value_flag(const char *text, bool *ret_flag);
 bool value_is_utf8(const char *text);
 /* [a-zA-Z_][a-zA-Z0-9_]*, and not the reserved "__". */
 bool value_is_label_name(const char *text);
+/* [a-zA-Z_][a-zA-Z0-9_]*: Prometheus leaves ':' to recording rules. */
+bool value_is_metric_name(const char *text);
 /* RFC 9110 5.6.2 (token) and 5.5 (field-value: no control character, no blank
  * at either end, not empty). */
 bool value_is_header_name(const char *text);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,32 @@ bool value_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_nu
 	uint64_t number;
 
 	if (!take_digits(&text, &number) || *text || number < min || number > max)
+		return false;
+	*ret_number = number;
+	return true;
+}
+
+bool value_integer(const char *text, int64_t *ret_number)
+{
+	bool below = *text == '-';
+	uint64_t most = below ? (uint64_t)INT64_MAX + 1 : INT64_MAX, number;
+
+	if (!value_number(text + below, 0, most, &number))
+		return false;
+	*ret_number = (int64_t)(below ? 0 - number : number);
+	return true;
+}
+
+/* No locale is ever set, so the point is one. strtod knows hex and words, too. */
+bool value_double(const char *text, double *ret_number)
+{
+	double number;
+	char *end;
+
+	if (!*text || text[strspn(text, "0123456789+-.eE")])
+		return false;
+	number = strtod(text, &end);
+	if (end == text || *end || !isfinite(number))
 		return false;
 	*ret_number = number;
 	return true;
@@ -162,15 +189,20 @@ bool value_is_utf8(const char *text)
 	return !rest.len;
 }
 
-bool value_is_label_name(const char *text)
+bool value_is_metric_name(const char *text)
 {
-	if (!*text || is_digit(*text) || !strncmp(text, "__", 2))
+	if (!*text || is_digit(*text))
 		return false;
 	for (; *text; text++) {
 		if (!is_letter(*text) && !is_digit(*text) && *text != '_')
 			return false;
 	}
 	return true;
+}
+
+bool value_is_label_name(const char *text)
+{
+	return value_is_metric_name(text) && strncmp(text, "__", 2) != 0;
 }
 
 bool value_is_header_name(const char *text)

@@ -43,6 +43,77 @@ static void numbers_are_digits_within_their_range(void **state)
 	assert_true(number == UINT64_MAX);
 }
 
+static void integers_may_be_below_zero(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t number;
+	} good[] = {
+	    {"0", 0},
+	    {"-0", 0},
+	    {"-1", -1},
+	    {"007", 7},
+	    {"9223372036854775807", INT64_MAX},
+	    {"-9223372036854775808", INT64_MIN},
+	};
+	static const char *const bad[] = {"",
+					  "-",
+					  "--1",
+					  "+1",
+					  "- 1",
+					  "1.0",
+					  "9223372036854775808",
+					  "1 ",
+					  "0x1",
+					  "-9223372036854775809",
+					  "-18446744073709551615"};
+	int64_t number = 7;
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(bad); i++)
+		assert_false(value_integer(bad[i], &number));
+	assert_int_equal(number, 7);
+	for (size_t i = 0; i < LENGTH(good); i++) {
+		assert_true(value_integer(good[i].text, &number));
+		assert_true(number == good[i].number);
+	}
+}
+
+static void doubles_are_decimal_and_finite(void **state)
+{
+	static const struct {
+		const char *text;
+		double number;
+	} good[] = {
+	    {"0", 0},  {"-1", -1},    {"+2", 2},       {"0.25", 0.25}, {".5", 0.5},
+	    {"5.", 5}, {"1e3", 1000}, {"25E-2", 0.25}, {"1e+1", 10},
+	};
+	static const char *const bad[] = {
+	    "",    "-",     ".",  "e",  "1e",  "1e999", "inf", "nan", "+Inf",
+	    "0x1", "0x1p2", " 1", "1 ", "1,5", "1.2.3", "1-1", "0b1"};
+	double number = 7;
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(bad); i++)
+		assert_false(value_double(bad[i], &number));
+	assert_true(number >= 7 && number <= 7);
+	for (size_t i = 0; i < LENGTH(good); i++) {
+		assert_true(value_double(good[i].text, &number));
+		assert_true(number >= good[i].number && number <= good[i].number);
+	}
+}
+
+static void metric_names_have_no_colon(void **state)
+{
+	static const char *const bad[] = {"", "1a", "a:b", "a-b", "a b", "\xc3\xa9"};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(bad); i++)
+		assert_false(value_is_metric_name(bad[i]));
+	assert_true(value_is_metric_name("a"));
+	assert_true(value_is_metric_name("__Az_9"));
+}
+
 static void durations_are_prometheus_spelling(void **state)
 {
 	static const struct {
@@ -430,6 +501,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(numbers_are_digits_within_their_range),
+	    cmocka_unit_test(integers_may_be_below_zero),
+	    cmocka_unit_test(doubles_are_decimal_and_finite),
+	    cmocka_unit_test(metric_names_have_no_colon),
 	    cmocka_unit_test(durations_are_prometheus_spelling),
 	    cmocka_unit_test(durations_print_in_the_largest_whole_unit),
 	    cmocka_unit_test(flags_are_the_words_of_yaml),
