@@ -96,13 +96,19 @@ enum config_value_kind {
 };
 
 /* How the bits of a register or of memory are a number. */
-enum config_number { CONFIG_INT64, CONFIG_INT32, CONFIG_UINT64, CONFIG_UINT32 };
+enum config_number {
+	CONFIG_INT64,
+	CONFIG_INT32,
+	CONFIG_UINT64,
+	CONFIG_UINT32,
+	CONFIG_BOOL, /* the lowest byte: the ABI leaves the others undefined */
+};
 
 /* Which calls count, by what they return. */
 enum config_condition {
 	CONFIG_ALWAYS,
 	CONFIG_RETURN_NEGATIVE,
-	CONFIG_RETURN_NULL,
+	CONFIG_RETURN_NULL, /* zero, of whatever type */
 	CONFIG_RETURN_NONZERO,
 };
 
@@ -122,9 +128,10 @@ struct config_function_label {
 	struct config_operand operand;
 	bool is_string; /* what an argument points at */
 	enum config_number number;
-	uint32_t max_values;
+	uint32_t max_values;               /* of what has no `values` */
 	struct config_label_value *values; /* none: the number itself; not found
-					      among them: "other" */
+					      among them: "other"; a text may be
+					      that of several numbers */
 	size_t value_count;
 };
 
@@ -148,6 +155,7 @@ struct config_function {
 	struct config_operand minus;
 	enum config_number number;
 	enum config_condition condition;
+	enum config_number condition_number; /* how it reads what is returned */
 	struct config_function_label *labels;
 	size_t label_count;
 	double *bounds; /* of a histogram: always some, ascending */
