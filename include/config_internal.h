@@ -130,6 +130,8 @@ bool config_name_remote_writes(struct config *config);
 void config_free_remote_writes(struct config *config);
 
 /* --- config_functions.c --- */
-/* Appends one with the defaults of a latency histogram; NULL: out of memory. */
-struct config_function *config_add_function(struct config *config);
+config_read config_read_functions; /* struct config */
+/* Appends the rule of --function EXE:NAME. 0, or -EINVAL with the error written. */
+int config_add_function(struct config *config, const char *text,
+			char ret_error[CONFIG_ERROR_LEN]);
 void config_free_functions(struct config *config);

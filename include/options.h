@@ -21,6 +21,8 @@ struct options {
 	size_t exe_count;
 	uint16_t ports[TALLY_PORTS_MAX];
 	size_t port_count;
+	const char *functions[CONFIG_LIST_MAX];
+	size_t function_count;
 	const char *service;
 	const char *remote_write_url;
 	const char *tenant;

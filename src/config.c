@@ -188,6 +188,7 @@ static const struct config_field file_fields[] = {
     {"limits", config_read_section, .section = &limits_section},
     {"global", config_read_section, .section = &global_section},
     {"remote_write", config_read_remote_writes, CONFIG_NO_TARGET},
+    {"functions", config_read_functions, CONFIG_NO_TARGET},
 };
 static const struct config_section file_section = {"the file", file_fields,
 						   LENGTH(file_fields), NULL};
@@ -289,6 +290,18 @@ static bool apply_remote_write(const struct options *options, struct config *con
 			      options->token_file);
 }
 
+static int apply_functions(const struct options *options, struct config *config,
+			   char *error)
+{
+	int err = 0;
+
+	if (options->function_count)
+		config_free_functions(config);
+	for (size_t i = 0; !err && i < options->function_count; i++)
+		err = config_add_function(config, options->functions[i], error);
+	return err;
+}
+
 static int apply_options(const struct options *options, struct config *config,
 			 char *error)
 {
@@ -309,7 +322,7 @@ static int apply_options(const struct options *options, struct config *config,
 	if (!replace_string(&config->listen, options->listen) ||
 	    !apply_selection(options, config) || !apply_remote_write(options, config))
 		return fail(error, "out of memory");
-	return 0;
+	return apply_functions(options, config, error);
 }
 
 int config_load(int argc, char **argv, struct config *ret_config,

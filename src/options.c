@@ -15,6 +15,7 @@ enum {
 	OPTION_PID = 256,
 	OPTION_EXE,
 	OPTION_PORT,
+	OPTION_FUNCTION,
 	OPTION_SERVICE,
 	OPTION_LISTEN,
 	OPTION_CONFIG,
@@ -36,6 +37,7 @@ static const struct option long_options[] = {
     {"pid", required_argument, NULL, OPTION_PID},
     {"exe", required_argument, NULL, OPTION_EXE},
     {"port", required_argument, NULL, OPTION_PORT},
+    {"function", required_argument, NULL, OPTION_FUNCTION},
     {"service", required_argument, NULL, OPTION_SERVICE},
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"config", required_argument, NULL, OPTION_CONFIG},
@@ -171,6 +173,15 @@ static int take_exe(const struct parse *parse)
 	return take_text(parse, &options->exes[options->exe_count++]);
 }
 
+static int take_function(const struct parse *parse)
+{
+	struct options *options = parse->options;
+
+	if (options->function_count == CONFIG_LIST_MAX)
+		return fail_too_many(parse, CONFIG_LIST_MAX);
+	return take_text(parse, &options->functions[options->function_count++]);
+}
+
 static int take_service(const struct parse *parse)
 {
 	if (!value_is_utf8(parse->value))
@@ -248,6 +259,8 @@ static int take_option(const struct parse *parse, int option)
 		return take_exe(parse);
 	case OPTION_PORT:
 		return take_port(parse);
+	case OPTION_FUNCTION:
+		return take_function(parse);
 	case OPTION_SERVICE:
 		return take_service(parse);
 	case OPTION_LISTEN:
@@ -392,6 +405,11 @@ const char *config_help(void)
 	       "  --exe GLOB               processes whose executable's path matches\n"
 	       "  --port N                 connections to this server port\n"
 	       "  --service NAME           what the selected processes are called\n"
+	       "\n"
+	       "Functions of any program as metrics:\n"
+	       "  --function EXE:NAME      how long its calls take, as a histogram; "
+	       "with\n"
+	       "                           usdt:PROVIDER:NAME, how often it is passed\n"
 	       "\n"
 	       "Serving:\n"
 	       "  --listen ADDR:PORT       of /metrics (default :9965)\n"

@@ -27,6 +27,52 @@ static void check_error(const char *error, const uint8_t *data, size_t size)
 		require(!strstr(error, VALUE));
 }
 
+static void check_ascends(const double *numbers, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		require(numbers[i - 1] < numbers[i]);
+}
+
+static void check_labels(const struct config_function *function)
+{
+	uint32_t most = function->usdt_name ? 12 : 6;
+	size_t operands = 0;
+
+	require(function->label_count <= CONFIG_FUNCTION_LABELS_MAX);
+	for (size_t i = 0; i < function->label_count; i++) {
+		const struct config_function_label *label = &function->labels[i];
+
+		require(*label->name && label->number <= CONFIG_BOOL);
+		require(label->operand.argument <= most);
+		require(!label->constant ==
+			(label->operand.is_return || label->operand.argument));
+		operands += !label->constant;
+	}
+	require(operands <= CONFIG_OPERAND_LABELS_MAX);
+}
+
+static void check_function(const struct config_function *function)
+{
+	require(function->where && *function->metric);
+	require(!function->function == (function->usdt_provider != NULL));
+	require(!function->usdt_provider == !function->usdt_name);
+	require(function->exes.count || function->libs.count || function->pid_count);
+	require(function->exes.count <= CONFIG_LIST_MAX);
+	require(function->libs.count <= CONFIG_LIST_MAX);
+	require(function->pid_count <= CONFIG_LIST_MAX);
+	require(function->type <= CONFIG_SUMMARY);
+	require(function->value <= CONFIG_VALUE_IN_PROGRESS);
+	require(function->number <= CONFIG_BOOL);
+	require(function->condition_number <= CONFIG_BOOL);
+	require((function->bound_count > 0) == (function->type == CONFIG_HISTOGRAM));
+	require(function->bound_count <= CONFIG_BOUNDS_MAX);
+	check_ascends(function->bounds, function->bound_count);
+	require((function->quantile_count > 0) == (function->type == CONFIG_SUMMARY));
+	require(function->quantile_count <= CONFIG_QUANTILES_MAX);
+	check_ascends(function->quantiles, function->quantile_count);
+	check_labels(function);
+}
+
 static void check_config(const struct config *config)
 {
 	require(config->listen && config->max_series && config->max_routes);
@@ -44,6 +90,9 @@ static void check_config(const struct config *config)
 		for (size_t j = 0; j < i; j++)
 			require(strcmp(endpoint->name, config->remote_writes[j].name));
 	}
+	require(config->function_count <= CONFIG_FUNCTIONS_MAX);
+	for (size_t i = 0; i < config->function_count; i++)
+		check_function(&config->functions[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

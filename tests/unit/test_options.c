@@ -55,6 +55,7 @@ static void nothing_given_is_marked_as_such(void **state)
 	assert_null(options.service);
 	assert_null(options.remote_write_url);
 	assert_int_equal(options.pid_count + options.exe_count + options.port_count, 0);
+	assert_int_equal(options.function_count, 0);
 	assert_true(options.max_series == OPTIONS_NOT_GIVEN);
 	assert_true(options.max_routes == OPTIONS_NOT_GIVEN);
 	assert_true(options.scrape_interval_ms == OPTIONS_NOT_GIVEN);
@@ -69,6 +70,7 @@ static void every_option_arrives(void **state)
 
 	(void)state;
 	accept("--pid 1 --pid=4194304 --exe /a* --exe /b --port 80 --port 65535 "
+	       "--function /a:f --function=/b:g::h "
 	       "--service shop --listen :1 --config f --remote-write http://a/b "
 	       "--tenant t --token-file k --scrape-interval 500ms --grace 0 "
 	       "--max-series 1000000 --max-routes 16384 --capture fentry --verbose",
@@ -83,6 +85,9 @@ static void every_option_arrives(void **state)
 	assert_int_equal(options.port_count, 2);
 	assert_int_equal(options.ports[0], 80);
 	assert_int_equal(options.ports[1], 65535);
+	assert_int_equal(options.function_count, 2);
+	assert_string_equal(options.functions[0], "/a:f");
+	assert_string_equal(options.functions[1], "/b:g::h");
 	assert_string_equal(options.service, "shop");
 	assert_string_equal(options.listen, ":1");
 	assert_string_equal(options.config_file, "f");
@@ -144,6 +149,7 @@ static const struct {
     {"--port x", "--port must be a whole number from 1 to 65535, not 'x'"},
     {"--port 65536", "--port must be a whole number from 1 to 65535, not '65536'"},
     {"--exe=", "--exe has no value"},
+    {"--function=", "--function has no value"},
     {"--service=", "--service has no value"},
     {"--service=\xff", "--service is not UTF-8"},
     {"--listen=", "--listen has no value"},
@@ -219,6 +225,7 @@ static void lists_end_at_their_bound(void **state)
 	} cases[] = {
 	    {"--pid=1", CONFIG_LIST_MAX, "--pid is given more than 64 times"},
 	    {"--exe=a", CONFIG_LIST_MAX, "--exe is given more than 64 times"},
+	    {"--function=a", CONFIG_LIST_MAX, "--function is given more than 64 times"},
 	    {"--port=1", TALLY_PORTS_MAX, "--port is given more than 16 times"},
 	};
 
@@ -230,7 +237,7 @@ static void lists_end_at_their_bound(void **state)
 		repeat(line, cases[i].option, cases[i].max);
 		accept(line, &options);
 		assert_int_equal(options.pid_count + options.exe_count +
-				     options.port_count,
+				     options.port_count + options.function_count,
 				 cases[i].max);
 		repeat(line, cases[i].option, cases[i].max + 1);
 		assert_int_equal(parse(line, &options, error), -EINVAL);
@@ -255,11 +262,11 @@ static void a_service_name_ends_at_its_bound(void **state)
 static void help_and_document_name_exactly_the_options(void **state)
 {
 	static const char *const names[] = {
-	    "--pid",          "--exe",          "--port",       "--service",
-	    "--listen",       "--grace",        "--max-series", "--max-routes",
-	    "--remote-write", "--tenant",       "--token-file", "--scrape-interval",
-	    "--config",       "--check-config", "--capture",    "--verbose",
-	    "--version",      "--help"};
+	    "--pid",          "--exe",     "--port",         "--service",
+	    "--listen",       "--grace",   "--max-series",   "--max-routes",
+	    "--remote-write", "--tenant",  "--token-file",   "--scrape-interval",
+	    "--function",     "--config",  "--check-config", "--capture",
+	    "--verbose",      "--version", "--help"};
 	const char *at = config_help();
 
 	(void)state;
