@@ -184,6 +184,7 @@ struct config {
 	size_t remote_write_count;
 	struct config_function *functions;
 	size_t function_count;
+	bool check_probes; /* --check-config is to look into the binaries, too */
 	bool verbose;
 };
 

@@ -33,6 +33,7 @@ struct options {
 	uint64_t grace_ms;
 	bool capture_given;
 	enum capture capture;
+	bool probe;
 	bool verbose;
 };
 

@@ -265,6 +265,7 @@ static void apply_numbers(const struct options *options, struct config *config)
 		config->grace_ms = options->grace_ms;
 	if (options->capture_given)
 		config->capture = options->capture;
+	config->check_probes = options->probe;
 	config->verbose = options->verbose;
 }
 

@@ -20,6 +20,7 @@ enum {
 	OPTION_LISTEN,
 	OPTION_CONFIG,
 	OPTION_CHECK_CONFIG,
+	OPTION_PROBE,
 	OPTION_REMOTE_WRITE,
 	OPTION_TENANT,
 	OPTION_TOKEN_FILE,
@@ -42,6 +43,7 @@ static const struct option long_options[] = {
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"check-config", optional_argument, NULL, OPTION_CHECK_CONFIG},
+    {"probe", no_argument, NULL, OPTION_PROBE},
     {"remote-write", required_argument, NULL, OPTION_REMOTE_WRITE},
     {"tenant", required_argument, NULL, OPTION_TENANT},
     {"token-file", required_argument, NULL, OPTION_TOKEN_FILE},
@@ -269,6 +271,9 @@ static int take_option(const struct parse *parse, int option)
 		return take_config_file(parse);
 	case OPTION_CHECK_CONFIG:
 		return take_check(parse);
+	case OPTION_PROBE:
+		options->probe = true;
+		return 0;
 	case OPTION_REMOTE_WRITE:
 		return take_remote_write(parse);
 	case OPTION_TENANT:
@@ -334,6 +339,9 @@ static int check_together(const struct options *options, char *error)
 				   "missing; in the file, use authorization");
 	if (options->action == CONFIG_CHECK && !options->config_file)
 		return fail(error, "--check-config needs a file");
+	if (options->probe && options->action != CONFIG_CHECK)
+		return fail(error, "--probe belongs to --check-config, which is "
+				   "missing");
 	return 0;
 }
 
@@ -429,6 +437,8 @@ const char *config_help(void)
 	       "  --config FILE            YAML; every key in docs/configuration.md\n"
 	       "  --check-config [FILE]    judge the file (or --config's), do not "
 	       "start\n"
+	       "  --probe                  with it, look for every function in its "
+	       "binary, too\n"
 	       "\n"
 	       "Other:\n"
 	       "  --capture auto|tracepoint|fentry\n"

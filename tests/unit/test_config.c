@@ -36,6 +36,8 @@ static void nothing_given_is_the_documented_defaults(void **state)
 	assert_int_equal(config->scrape_interval_ms, 15000);
 	assert_int_equal(config->external_labels.count, 0);
 	assert_int_equal(config->remote_write_count, 0);
+	assert_int_equal(config->function_count, 0);
+	assert_false(config->check_probes);
 	assert_false(config->verbose);
 	config_free(&loaded.config);
 }
@@ -367,6 +369,7 @@ static void a_listen_address_must_be_one(void **state)
 static void checking_reads_the_file_and_help_does_not(void **state)
 {
 	char *check[] = {"--check-config", NULL};
+	char *probe[] = {"--check-config", "--probe", NULL};
 	char *wrong[] = {"bpftally", "--check-config", "/nonexistent/a", NULL};
 	char *help[] = {"bpftally", "--config", "/nonexistent/a", "--help", NULL};
 	struct loaded loaded;
@@ -375,6 +378,12 @@ static void checking_reads_the_file_and_help_does_not(void **state)
 	load_bytes(whole_file, strlen(whole_file), check, &loaded);
 	assert_int_equal(loaded.err, 0);
 	assert_int_equal(loaded.action, CONFIG_CHECK);
+	assert_false(loaded.config.check_probes);
+	config_free(&loaded.config);
+	load_bytes(whole_file, strlen(whole_file), probe, &loaded);
+	assert_int_equal(loaded.err, 0);
+	assert_int_equal(loaded.action, CONFIG_CHECK);
+	assert_true(loaded.config.check_probes);
 	config_free(&loaded.config);
 	load_arguments(wrong, &loaded);
 	assert_int_equal(loaded.err, -EINVAL);

@@ -61,6 +61,7 @@ static void nothing_given_is_marked_as_such(void **state)
 	assert_true(options.scrape_interval_ms == OPTIONS_NOT_GIVEN);
 	assert_true(options.grace_ms == OPTIONS_NOT_GIVEN);
 	assert_false(options.capture_given);
+	assert_false(options.probe);
 	assert_false(options.verbose);
 }
 
@@ -138,6 +139,22 @@ static void actions_are_told_apart(void **state)
 	}
 }
 
+static void a_check_looks_into_binaries_when_asked(void **state)
+{
+	static const char *const lines[] = {"--check-config f --probe",
+					    "--probe --check-config f"};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(lines); i++) {
+		struct options options;
+
+		accept(lines[i], &options);
+		assert_int_equal(options.action, CONFIG_CHECK);
+		assert_string_equal(options.config_file, "f");
+		assert_true(options.probe);
+	}
+}
+
 static const struct {
 	const char *line, *error;
 } mistakes[] = {
@@ -183,6 +200,8 @@ static const struct {
     {"--remote-write http://a --tenant=a\nb",
      "--tenant is empty, or holds what a header cannot carry"},
     {"--verbose=1", "--verbose takes no value"},
+    {"--probe", "--probe belongs to --check-config, which is missing"},
+    {"--config f --probe", "--probe belongs to --check-config, which is missing"},
     {"--prot 80", "unknown option '--prot' (did you mean '--port'?)"},
     {"--remote-wirte=http://u:geheim@a",
      "unknown option '--remote-wirte' (did you mean '--remote-write'?)"},
@@ -265,8 +284,8 @@ static void help_and_document_name_exactly_the_options(void **state)
 	    "--pid",          "--exe",     "--port",         "--service",
 	    "--listen",       "--grace",   "--max-series",   "--max-routes",
 	    "--remote-write", "--tenant",  "--token-file",   "--scrape-interval",
-	    "--function",     "--config",  "--check-config", "--capture",
-	    "--verbose",      "--version", "--help"};
+	    "--function",     "--config",  "--check-config", "--probe",
+	    "--capture",      "--verbose", "--version",      "--help"};
 	const char *at = config_help();
 
 	(void)state;
@@ -309,6 +328,7 @@ int main(void)
 	    cmocka_unit_test(nothing_given_is_marked_as_such),
 	    cmocka_unit_test(every_option_arrives),
 	    cmocka_unit_test(actions_are_told_apart),
+	    cmocka_unit_test(a_check_looks_into_binaries_when_asked),
 	    cmocka_unit_test(each_mistake_is_one_clear_line),
 	    cmocka_unit_test(lists_end_at_their_bound),
 	    cmocka_unit_test(a_service_name_ends_at_its_bound),
