@@ -24,7 +24,7 @@ ARCH_INCLUDE := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 B := build
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion
-CPPFLAGS_ALL := -D_GNU_SOURCE -DBPFTALLY_VERSION='"$(VERSION)"' -Iinclude \
+CPPFLAGS_ALL := -D_GNU_SOURCE -DBPFTALLY_VERSION='"$(VERSION)"' -iquote include \
 	-isystem $(B)/gen $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 CFLAGS_ALL := -std=gnu17 $(WARN) $(WERROR) -fno-omit-frame-pointer -fstack-protector-strong $(CFLAGS)
@@ -32,7 +32,7 @@ HARDEN := -Wl,-z,relro,-z,now
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lsnappy -lcap-ng -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) \
-	-D__TARGET_ARCH_x86 -Iinclude -Ibpf -idirafter /usr/include/$(ARCH_INCLUDE)
+	-D__TARGET_ARCH_x86 -iquote include -Ibpf -idirafter /usr/include/$(ARCH_INCLUDE)
 
 SOURCES := $(wildcard src/*.c)
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
