@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "elf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "demangle.h"
+#include "elf_internal.h"
+
+/* A function that long is none: the largest of generated parsers have one. */
+#define CODE_MAX_BYTES (4u << 20)
+/* What demangled names may take together; the others keep their raw name. */
+#define DISPLAYS_MAX_BYTES (256u << 20)
+
+struct elf {
+	struct elf_file *file;
+	struct elf_table table;
+	uint8_t *code;
+	bool is_go, unwinds;
+};
+
+static void free_table(struct elf_table *table)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->functions[i].display != table->functions[i].name)
+			free((char *)table->functions[i].display);
+	free(table->functions);
+}
+
+void elf_close(struct elf **elf)
+{
+	if (!*elf)
+		return;
+	free_table(&(*elf)->table);
+	elf_file_close(&(*elf)->file);
+	free((*elf)->code);
+	free(*elf);
+	*elf = NULL;
+}
+
+/* ---- the table of functions ---- */
+
+bool elf_code_offset(const struct elf_file *file, uint64_t address,
+		     uint64_t *ret_offset)
+{
+	const struct elf_segment *segment = elf_file_segment(file, address);
+
+	if (!segment || !segment->executable)
+		return false;
+	*ret_offset = segment->offset + (address - segment->address);
+	return true;
+}
+
+static int grow(struct elf_table *table)
+{
+	size_t capacity = table->capacity ? table->capacity * 2 : 256;
+	struct elf_function *functions;
+
+	if (table->count < table->capacity)
+		return 0;
+	if (capacity > ELF_FUNCTIONS_MAX)
+		return -E2BIG;
+	functions = reallocarray(table->functions, capacity, sizeof(*functions));
+	if (!functions)
+		return -ENOMEM;
+	table->functions = functions;
+	table->capacity = capacity;
+	return 0;
+}
+
+int elf_table_add(struct elf_table *table, const struct elf_file *file,
+		  const char *name, uint64_t address, uint64_t size)
+{
+	uint64_t offset;
+	int err;
+
+	if (!*name || !elf_code_offset(file, address, &offset))
+		return 0;
+	err = grow(table);
+	if (err)
+		return err;
+	table->functions[table->count++] = (struct elf_function){
+	    .name = name,
+	    .display = name,
+	    .address = address,
+	    .offset = offset,
+	    .size = size,
+	};
+	return 0;
+}
+
+static int compare_functions(const void *a, const void *b)
+{
+	const struct elf_function *left = a, *right = b;
+
+	if (left->address != right->address)
+		return left->address < right->address ? -1 : 1;
+	return strcmp(left->name, right->name);
+}
+
+/* .symtab and .dynsym have the same function twice. */
+static void sort_table(struct elf_table *table)
+{
+	size_t kept = 0;
+
+	if (table->count)
+		qsort(table->functions, table->count, sizeof(*table->functions),
+		      compare_functions);
+	for (size_t i = 0; i < table->count; i++) {
+		if (kept && !compare_functions(&table->functions[kept - 1],
+					       &table->functions[i]))
+			continue;
+		table->functions[kept++] = table->functions[i];
+	}
+	table->count = kept;
+}
+
+static void demangle_table(struct elf_table *table)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < table->count && bytes < DISPLAYS_MAX_BYTES; i++) {
+		char *display = demangle(table->functions[i].name);
+
+		if (!display)
+			continue;
+		table->functions[i].display = display;
+		bytes += strlen(display);
+	}
+}
+
+/* ---- symbols ---- */
+
+/* gcc moves what seldom runs elsewhere and calls it NAME.cold: nobody calls it. */
+static bool is_part(const char *name)
+{
+	const char *cold = strstr(name, ".cold");
+
+	return cold && (!cold[5] || cold[5] == '.');
+}
+
+/* Code of a separate file is not there, but where it is in ours. */
+static int add_symbols(struct elf *elf, const struct elf_file *file,
+		       const struct elf_section *section)
+{
+	struct elf_symbol symbol;
+	int err = 0;
+
+	for (size_t i = 0; !err && elf_file_symbol(file, section, i, &symbol); i++)
+		if (symbol.is_function && !is_part(symbol.name))
+			err = elf_table_add(&elf->table, elf->file, symbol.name,
+					    symbol.address, symbol.size);
+	return err;
+}
+
+static int add_all_symbols(struct elf *elf, const struct elf_file *file)
+{
+	size_t count;
+	const struct elf_section *sections = elf_file_sections(file, &count);
+	int err = 0;
+
+	for (size_t i = 0; !err && i < count; i++)
+		if (sections[i].is_symbols)
+			err = add_symbols(elf, file, &sections[i]);
+	return err;
+}
+
+/* ---- opening ---- */
+
+__attribute__((format(printf, 3, 4))) static int fail(char ret_error[ELF_ERROR_LEN],
+						      int err, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(ret_error, ELF_ERROR_LEN, format, arguments);
+	va_end(arguments);
+	return err;
+}
+
+static int open_file(const char *path, struct elf_file **ret_file,
+		     char ret_error[ELF_ERROR_LEN])
+{
+	/* Not to wait for who opens the other end, should it be a pipe. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	const char *why;
+	int err;
+
+	if (fd < 0) {
+		err = -errno;
+		return fail(ret_error, err, "cannot open \"%.400s\": %s", path,
+			    strerror(-err));
+	}
+	err = elf_file_open(fd, ret_file, &why);
+	return err ? fail(ret_error, err, "\"%.400s\" %s", path, why) : 0;
+}
+
+static int read_functions(struct elf *elf)
+{
+	int err = add_all_symbols(elf, elf->file);
+
+	if (err)
+		return err;
+	sort_table(&elf->table);
+	demangle_table(&elf->table);
+	return 0;
+}
+
+int elf_open(const char *path, const char *debug_root, struct elf **ret_elf,
+	     char ret_error[ELF_ERROR_LEN])
+{
+	CLEANUP(elf_close) struct elf *elf = calloc(1, sizeof(*elf));
+	int err;
+
+	(void)debug_root;
+	if (!elf)
+		return fail(ret_error, -ENOMEM, "out of memory");
+	err = open_file(path, &elf->file, ret_error);
+	if (err)
+		return err;
+	err = read_functions(elf);
+	if (err)
+		return fail(ret_error, err, "cannot read the symbols of \"%.400s\": %s",
+			    path, strerror(-err));
+	*ret_elf = TAKE(elf);
+	return 0;
+}
+
+/* ---- what it found ---- */
+
+bool elf_is_go(const struct elf *elf)
+{
+	return elf->is_go;
+}
+
+bool elf_unwinds(const struct elf *elf)
+{
+	return elf->unwinds;
+}
+
+const struct elf_function *elf_functions(const struct elf *elf, size_t *ret_count)
+{
+	*ret_count = elf->table.count;
+	return elf->table.functions;
+}
+
+const struct elf_usdt *elf_usdts(const struct elf *elf, size_t *ret_count)
+{
+	(void)elf;
+	*ret_count = 0;
+	return NULL;
+}
+
+const uint8_t *elf_code(struct elf *elf, const struct elf_function *function,
+			size_t *ret_len)
+{
+	uint8_t *code;
+
+	*ret_len = 0;
+	if (!function->size || function->size > CODE_MAX_BYTES)
+		return NULL;
+	code = realloc(elf->code, function->size);
+	if (!code)
+		return NULL;
+	elf->code = code;
+	if (!elf_file_read(elf->file, function->offset, code, function->size))
+		return NULL;
+	*ret_len = function->size;
+	return code;
+}
+
+bool elf_function_is(const struct elf_function *function, const char *name)
+{
+	size_t len = demangle_base_len(function->display);
+
+	return !strcmp(function->name, name) || !strcmp(function->display, name) ||
+	       (function->display != function->name && strlen(name) == len &&
+		!strncmp(function->display, name, len));
+}
+
+bool elf_function_matches(const struct elf_function *function, const char *glob)
+{
+	AUTO_FREE char *base = NULL;
+
+	if (!fnmatch(glob, function->name, 0) || !fnmatch(glob, function->display, 0))
+		return true;
+	if (function->display == function->name)
+		return false;
+	base = strndup(function->display, demangle_base_len(function->display));
+	return base && !fnmatch(glob, base, 0);
+}
