@@ -2,7 +2,7 @@
 /* Which instructions of a function to probe: the cheapest one that every call runs
  * exactly once with its arguments still in place, and, where no uretprobe may be
  * used, every instruction by which it returns. Pure: it judges bytes (x86-64) and
- * attaches nothing. Capstone stays behind site.c. */
+ * attaches nothing. Capstone stays behind instruction.c. */
 #pragma once
 
 #include <stdbool.h>
