@@ -15,7 +15,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_INFO };
+enum metric_type {
+	METRIC_COUNTER,
+	METRIC_GAUGE,
+	METRIC_HISTOGRAM,
+	METRIC_SUMMARY,
+	METRIC_INFO,
+};
 
 /* Static description; `name` is the name of the family without suffixes
  * (`bpftally_missed`, not `..._total`; `target`, not `target_info`). */
@@ -27,7 +33,7 @@ struct family {
 	unsigned int order; /* position in the output */
 };
 
-/* Of its samples' names, histograms aside: "_total", "_info" or "". */
+/* Of its samples' names, histograms and summaries aside: "_total", "_info" or "". */
 const char *family_suffix(const struct family *family);
 
 struct label {
@@ -51,11 +57,24 @@ struct histogram {
 	const uint64_t *native; /* NATIVE_BUCKETS (buckets.h), or NULL */
 };
 
+/* values[i] is the quantiles[i] of a recent while, NaN where nothing was observed
+ * in it; observations and sum are of all time. Units as of a histogram. */
+struct summary {
+	const double *quantiles; /* ascending, 0 to 1 */
+	const double *values;
+	size_t count;
+	uint64_t observations;
+	double sum;
+};
+
 struct metric {
 	const struct family *family;
 	struct label_set labels;
 	double value; /* counter, gauge; 1 for info */
-	struct histogram histogram;
+	union {
+		struct histogram histogram;
+		struct summary summary;
+	};
 };
 
 struct snapshot {
@@ -82,6 +101,8 @@ void snapshot_value(struct snapshot *snapshot, const struct family *family,
 		    struct label_set labels, double value);
 void snapshot_histogram(struct snapshot *snapshot, const struct family *family,
 			struct label_set labels, const struct histogram *histogram);
+void snapshot_summary(struct snapshot *snapshot, const struct family *family,
+		      struct label_set labels, const struct summary *summary);
 /* Sorts; after it no two metrics have equal family and labels unless a caller
  * added them twice. Returns the sticky error. */
 int snapshot_finish(struct snapshot *snapshot);

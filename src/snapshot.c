@@ -158,6 +158,19 @@ void snapshot_histogram(struct snapshot *snapshot, const struct family *family,
 		};
 }
 
+void snapshot_summary(struct snapshot *snapshot, const struct family *family,
+		      struct label_set labels, const struct summary *summary)
+{
+	struct metric *metric = add_metric(snapshot);
+
+	if (metric)
+		*metric = (struct metric){
+		    .family = family,
+		    .labels = labels,
+		    .summary = *summary,
+		};
+}
+
 /* Most names and many values are the same constant or interned string. */
 static int compare_strings(const char *a, const char *b)
 {

@@ -2,7 +2,8 @@
 /*
  * The hot path is a histogram's bucket line: a scrape is made of them. Per
  * metric its labels are formatted once, per run of metrics with the same bounds
- * the `le` values are, and counts never go through printf.
+ * or quantiles the `le` or `quantile` values are, and counts never go through
+ * printf.
  */
 #include "text.h"
 
@@ -17,7 +18,7 @@
 #include "cleanup.h"
 
 #define NUMBER_LEN 32
-#define LE_MAX 64                    /* buckets of one histogram, +Inf included */
+#define PARTS_MAX 64                 /* buckets of one histogram, +Inf included */
 #define LABELS_MAX ((size_t)1 << 20) /* bytes of one metric's labels */
 #define EXACT_INTEGER_MAX 9007199254740992.0 /* 2^53 */
 
@@ -25,11 +26,12 @@ struct text_writer {
 	const struct snapshot *snapshot;
 	size_t next; /* of its metrics */
 	enum text_format format;
-	struct buf *out;      /* of the piece being written */
-	struct buf labels;    /* of the current metric: {a="b",c="d" without the } */
-	const double *bounds; /* those of `le` */
-	char le[LE_MAX][NUMBER_LEN + 8]; /* le="0.005"} and a blank */
-	size_t le_len[LE_MAX];
+	struct buf *out;     /* of the piece being written */
+	struct buf labels;   /* of the current metric: {a="b",c="d" without the } */
+	const double *parts; /* those of `part`: bounds or quantiles */
+	const char *part_name;
+	char part[PARTS_MAX][NUMBER_LEN + 16]; /* le="0.005"} and a blank */
+	size_t part_len[PARTS_MAX];
 };
 
 static size_t print_integer(char *out, uint64_t value)
@@ -151,6 +153,8 @@ static const char *type_name(enum metric_type type, bool openmetrics)
 		return "counter";
 	case METRIC_HISTOGRAM:
 		return "histogram";
+	case METRIC_SUMMARY:
+		return "summary";
 	case METRIC_INFO:
 		return openmetrics ? "info" : "gauge";
 	case METRIC_GAUGE:
@@ -189,19 +193,27 @@ static void format_labels(struct text_writer *writer, const struct label_set *se
 	}
 }
 
-static void format_bounds(struct text_writer *writer, const struct histogram *histogram)
+/* Of the parts and of what is above them all. False: there are too many. */
+static bool format_parts(struct text_writer *writer, const char *name,
+			 const double *parts, size_t count)
 {
-	if (writer->bounds == histogram->bounds)
-		return;
-	writer->bounds = histogram->bounds;
-	for (size_t i = 0; i <= histogram->bound_count; i++) {
+	if (count >= PARTS_MAX) {
+		writer->out->error = -E2BIG;
+		return false;
+	}
+	if (writer->parts == parts && writer->part_name == name)
+		return true;
+	writer->parts = parts;
+	writer->part_name = name;
+	for (size_t i = 0; i <= count; i++) {
 		char number[NUMBER_LEN];
 
-		text_bound(number, i < histogram->bound_count ? histogram->bounds[i]
-							      : INFINITY);
-		writer->le_len[i] = (size_t)snprintf(
-		    writer->le[i], sizeof(writer->le[i]), "le=\"%s\"} ", number);
+		text_bound(number, i < count ? parts[i] : INFINITY);
+		writer->part_len[i] =
+		    (size_t)snprintf(writer->part[i], sizeof(writer->part[i]),
+				     "%s=\"%s\"} ", name, number);
 	}
+	return true;
 }
 
 /* The name, the labels as formatted, and the blank before the value. */
@@ -212,6 +224,17 @@ static void write_start(struct text_writer *writer, const struct family *family,
 	buf_string(writer->out, ending);
 	buf_append(writer->out, writer->labels.data, writer->labels.len);
 	buf_string(writer->out, writer->labels.len ? "} " : " ");
+}
+
+/* The same with a part's label among them. */
+static void write_part_start(struct text_writer *writer, const struct family *family,
+			     const char *ending, size_t part)
+{
+	buf_string(writer->out, family->name);
+	buf_string(writer->out, ending);
+	buf_append(writer->out, writer->labels.data, writer->labels.len);
+	buf_append(writer->out, writer->labels.len ? "," : "{", 1);
+	buf_append(writer->out, writer->part[part], writer->part_len[part]);
 }
 
 static void write_integer(struct text_writer *writer, uint64_t value)
@@ -232,41 +255,63 @@ static void write_double(struct text_writer *writer, double value)
 	buf_append(writer->out, "\n", 1);
 }
 
+static void write_sum_and_count(struct text_writer *writer, const struct family *family,
+				double sum, uint64_t count)
+{
+	write_start(writer, family, "_count");
+	write_integer(writer, count);
+	write_start(writer, family, "_sum");
+	write_double(writer, sum);
+}
+
 static void write_histogram(struct text_writer *writer, const struct metric *metric)
 {
+	static const char le[] = "le";
 	const struct histogram *histogram = &metric->histogram;
-	size_t name_len = strlen(metric->family->name);
 	uint64_t count = 0;
 
-	if (histogram->bound_count >= LE_MAX) {
-		writer->out->error = -E2BIG;
+	if (!format_parts(writer, le, histogram->bounds, histogram->bound_count))
 		return;
-	}
-	format_bounds(writer, histogram);
 	for (size_t i = 0; i <= histogram->bound_count; i++) {
 		count += histogram->buckets[i];
-		buf_append(writer->out, metric->family->name, name_len);
-		buf_append(writer->out, "_bucket", 7);
-		buf_append(writer->out, writer->labels.data, writer->labels.len);
-		buf_append(writer->out, writer->labels.len ? "," : "{", 1);
-		buf_append(writer->out, writer->le[i], writer->le_len[i]);
+		write_part_start(writer, metric->family, "_bucket", i);
 		write_integer(writer, count);
 	}
-	write_start(writer, metric->family, "_count");
-	write_integer(writer, count);
-	write_start(writer, metric->family, "_sum");
-	write_double(writer, histogram->sum);
+	write_sum_and_count(writer, metric->family, histogram->sum, count);
+}
+
+static void write_summary(struct text_writer *writer, const struct metric *metric)
+{
+	static const char quantile[] = "quantile";
+	const struct summary *summary = &metric->summary;
+
+	if (!format_parts(writer, quantile, summary->quantiles, summary->count))
+		return;
+	for (size_t i = 0; i < summary->count; i++) {
+		write_part_start(writer, metric->family, "", i);
+		write_double(writer, summary->values[i]);
+	}
+	write_sum_and_count(writer, metric->family, summary->sum,
+			    summary->observations);
 }
 
 static void write_metric(struct text_writer *writer, const struct metric *metric)
 {
 	format_labels(writer, &metric->labels);
-	if (metric->family->type == METRIC_HISTOGRAM) {
+	switch (metric->family->type) {
+	case METRIC_HISTOGRAM:
 		write_histogram(writer, metric);
-		return;
+		break;
+	case METRIC_SUMMARY:
+		write_summary(writer, metric);
+		break;
+	case METRIC_COUNTER:
+	case METRIC_GAUGE:
+	case METRIC_INFO:
+		write_start(writer, metric->family, family_suffix(metric->family));
+		write_double(writer, metric->value);
+		break;
 	}
-	write_start(writer, metric->family, family_suffix(metric->family));
-	write_double(writer, metric->value);
 }
 
 int text_writer_create(const struct snapshot *snapshot, enum text_format format,

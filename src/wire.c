@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A metric becomes one series or, for a histogram, one per bucket and two more.
- * Its labels are merged and sorted once; the series of a histogram share the
- * label messages and differ in pointers only. What a batch is built of lives in
- * a scratch arena that is dropped with each batch: a collection of any size
- * needs the memory of one.
+ * A metric becomes one series or, for a histogram and a summary, one per bucket
+ * or quantile and two more. Its labels are merged and sorted once; the series of
+ * a metric share the label messages and differ in pointers only. What a batch is
+ * built of lives in a scratch arena that is dropped with each batch: a collection
+ * of any size needs the memory of one.
  *
  * The metrics of the last collection are remembered in the order of snapshots.
  * Both lists are sorted alike, so one walk over the two finds what is new, what
@@ -33,17 +33,24 @@ typedef Prometheus__Sample sample_message;
  * receivers refuse 32 MiB and more. */
 #define LABEL_BYTES_MAX ((size_t)4 << 20)
 
-/* Bounds of histograms, each set once: there are as many as kinds of histogram. */
-struct bound_set {
-	struct bound_set *next;
+/* What tells the series of one metric apart: bounds of a histogram, quantiles of
+ * a summary; none of other types. */
+struct parts {
+	const double *values;
 	size_t count;
-	double bounds[];
+};
+
+/* Each set of parts once: there are as many as kinds of metric that have some. */
+struct part_set {
+	struct part_set *next;
+	size_t count;
+	double values[];
 };
 
 /* A metric of the last collection: what is needed to write its series again. */
 struct remembered {
 	const struct family *family;
-	const struct bound_set *bounds; /* NULL unless it is a histogram */
+	const struct part_set *parts; /* NULL where its type has none */
 	size_t label_count;
 	char strings[]; /* name, NUL, value, NUL, ... */
 };
@@ -58,14 +65,15 @@ struct merged_labels {
 	label_message **labels;
 	size_t count;
 	const label_message *name_slot;
-	const label_message *le_slot; /* NULL unless it is a histogram */
+	const label_message *part_slot; /* NULL where its type has none */
 };
 
-/* The `le` labels of the last histogram: a family shares its bounds. */
-struct le_labels {
-	const double *bounds;
-	size_t bound_count;
-	label_message **labels; /* bound_count, then +Inf */
+/* The `le` or `quantile` labels of the last metric that had some: a family shares
+ * them. */
+struct part_labels {
+	const char *name;
+	struct parts parts;
+	label_message **labels; /* one a part, then +Inf for `le` */
 };
 
 /* The batch that is being filled. */
@@ -74,7 +82,7 @@ struct draft {
 	series_message **series; /* samples_max */
 	uint32_t count;
 	size_t label_bytes;
-	struct le_labels le;
+	struct part_labels part_labels;
 };
 
 struct wire_encoder {
@@ -82,7 +90,7 @@ struct wire_encoder {
 	struct label_set external;
 	uint32_t samples_max;
 	int64_t last_time_ms;
-	struct bound_set *bound_sets;
+	struct part_set *part_sets;
 	struct memory memory;
 	struct draft draft;
 };
@@ -115,7 +123,7 @@ static void draft_clear(struct draft *draft)
 	snapshot_free(&draft->scratch);
 	draft->count = 0;
 	draft->label_bytes = 0;
-	draft->le = (struct le_labels){0};
+	draft->part_labels = (struct part_labels){0};
 }
 
 static int pack(const struct draft *draft, unsigned char **ret_bytes, size_t *ret_len)
@@ -184,13 +192,40 @@ static int emit_draft(const struct pass *pass)
 	return 0;
 }
 
+static const char *part_name(const struct family *family)
+{
+	if (family->type == METRIC_HISTOGRAM)
+		return "le";
+	return family->type == METRIC_SUMMARY ? "quantile" : NULL;
+}
+
+static struct parts parts_of(const struct metric *metric)
+{
+	const struct histogram *histogram = &metric->histogram;
+	const struct summary *summary = &metric->summary;
+
+	if (metric->family->type == METRIC_HISTOGRAM)
+		return (struct parts){histogram->bounds, histogram->bound_count};
+	if (metric->family->type == METRIC_SUMMARY)
+		return (struct parts){summary->quantiles, summary->count};
+	return (struct parts){0};
+}
+
+/* _sum and _count, and of a histogram what is above all bounds. */
+static size_t series_count(const struct family *family, size_t part_count)
+{
+	if (family->type == METRIC_HISTOGRAM)
+		return part_count + 3;
+	return family->type == METRIC_SUMMARY ? part_count + 2 : 1;
+}
+
 /* A metric's series go into one batch where one can hold them: a receiver then
- * has all buckets of a histogram or none. */
+ * has all buckets of a histogram or none, and so on. */
 static int make_room(const struct pass *pass, const struct family *family,
-		     size_t bound_count)
+		     size_t part_count)
 {
 	struct draft *draft = &pass->encoder->draft;
-	size_t needed = family->type == METRIC_HISTOGRAM ? bound_count + 3 : 1;
+	size_t needed = series_count(family, part_count);
 	int err;
 
 	/* An empty draft may have the scratch of the one before. */
@@ -245,6 +280,7 @@ static int merge_labels(struct wire_encoder *encoder, const struct metric *metri
 	struct snapshot *scratch = &encoder->draft.scratch;
 	size_t count = metric->labels.count + encoder->external.count + 2;
 	label_message *messages = snapshot_alloc(scratch, count * sizeof(*messages));
+	const char *part = part_name(metric->family);
 	struct merged_labels merged = {
 	    .labels = snapshot_alloc(scratch, count * sizeof(*merged.labels)),
 	    .name_slot = messages,
@@ -254,9 +290,9 @@ static int merge_labels(struct wire_encoder *encoder, const struct metric *metri
 		return scratch->error;
 	set_label(messages, "__name__", "");
 	insert_label(&merged, messages++);
-	if (metric->family->type == METRIC_HISTOGRAM) {
-		merged.le_slot = messages;
-		set_label(messages, "le", "");
+	if (part) {
+		merged.part_slot = messages;
+		set_label(messages, part, "");
 		insert_label(&merged, messages++);
 	}
 	insert_labels(&merged, messages, &metric->labels);
@@ -280,50 +316,53 @@ static label_message *name_label(struct snapshot *scratch, const struct family *
 	return label;
 }
 
-static label_message *le_label(struct snapshot *scratch, double bound)
+static label_message *part_label(struct snapshot *scratch, const char *name,
+				 double part)
 {
 	char *value = snapshot_alloc(scratch, 32);
 	label_message *label = snapshot_alloc(scratch, sizeof(*label));
 
 	if (!value || !label)
 		return NULL;
-	text_bound(value, bound);
-	set_label(label, "le", value);
+	text_bound(value, part);
+	set_label(label, name, value);
 	return label;
 }
 
-static bool is_same_bounds(const struct histogram *histogram, const double *bounds,
-			   size_t count)
+static bool are_same_parts(struct parts a, struct parts b)
 {
-	return histogram->bound_count == count &&
-	       (histogram->bounds == bounds ||
-		!memcmp(histogram->bounds, bounds, count * sizeof(*bounds)));
+	return a.count == b.count &&
+	       (!a.count || a.values == b.values ||
+		!memcmp(a.values, b.values, a.count * sizeof(*a.values)));
 }
 
-static int prepare_le_labels(struct draft *draft, const struct histogram *histogram)
+static int prepare_part_labels(struct draft *draft, const struct metric *metric)
 {
-	size_t count = histogram->bound_count;
+	const char *name = part_name(metric->family);
+	struct parts parts = parts_of(metric);
 	label_message **labels;
 
-	if (draft->le.labels &&
-	    is_same_bounds(histogram, draft->le.bounds, draft->le.bound_count))
+	if (draft->part_labels.labels && !strcmp(name, draft->part_labels.name) &&
+	    are_same_parts(parts, draft->part_labels.parts))
 		return 0;
-	labels = snapshot_alloc(&draft->scratch, (count + 1) * sizeof(*labels));
+	labels = snapshot_alloc(&draft->scratch, (parts.count + 1) * sizeof(*labels));
 	if (!labels)
 		return draft->scratch.error;
-	for (size_t i = 0; i <= count; i++)
-		labels[i] = le_label(&draft->scratch,
-				     i < count ? histogram->bounds[i] : INFINITY);
-	draft->le = (struct le_labels){histogram->bounds, count, labels};
+	for (size_t i = 0; i <= parts.count; i++)
+		labels[i] = part_label(&draft->scratch, name,
+				       i < parts.count ? parts.values[i] : INFINITY);
+	draft->part_labels = (struct part_labels){name, parts, labels};
 	return draft->scratch.error;
 }
 
 /* --- series ------------------------------------------------------------------ */
 
-static uint64_t value_bits(double value)
+static uint64_t value_bits(double value, bool is_stale)
 {
 	uint64_t bits;
 
+	if (is_stale)
+		return STALE_MARKER;
 	/* Whatever made it, it must not look like a stale marker. */
 	if (isnan(value))
 		return ORDINARY_NAN;
@@ -332,15 +371,15 @@ static uint64_t value_bits(double value)
 }
 
 static void fill_slots(series_message *series, const struct merged_labels *merged,
-		       label_message *name, label_message *le, size_t *label_bytes)
+		       label_message *name, label_message *part, size_t *label_bytes)
 {
 	for (size_t i = 0; i < merged->count; i++) {
 		label_message *label = merged->labels[i];
 
 		if (label == merged->name_slot)
 			label = name;
-		else if (label == merged->le_slot)
-			label = le;
+		else if (label == merged->part_slot)
+			label = part;
 		if (!label)
 			continue;
 		series->labels[series->n_labels++] = label;
@@ -349,7 +388,7 @@ static void fill_slots(series_message *series, const struct merged_labels *merge
 }
 
 static int add_series(const struct pass *pass, const struct merged_labels *merged,
-		      label_message *name, label_message *le, uint64_t bits)
+		      label_message *name, label_message *part, uint64_t bits)
 {
 	struct draft *draft = &pass->encoder->draft;
 	struct snapshot *scratch = &draft->scratch;
@@ -369,7 +408,7 @@ static int add_series(const struct pass *pass, const struct merged_labels *merge
 	series->labels = labels;
 	series->samples = samples;
 	series->n_samples = 1;
-	fill_slots(series, merged, name, le, &draft->label_bytes);
+	fill_slots(series, merged, name, part, &draft->label_bytes);
 	draft->series[draft->count++] = series;
 	return draft->count == pass->encoder->samples_max ? emit_draft(pass) : 0;
 }
@@ -378,7 +417,7 @@ static int write_value(const struct pass *pass, const struct metric *metric,
 		       bool is_stale)
 {
 	struct wire_encoder *encoder = pass->encoder;
-	uint64_t bits = is_stale ? STALE_MARKER : value_bits(metric->value);
+	uint64_t bits = value_bits(metric->value, is_stale);
 	struct merged_labels merged;
 	label_message *name;
 	int err = merge_labels(encoder, metric, &merged);
@@ -398,91 +437,138 @@ static int write_buckets(const struct pass *pass, const struct metric *metric,
 	struct draft *draft = &pass->encoder->draft;
 	label_message *name = name_label(&draft->scratch, metric->family, "_bucket");
 	uint64_t count = 0;
-	int err = prepare_le_labels(draft, histogram);
+	int err = prepare_part_labels(draft, metric);
 
 	for (size_t i = 0; !err && i <= histogram->bound_count; i++) {
 		if (!is_stale)
 			count += histogram->buckets[i];
-		err = add_series(pass, merged, name, draft->le.labels[i],
-				 is_stale ? STALE_MARKER : value_bits((double)count));
+		err = add_series(pass, merged, name, draft->part_labels.labels[i],
+				 value_bits((double)count, is_stale));
 	}
 	*ret_count = count;
 	return err;
 }
 
+static int write_quantiles(const struct pass *pass, const struct metric *metric,
+			   const struct merged_labels *merged, bool is_stale)
+{
+	const struct summary *summary = &metric->summary;
+	struct draft *draft = &pass->encoder->draft;
+	label_message *name = name_label(&draft->scratch, metric->family, "");
+	int err = prepare_part_labels(draft, metric);
+
+	for (size_t i = 0; !err && i < summary->count; i++) {
+		double value = is_stale ? NAN : summary->values[i];
+
+		err = add_series(pass, merged, name, draft->part_labels.labels[i],
+				 value_bits(value, is_stale));
+	}
+	return err;
+}
+
+static int write_sum_and_count(const struct pass *pass, const struct metric *metric,
+			       const struct merged_labels *merged, bool is_stale,
+			       double sum, uint64_t count)
+{
+	struct snapshot *scratch = &pass->encoder->draft.scratch;
+	int err = add_series(pass, merged, name_label(scratch, metric->family, "_sum"),
+			     NULL, value_bits(sum, is_stale));
+
+	if (err)
+		return err;
+	return add_series(pass, merged, name_label(scratch, metric->family, "_count"),
+			  NULL, value_bits((double)count, is_stale));
+}
+
 static int write_histogram(const struct pass *pass, const struct metric *metric,
 			   bool is_stale)
 {
-	struct snapshot *scratch = &pass->encoder->draft.scratch;
 	struct merged_labels merged;
-	uint64_t sum, count;
+	uint64_t count;
 	int err = merge_labels(pass->encoder, metric, &merged);
 
 	if (!err)
 		err = write_buckets(pass, metric, &merged, is_stale, &count);
 	if (err)
 		return err;
-	sum = is_stale ? STALE_MARKER : value_bits(metric->histogram.sum);
-	count = is_stale ? STALE_MARKER : value_bits((double)count);
-	err = add_series(pass, &merged, name_label(scratch, metric->family, "_sum"),
-			 NULL, sum);
+	return write_sum_and_count(pass, metric, &merged, is_stale,
+				   metric->histogram.sum, count);
+}
+
+static int write_summary(const struct pass *pass, const struct metric *metric,
+			 bool is_stale)
+{
+	const struct summary *summary = &metric->summary;
+	struct merged_labels merged;
+	int err = merge_labels(pass->encoder, metric, &merged);
+
+	if (!err)
+		err = write_quantiles(pass, metric, &merged, is_stale);
 	if (err)
 		return err;
-	return add_series(pass, &merged, name_label(scratch, metric->family, "_count"),
-			  NULL, count);
+	return write_sum_and_count(pass, metric, &merged, is_stale, summary->sum,
+				   summary->observations);
 }
 
 static int write_metric(const struct pass *pass, const struct metric *metric,
 			bool is_stale)
 {
-	if (metric->family->type == METRIC_HISTOGRAM)
+	switch (metric->family->type) {
+	case METRIC_HISTOGRAM:
 		return write_histogram(pass, metric, is_stale);
+	case METRIC_SUMMARY:
+		return write_summary(pass, metric, is_stale);
+	case METRIC_COUNTER:
+	case METRIC_GAUGE:
+	case METRIC_INFO:
+		break;
+	}
 	return write_value(pass, metric, is_stale);
 }
 
 /* --- what the last collection had --------------------------------------------- */
 
-static struct bound_set *add_bound_set(struct wire_encoder *encoder,
-				       const struct histogram *histogram)
+static struct part_set *add_part_set(struct wire_encoder *encoder, struct parts parts)
 {
-	size_t bytes = histogram->bound_count * sizeof(*histogram->bounds);
-	struct bound_set *set = malloc(sizeof(*set) + bytes);
+	size_t bytes = parts.count * sizeof(*parts.values);
+	struct part_set *set = malloc(sizeof(*set) + bytes);
 
 	if (!set)
 		return NULL;
-	set->count = histogram->bound_count;
-	memcpy(set->bounds, histogram->bounds, bytes);
-	set->next = encoder->bound_sets;
-	encoder->bound_sets = set;
+	set->count = parts.count;
+	if (bytes)
+		memcpy(set->values, parts.values, bytes);
+	set->next = encoder->part_sets;
+	encoder->part_sets = set;
 	return set;
 }
 
-static const struct bound_set *bounds_of(struct wire_encoder *encoder,
-					 const struct histogram *histogram)
+static const struct part_set *keep_parts(struct wire_encoder *encoder,
+					 struct parts parts)
 {
-	for (struct bound_set *set = encoder->bound_sets; set; set = set->next) {
-		if (is_same_bounds(histogram, set->bounds, set->count))
+	for (struct part_set *set = encoder->part_sets; set; set = set->next) {
+		if (are_same_parts(parts, (struct parts){set->values, set->count}))
 			return set;
 	}
-	return add_bound_set(encoder, histogram);
+	return add_part_set(encoder, parts);
 }
 
-static void free_bound_sets(struct wire_encoder *encoder)
+static void free_part_sets(struct wire_encoder *encoder)
 {
-	while (encoder->bound_sets) {
-		struct bound_set *next = encoder->bound_sets->next;
+	while (encoder->part_sets) {
+		struct part_set *next = encoder->part_sets->next;
 
-		free(encoder->bound_sets);
-		encoder->bound_sets = next;
+		free(encoder->part_sets);
+		encoder->part_sets = next;
 	}
 }
 
 static struct remembered *remember(struct wire_encoder *encoder,
 				   const struct metric *metric)
 {
-	bool has_bounds = metric->family->type == METRIC_HISTOGRAM;
-	const struct bound_set *bounds =
-	    has_bounds ? bounds_of(encoder, &metric->histogram) : NULL;
+	bool has_parts = part_name(metric->family);
+	const struct part_set *parts =
+	    has_parts ? keep_parts(encoder, parts_of(metric)) : NULL;
 	const struct label *labels = metric->labels.labels;
 	struct remembered *remembered;
 	size_t bytes = 0;
@@ -490,14 +576,14 @@ static struct remembered *remember(struct wire_encoder *encoder,
 
 	for (size_t i = 0; i < metric->labels.count; i++)
 		bytes += strlen(labels[i].name) + strlen(labels[i].value) + 2;
-	if (has_bounds && !bounds)
+	if (has_parts && !parts)
 		return NULL;
 	remembered = malloc(sizeof(*remembered) + bytes);
 	if (!remembered)
 		return NULL;
 	*remembered = (struct remembered){
 	    .family = metric->family,
-	    .bounds = bounds,
+	    .parts = parts,
 	    .label_count = metric->labels.count,
 	};
 	at = remembered->strings;
@@ -506,6 +592,20 @@ static struct remembered *remember(struct wire_encoder *encoder,
 		at = stpcpy(at, labels[i].value) + 1;
 	}
 	return remembered;
+}
+
+static void set_parts(struct metric *metric, const struct part_set *set)
+{
+	if (metric->family->type == METRIC_SUMMARY)
+		metric->summary = (struct summary){
+		    .quantiles = set->values,
+		    .count = set->count,
+		};
+	else
+		metric->histogram = (struct histogram){
+		    .bounds = set->values,
+		    .bound_count = set->count,
+		};
 }
 
 /* The metric without its values; its strings stay those of remembered. */
@@ -528,10 +628,8 @@ static int recall(const struct remembered *remembered, struct snapshot *scratch,
 	    .family = remembered->family,
 	    .labels = {.labels = labels, .count = count},
 	};
-	if (remembered->bounds) {
-		ret_metric->histogram.bounds = remembered->bounds->bounds;
-		ret_metric->histogram.bound_count = remembered->bounds->count;
-	}
+	if (remembered->parts)
+		set_parts(ret_metric, remembered->parts);
 	return 0;
 }
 
@@ -539,7 +637,7 @@ static int mark_stale(const struct pass *pass, const struct remembered *remember
 {
 	struct metric metric;
 	int err = make_room(pass, remembered->family,
-			    remembered->bounds ? remembered->bounds->count : 0);
+			    remembered->parts ? remembered->parts->count : 0);
 
 	if (!err)
 		err = recall(remembered, &pass->encoder->draft.scratch, &metric);
@@ -600,7 +698,7 @@ static int keep(const struct pass *pass, const struct metric *metric,
 	if (!remembered)
 		return -ENOMEM;
 	next->metrics[next->count++] = remembered;
-	err = make_room(pass, metric->family, metric->histogram.bound_count);
+	err = make_room(pass, metric->family, parts_of(metric).count);
 	return err ? err : write_metric(pass, metric, false);
 }
 
@@ -704,7 +802,7 @@ void wire_encoder_free(struct wire_encoder **encoder)
 	if (!*encoder)
 		return;
 	forget(&(*encoder)->memory);
-	free_bound_sets(*encoder);
+	free_part_sets(*encoder);
 	draft_clear(&(*encoder)->draft);
 	free((*encoder)->draft.series);
 	snapshot_free(&(*encoder)->constants);

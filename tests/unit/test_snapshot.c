@@ -29,9 +29,8 @@ static struct label_set one_label(struct snapshot *snapshot, const char *value)
 static void counters_and_infos_have_a_suffix(void **state)
 {
 	static const char *const suffixes[] = {
-	    [METRIC_COUNTER] = "_total",
-	    [METRIC_GAUGE] = "",
-	    [METRIC_HISTOGRAM] = "",
+	    [METRIC_COUNTER] = "_total", [METRIC_GAUGE] = "",
+	    [METRIC_HISTOGRAM] = "",     [METRIC_SUMMARY] = "",
 	    [METRIC_INFO] = "_info",
 	};
 
@@ -39,6 +38,31 @@ static void counters_and_infos_have_a_suffix(void **state)
 	for (enum metric_type type = 0; type < COUNT(suffixes); type++)
 		assert_string_equal(family_suffix(&(struct family){.type = type}),
 				    suffixes[type]);
+}
+
+static void a_summary_is_kept_as_it_was_given(void **state)
+{
+	static const struct family waits = {
+	    .name = "w", .help = "h", .unit = "", .type = METRIC_SUMMARY, .order = 1};
+	static const double quantiles[] = {0.5, 0.99}, values[] = {1, 2};
+	const struct summary given = {quantiles, values, 2, 7, 9.5};
+	const struct summary *kept;
+	struct snapshot snapshot;
+
+	(void)state;
+	snapshot_init(&snapshot, 0);
+	snapshot_summary(&snapshot, &waits, one_label(&snapshot, "x"), &given);
+	assert_int_equal(snapshot_finish(&snapshot), 0);
+	assert_int_equal(snapshot.count, 1);
+	assert_ptr_equal(snapshot.metrics[0].family, &waits);
+	assert_string_equal(snapshot.metrics[0].labels.labels[0].value, "x");
+	kept = &snapshot.metrics[0].summary;
+	assert_ptr_equal(kept->quantiles, quantiles);
+	assert_ptr_equal(kept->values, values);
+	assert_int_equal(kept->count, 2);
+	assert_int_equal(kept->observations, 7);
+	assert_true(kept->sum == 9.5);
+	snapshot_free(&snapshot);
 }
 
 static void a_new_snapshot_is_empty_and_knows_its_time(void **state)
@@ -226,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(counters_and_infos_have_a_suffix),
+	    cmocka_unit_test(a_summary_is_kept_as_it_was_given),
 	    cmocka_unit_test(a_new_snapshot_is_empty_and_knows_its_time),
 	    cmocka_unit_test(metrics_come_by_family_order_then_by_labels),
 	    cmocka_unit_test(labels_are_sorted_and_empty_ones_left_out),

@@ -37,6 +37,12 @@ static const struct family missed = {
 static const struct family open_now = {
     .name = "open", .help = "Open.", .unit = "", .type = METRIC_GAUGE, .order = 4};
 
+static const struct family waits = {.name = "wait_seconds",
+				    .help = "Waits.",
+				    .unit = "seconds",
+				    .type = METRIC_SUMMARY,
+				    .order = 5};
+
 static const double seconds[] = {0.0001, 0.005, 1, 10};
 static const double bytes[] = {0, 65536, 1048576, 134217728};
 
@@ -185,6 +191,46 @@ static void pieces_of_every_size_are_the_whole(void **state)
 		buf_free(&piece);
 		buf_free(&out);
 	}
+	snapshot_free(&snapshot);
+}
+
+#define SAMPLES_WAITS                                                                  \
+	"wait_seconds{quantile=\"0.5\"} NaN\n"                                         \
+	"wait_seconds{quantile=\"0.99\"} NaN\n"                                        \
+	"wait_seconds_count 3\n"                                                       \
+	"wait_seconds_sum 0.25\n"                                                      \
+	"wait_seconds{method=\"GET\",quantile=\"0.0\"} 0.001\n"                        \
+	"wait_seconds{method=\"GET\",quantile=\"0.5\"} 0.05\n"                         \
+	"wait_seconds{method=\"GET\",quantile=\"1.0\"} 2\n"                            \
+	"wait_seconds_count{method=\"GET\"} 9007199254740993\n"                        \
+	"wait_seconds_sum{method=\"GET\"} 12.5\n"                                      \
+	"wait_seconds_count{method=\"PUT\"} 0\n"                                       \
+	"wait_seconds_sum{method=\"PUT\"} NaN\n"
+
+static void summaries_say_nan_where_nothing_was_seen(void **state)
+{
+	static const double some[] = {0.5, 0.99}, nothing[] = {NAN, NAN};
+	static const double edges[] = {0, 0.5, 1}, values[] = {0.001, 0.05, 2};
+	const struct label get = {"method", "GET"}, put = {"method", "PUT"};
+	const struct summary idle = {some, nothing, 2, 3, 0.25};
+	const struct summary full = {edges, values, 3, 9007199254740993u, 12.5};
+	const struct summary without = {.sum = NAN};
+	struct snapshot snapshot;
+
+	(void)state;
+	snapshot_init(&snapshot, 0);
+	snapshot_summary(&snapshot, &waits, (struct label_set){0}, &idle);
+	snapshot_summary(&snapshot, &waits, snapshot_labels(&snapshot, &get, 1), &full);
+	snapshot_summary(&snapshot, &waits, snapshot_labels(&snapshot, &put, 1),
+			 &without);
+	assert_int_equal(snapshot_finish(&snapshot), 0);
+	check_written(&snapshot, TEXT_PROMETHEUS_0_0_4,
+		      "# TYPE wait_seconds summary\n"
+		      "# HELP wait_seconds Waits.\n" SAMPLES_WAITS);
+	check_written(&snapshot, TEXT_OPENMETRICS_1_0,
+		      "# TYPE wait_seconds summary\n"
+		      "# UNIT wait_seconds seconds\n"
+		      "# HELP wait_seconds Waits.\n" SAMPLES_WAITS "# EOF\n");
 	snapshot_free(&snapshot);
 }
 
@@ -413,6 +459,7 @@ int main(void)
 	    cmocka_unit_test(openmetrics_text_is_exact),
 	    cmocka_unit_test(nothing_is_nothing_but_the_end_of_openmetrics),
 	    cmocka_unit_test(pieces_of_every_size_are_the_whole),
+	    cmocka_unit_test(summaries_say_nan_where_nothing_was_seen),
 	    cmocka_unit_test(content_types_name_the_version),
 	    cmocka_unit_test(counts_above_2_to_53_are_written_in_full),
 	    cmocka_unit_test(a_full_buffer_sticks),

@@ -44,6 +44,8 @@ static const struct family open_files = {"open_files", "Files.", "", METRIC_GAUG
 static const struct family target = {"target", "Target.", "", METRIC_INFO, 3};
 static const struct family duration = {"duration_seconds", "Duration.", "seconds",
 				       METRIC_HISTOGRAM, 4};
+static const struct family waits = {"wait_seconds", "Waits.", "seconds", METRIC_SUMMARY,
+				    6};
 
 static const struct family bare = {"bare", "No labels.", "", METRIC_GAUGE, 5};
 
@@ -244,6 +246,14 @@ static void add_histogram(struct snapshot *snapshot, const double *bounds,
 			   &histogram);
 }
 
+static void add_summary(struct snapshot *snapshot, const struct summary *summary)
+{
+	const struct label label = {"code", "200"};
+
+	snapshot_summary(snapshot, &waits, snapshot_labels(snapshot, &label, 1),
+			 summary);
+}
+
 static uint64_t bits_of(double value)
 {
 	uint64_t bits;
@@ -315,6 +325,69 @@ static void buckets_are_cumulative_with_canonical_bounds(void **state)
 	assert_int_equal(received->count, LENGTH(expected));
 	for (size_t i = 0; i < LENGTH(expected); i++)
 		expect(received, i, expected[i].text, bits_of(expected[i].value), 1000);
+	end(received);
+}
+
+static const char *const waits_series[] = {
+    "__name__=wait_seconds code=200 quantile=0.5",
+    "__name__=wait_seconds code=200 quantile=1.0",
+    "__name__=wait_seconds_sum code=200",
+    "__name__=wait_seconds_count code=200",
+};
+
+static void a_summary_is_a_series_per_quantile_a_sum_and_a_count(void **state)
+{
+	static const double quantiles[] = {0.5, 1}, values[] = {0.25, NAN};
+	const struct summary summary = {quantiles, values, 2, 18, 6.25};
+	const struct summary without = {.observations = 1, .sum = 2};
+	struct received *received = receive(&none, 100);
+	struct snapshot snapshot;
+
+	(void)state;
+	snapshot_init(&snapshot, 1000);
+	add_summary(&snapshot, &summary);
+	assert_int_equal(encode(received, &snapshot), 0);
+	assert_int_equal(received->count, LENGTH(waits_series));
+	expect(received, 0, waits_series[0], bits_of(0.25), 1000);
+	expect(received, 1, waits_series[1], 0x7ff8000000000001, 1000);
+	expect(received, 2, waits_series[2], bits_of(6.25), 1000);
+	expect(received, 3, waits_series[3], bits_of(18), 1000);
+
+	snapshot_init(&snapshot, 2000);
+	snapshot_summary(&snapshot, &waits, (struct label_set){0}, &without);
+	assert_int_equal(encode(received, &snapshot), 0);
+	assert_int_equal(received->count, 2 + LENGTH(waits_series));
+	expect(received, 0, "__name__=wait_seconds_sum", bits_of(2), 2000);
+	expect(received, 1, "__name__=wait_seconds_count", bits_of(1), 2000);
+	for (size_t i = 0; i < LENGTH(waits_series); i++)
+		expect(received, 2 + i, waits_series[i], STALE, 2000);
+	end(received);
+}
+
+static void bounds_and_quantiles_of_equal_values_keep_their_labels(void **state)
+{
+	static const double parts[] = {0.5, 1};
+	static const uint64_t buckets[] = {1, 1, 1};
+	const struct summary summary = {parts, parts, 2, 1, 1};
+	struct received *received = receive(&none, 100);
+
+	(void)state;
+	for (int64_t time_ms = 1000; time_ms <= 2000; time_ms += 1000) {
+		struct snapshot snapshot;
+
+		snapshot_init(&snapshot, time_ms);
+		if (time_ms == 1000) {
+			add_histogram(&snapshot, parts, 2, buckets, 3);
+			add_summary(&snapshot, &summary);
+		}
+		assert_int_equal(encode(received, &snapshot), 0);
+		assert_int_equal(received->count, 5 + LENGTH(waits_series));
+		assert_string_equal(received->series[0].text,
+				    "__name__=duration_seconds_bucket code=200 le=0.5");
+		for (size_t i = 0; i < LENGTH(waits_series); i++)
+			assert_string_equal(received->series[5 + i].text,
+					    waits_series[i]);
+	}
 	end(received);
 }
 
@@ -531,6 +604,38 @@ static void a_histogram_is_cut_only_where_no_batch_can_hold_it(void **state)
 	}
 }
 
+static void a_summary_is_cut_only_where_no_batch_can_hold_it(void **state)
+{
+	static const double quantiles[] = {0.5, 1}, values[] = {1, 2};
+	static const struct {
+		uint32_t samples_max;
+		uint32_t sizes[5];
+		size_t count;
+	} cases[] = {
+	    {1, {1, 1, 1, 1, 1}, 5},
+	    {3, {1, 3, 1}, 3},
+	    {4, {1, 4}, 2},
+	    {5, {5}, 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		const struct summary summary = {quantiles, values, 2, 18, 6.25};
+		struct received *received = receive(&none, cases[i].samples_max);
+		struct snapshot snapshot;
+
+		snapshot_init(&snapshot, 1000);
+		add(&snapshot, &requests, "code", "200", 1);
+		add_summary(&snapshot, &summary);
+		assert_int_equal(encode(received, &snapshot), 0);
+		expect_batches(received, cases[i].sizes, cases[i].count);
+		snapshot_init(&snapshot, 2000);
+		assert_int_equal(encode(received, &snapshot), 0);
+		expect_batches(received, cases[i].sizes, cases[i].count);
+		end(received);
+	}
+}
+
 static void a_batch_stays_far_below_what_receivers_refuse(void **state)
 {
 	struct received *received = receive(&none, 50000);
@@ -677,12 +782,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_type_has_its_names_and_its_value),
 	    cmocka_unit_test(buckets_are_cumulative_with_canonical_bounds),
+	    cmocka_unit_test(a_summary_is_a_series_per_quantile_a_sum_and_a_count),
+	    cmocka_unit_test(bounds_and_quantiles_of_equal_values_keep_their_labels),
 	    cmocka_unit_test(labels_are_sorted_by_byte_and_external_ones_fill_gaps),
 	    cmocka_unit_test(a_series_that_vanished_is_marked_stale_once),
 	    cmocka_unit_test(an_empty_snapshot_marks_everything_stale_once),
 	    cmocka_unit_test(no_value_looks_like_a_stale_marker),
 	    cmocka_unit_test(batches_hold_at_most_samples_max),
 	    cmocka_unit_test(a_histogram_is_cut_only_where_no_batch_can_hold_it),
+	    cmocka_unit_test(a_summary_is_cut_only_where_no_batch_can_hold_it),
 	    cmocka_unit_test(a_batch_stays_far_below_what_receivers_refuse),
 	    cmocka_unit_test(a_series_never_goes_back_in_time),
 	    cmocka_unit_test(a_metric_that_was_added_twice_is_sent_once),
