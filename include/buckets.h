@@ -7,6 +7,10 @@
  * at floor(1e9 * 2^(i/8)), inclusive, which is exact because durations are
  * integers. Index 0 of the array is the zero bucket (<= 2^-20 s), then i =
  * -159 .. 48 (64 s), then what is longer.
+ *
+ * Value buckets are the same growth on any integers: 0 has the first one, bucket
+ * i ends at floor(2^(i/8)), inclusive, up to 2^47, then what is larger. Between
+ * small integers some can hold nothing.
  */
 #pragma once
 
@@ -22,6 +26,9 @@
 #define NATIVE_LAST 48
 #define NATIVE_BUCKETS (NATIVE_LAST - NATIVE_FIRST + 1 + 2)
 #define NATIVE_ZERO_NS 953ull /* floor(1e9 * 2^-20) */
+
+#define VALUE_OCTAVES 47
+#define VALUE_BUCKETS (8 * VALUE_OCTAVES + 2)
 
 /* The number of bounds below v, which is the index of v's bucket. The first look
  * leaves the lower or the upper 2^k of the n + 1 indexes, which may overlap, the
@@ -93,3 +100,36 @@ BUCKET_TABLE native_bounds_ns[NATIVE_BUCKETS - 1] = {
     26908685288, 29344129382, 32000000000, 34896247445, 38054627680, 41498865748,
     45254833995, 49350746413, 53817370576, 58688258765, 64000000000,
 };
+
+/* floor(2^(63 + i/8)); tests/unit recomputes each. */
+BUCKET_TABLE value_mantissas[8] = {
+    0x8000000000000000ull, 0x8b95c1e3ea8bd6e6ull, 0x9837f0518db8a96full,
+    0xa5fed6a9b15138eaull, 0xb504f333f9de6484ull, 0xc5672a115506daddull,
+    0xd744fccad69d6af4ull, 0xeac0c6e7dd24392eull,
+};
+
+/* v is moved up until its first bit is the top one, and compared with what the
+ * bounds of every octave have in common. By halves: clang 14 has no
+ * __builtin_clzll of a variable for BPF, it does not come to an end. */
+static inline __attribute__((always_inline)) __u32 value_bucket(__u64 v)
+{
+	__u32 octave = 63;
+
+	if (v <= 1)
+		return (__u32)v;
+	if (v > 1ull << VALUE_OCTAVES)
+		return VALUE_BUCKETS - 1;
+	for (__u32 step = 32; step; step /= 2) {
+		if (v >> (64 - step))
+			continue;
+		v <<= step;
+		octave -= step;
+	}
+	return 8 * octave + bucket_index(value_mantissas, 8, v);
+}
+
+/* The largest v of a bucket that is not the last one. */
+static inline __attribute__((always_inline)) __u64 value_bound(__u32 bucket)
+{
+	return bucket ? value_mantissas[bucket % 8] >> (63 - bucket / 8) : 0;
+}

@@ -77,6 +77,67 @@ static void every_native_bound_is_the_floor_of_its_power(void **state)
 	assert_int_equal(native_bounds_ns[0 - (NATIVE_FIRST - 1)], 1000000000);
 }
 
+/* t compared with 2^(i/8), by their eighth powers. */
+static int compare_with_power(uint64_t t, unsigned int i)
+{
+	struct big left = power(t, 8), right = {{1}};
+
+	scale(&right, i);
+	return compare(&left, &right);
+}
+
+static void every_mantissa_is_the_floor_of_its_power(void **state)
+{
+	(void)state;
+	assert_int_equal(COUNT(value_mantissas), 8);
+	for (unsigned int i = 0; i < COUNT(value_mantissas); i++) {
+		assert_true(compare_with_power(value_mantissas[i], 8 * 63 + i) <= 0);
+		assert_true(compare_with_power(value_mantissas[i] + 1, 8 * 63 + i) > 0);
+	}
+}
+
+static void every_value_bound_is_the_floor_of_its_power(void **state)
+{
+	(void)state;
+	assert_int_equal(value_bound(0), 0);
+	for (unsigned int i = 1; i < VALUE_BUCKETS - 1; i++) {
+		assert_true(compare_with_power(value_bound(i), i) <= 0);
+		assert_true(compare_with_power(value_bound(i) + 1, i) > 0);
+	}
+	assert_int_equal(value_bound(VALUE_BUCKETS - 2), 1ull << 47);
+}
+
+static uint32_t linear_value_bucket(uint64_t v)
+{
+	uint32_t i = 0;
+
+	while (i < VALUE_BUCKETS - 1 && v > value_bound(i))
+		i++;
+	return i;
+}
+
+static void a_value_has_the_first_bucket_whose_bound_is_not_below_it(void **state)
+{
+	static const uint64_t above[] = {(1ull << 47) + 1, 1ull << 48, 1ull << 63,
+					 UINT64_MAX};
+
+	(void)state;
+	for (uint32_t i = 0; i < VALUE_BUCKETS - 1; i++) {
+		uint64_t bound = value_bound(i);
+
+		assert_int_equal(value_bucket(bound), linear_value_bucket(bound));
+		assert_int_equal(value_bucket(bound + 1),
+				 linear_value_bucket(bound + 1));
+		/* Where they are apart: its own edges. */
+		if (!i || value_bound(i - 1) < bound)
+			assert_int_equal(value_bucket(bound), i);
+	}
+	for (uint64_t v = 0; v < 100000; v++)
+		assert_int_equal(value_bucket(v), linear_value_bucket(v));
+	for (size_t i = 0; i < COUNT(above); i++)
+		assert_int_equal(value_bucket(above[i]), VALUE_BUCKETS - 1);
+}
+
 static void there_is_a_bucket_below_and_above_the_native_ones(void **state)
 {
 	(void)state;
@@ -166,6 +227,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_native_bound_is_the_floor_of_its_power),
+	    cmocka_unit_test(every_mantissa_is_the_floor_of_its_power),
+	    cmocka_unit_test(every_value_bound_is_the_floor_of_its_power),
+	    cmocka_unit_test(a_value_has_the_first_bucket_whose_bound_is_not_below_it),
 	    cmocka_unit_test(there_is_a_bucket_below_and_above_the_native_ones),
 	    cmocka_unit_test(duration_bounds_are_the_documented_ones),
 	    cmocka_unit_test(bounds_ascend),
