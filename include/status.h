@@ -19,7 +19,3 @@ void status_free(struct status **status);
 void status_write(struct status *status, struct buf *out,
 		  const struct snapshot *snapshot, const char *subject,
 		  double uptime_s);
-/* Quantile q of native buckets in seconds: the upper bound of the bucket it
- * falls in (error <= 2^(1/8) - 1, 9.1 %; halved by its geometric middle: 4.5 %).
- * NAN when empty. */
-double status_quantile(const uint64_t *native, double q);

@@ -16,6 +16,7 @@
 #include "buckets.h"
 #include "cleanup.h"
 #include "ledger.h"
+#include "quantile.h"
 
 #define NS_PER_S 1e9
 #define NAME_LEN 256 /* of what is remembered; longer names are compared cut */
@@ -84,37 +85,6 @@ void status_free(struct status **status)
 {
 	free(*status);
 	*status = NULL;
-}
-
-/* --- quantiles ---------------------------------------------------------------- */
-
-/* Within an exponential bucket the geometric middle is wrong by the same factor
- * at both ends; the first and the last bucket have only one end. */
-static double middle_s(size_t bucket)
-{
-	if (bucket == 0)
-		return (double)native_bounds_ns[0] / NS_PER_S;
-	if (bucket == NATIVE_BUCKETS - 1)
-		return (double)native_bounds_ns[NATIVE_BUCKETS - 2] / NS_PER_S;
-	return sqrt((double)native_bounds_ns[bucket - 1] *
-		    (double)native_bounds_ns[bucket]) /
-	       NS_PER_S;
-}
-
-double status_quantile(const uint64_t *native, double q)
-{
-	uint64_t count = 0, below = 0;
-	size_t bucket = 0;
-	double rank;
-
-	for (size_t i = 0; i < NATIVE_BUCKETS; i++)
-		count += native[i];
-	if (!count)
-		return NAN;
-	rank = fmax(ceil(q * (double)count), 1);
-	while (bucket < NATIVE_BUCKETS - 1 && (double)(below += native[bucket]) < rank)
-		bucket++;
-	return middle_s(bucket);
 }
 
 /* --- adding up ---------------------------------------------------------------- */
@@ -309,6 +279,12 @@ static void write_duration(struct buf *out, double value_s)
 	buf_string(out, "</td>");
 }
 
+static void write_quantile(struct buf *out, const struct line *line, double q)
+{
+	write_duration(out,
+		       quantile_of(&quantile_durations, line->native, q) / NS_PER_S);
+}
+
 static void write_count(struct buf *out, uint64_t count)
 {
 	buf_printf(out, "<td class=\"n\">%llu</td>", (unsigned long long)count);
@@ -337,9 +313,9 @@ static void write_line(struct buf *out, const struct status *status,
 		   status->viewed ? uptime_s - status->viewed_at_s : 0);
 	write_rate(out, line->requests, uptime_s);
 	write_count(out, line->errors);
-	write_duration(out, status_quantile(line->native, 0.5));
-	write_duration(out, status_quantile(line->native, 0.95));
-	write_duration(out, status_quantile(line->native, 0.99));
+	write_quantile(out, line, 0.5);
+	write_quantile(out, line, 0.95);
+	write_quantile(out, line, 0.99);
 	write_count(out, line->in_flight);
 	write_count(out, line->connections);
 	buf_string(out, "</tr>\n");

@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,6 @@
 #include "buckets.h"
 #include "probes.h"
 #include "status.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ledger.c names the reasons here and is not asked to collect. */
 const struct tally_counters *probes_counters(const struct probes *probes)
@@ -50,75 +47,12 @@ uint64_t probes_map_bytes(const struct probes *probes)
 	return 0;
 }
 
-/* --- quantiles ---------------------------------------------------------------- */
+/* --- a page ------------------------------------------------------------------- */
 
 static uint32_t bucket_of(uint64_t duration_ns)
 {
 	return bucket_index(native_bounds_ns, NATIVE_BUCKETS - 1, duration_ns);
 }
-
-static void an_empty_histogram_has_no_quantile(void **state)
-{
-	static const uint64_t native[NATIVE_BUCKETS];
-
-	(void)state;
-	assert_true(isnan(status_quantile(native, 0.5)));
-}
-
-/* Every bucket that has two ends, at both of them. */
-static void a_quantile_is_wrong_by_no_more_than_half_a_bucket(void **state)
-{
-	const double most = pow(2, 1.0 / 16) * 1.001; /* bounds are whole ns */
-
-	(void)state;
-	for (uint32_t i = 1; i < NATIVE_BUCKETS - 1; i++) {
-		uint64_t native[NATIVE_BUCKETS] = {0};
-		double low_s = ((double)native_bounds_ns[i - 1] + 1) / 1e9;
-		double high_s = (double)native_bounds_ns[i] / 1e9, middle_s;
-
-		native[i] = 1;
-		middle_s = status_quantile(native, 0.5);
-		assert_true(middle_s / low_s <= most);
-		assert_true(high_s / middle_s <= most);
-	}
-}
-
-static void the_outer_buckets_have_one_end(void **state)
-{
-	uint64_t shortest[NATIVE_BUCKETS] = {5}, longest[NATIVE_BUCKETS] = {0};
-
-	(void)state;
-	longest[NATIVE_BUCKETS - 1] = 5;
-	assert_true(status_quantile(shortest, 0.99) == 953e-9);
-	assert_true(status_quantile(longest, 0.01) == 64);
-}
-
-static void a_quantile_is_the_value_of_its_rank(void **state)
-{
-	static const struct {
-		double q;
-		uint64_t wanted_ns;
-	} cases[] = {
-	    {0, 1000000},        {0.5, 1000000},    {0.9, 1000000},
-	    {0.9005, 20000000},  {0.901, 20000000}, {0.99, 20000000},
-	    {0.991, 3000000000}, {1, 3000000000},
-	};
-	uint64_t native[NATIVE_BUCKETS] = {0};
-
-	(void)state;
-	native[bucket_of(1000000)] = 900;
-	native[bucket_of(20000000)] = 90;
-	native[bucket_of(3000000000)] = 10;
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		uint64_t only[NATIVE_BUCKETS] = {0};
-
-		only[bucket_of(cases[i].wanted_ns)] = 1;
-		assert_true(status_quantile(native, cases[i].q) ==
-			    status_quantile(only, 0.5));
-	}
-}
-
-/* --- a page ------------------------------------------------------------------- */
 
 static const struct family server_duration = {"http_server_request_duration_seconds",
 					      "h", "seconds", METRIC_HISTOGRAM, 1};
@@ -350,10 +284,6 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_scene, close_scene)
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(an_empty_histogram_has_no_quantile),
-	    cmocka_unit_test(a_quantile_is_wrong_by_no_more_than_half_a_bucket),
-	    cmocka_unit_test(the_outer_buckets_have_one_end),
-	    cmocka_unit_test(a_quantile_is_the_value_of_its_rank),
 	    TEST(a_service_is_one_line_an_end),
 	    TEST(a_service_without_requests_has_no_quantiles),
 	    TEST(rates_are_since_the_last_view),
