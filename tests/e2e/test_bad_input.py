@@ -80,6 +80,9 @@ class Refusal(TestCase):
                           ["--token-file", "/no/such/token", "No such file"]),
     "token_file_is_a_directory": (["--remote-write", URL, "--token-file", "/etc"],
                                   ["--token-file", "/etc"]),
+    "function_without_name": (["--function", "/bin/true"],
+                              ["--function", "/bin/true", "EXE:NAME"]),
+    "probe_without_check": (["--probe"], ["--probe", "--check-config"]),
     "config_absent": (["--config", "/no/such/file.yaml"],
                       ["/no/such/file.yaml", "No such file"]),
     "config_is_a_directory": (["--config", "/etc"], ["/etc", "not a regular file"]),
@@ -121,6 +124,11 @@ PEM = write_file("some.pem", "-----BEGIN CERTIFICATE-----\n")
     "no_duration": ("global: {scrape_interval: soon}\n", 1,
                     ["scrape_interval", "soon"]),
     "label_name": ("global:\n  external_labels:\n    9lives: x\n", 3, ["9lives"]),
+    "function_without_binary": ("functions:\n- metric: a\n  function: f\n", 2,
+                                ["exe", "lib", "pid"]),
+    "function_of_unknown_value": ("functions:\n- metric: a\n  exe: /a\n"
+                                  "  function: f\n  value: time\n", 5,
+                                  ["value", "time", "latency"]),
     "url_missing": ("remote_write:\n- name: a\n", 2, ["url"]),
     "url_bad": ("remote_write:\n- url: localhost/push\n", 2, ["url", "http://"]),
     "url_port": ("remote_write:\n- url: http://localhost:0/push\n", 2, ["url", "port"]),
@@ -286,7 +294,8 @@ remote_write:
         self.assertEqual(result.stderr, "")
         for option in ("--pid", "--exe", "--port", "--service", "--listen", "--config",
                        "--check-config", "--remote-write", "--tenant", "--token-file",
-                       "--scrape-interval", "--version", "--help", "doctor", ":9965"):
+                       "--scrape-interval", "--function", "--probe", "--version",
+                       "--help", "doctor", ":9965"):
             self.assertIn(option, result.stdout)
         for line in result.stdout.splitlines():
             self.assertLessEqual(len(line.expandtabs()), 80, line)
