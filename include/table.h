@@ -32,3 +32,4 @@ bool table_add(struct table *table, uint64_t hash, void *item,
 	       struct snapshot *snapshot);
 /* Start from a secret when strangers choose the bytes; may be chained. */
 uint64_t table_hash(uint64_t start, const void *data, size_t len);
+uint64_t table_hash_labels(uint64_t start, const struct label_set *set);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "table.h"
 
+#include <string.h>
+
 #define CAPACITY_MIN 64
 
 void *table_find(const struct table *table, uint64_t hash, table_same same,
@@ -62,4 +64,17 @@ uint64_t table_hash(uint64_t start, const void *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		hash = (hash ^ bytes[i]) * 0x100000001b3ull;
 	return hash ^ hash >> 32;
+}
+
+uint64_t table_hash_labels(uint64_t start, const struct label_set *set)
+{
+	uint64_t hash = start;
+
+	for (size_t i = 0; i < set->count; i++) {
+		hash = table_hash(hash, set->labels[i].name,
+				  strlen(set->labels[i].name) + 1);
+		hash = table_hash(hash, set->labels[i].value,
+				  strlen(set->labels[i].value) + 1);
+	}
+	return hash;
 }

@@ -56,6 +56,29 @@ static void every_item_is_found_whatever_its_hash(void **state)
 	}
 }
 
+static void labels_are_hashed_by_names_values_and_where_they_end(void **state)
+{
+	static const struct label sets[][2] = {
+	    {{"a", "1"}, {"b", "2"}},
+	    {{"a", "1"}, {"b", "3"}},
+	    {{"a", "1b"}, {"", "2"}},
+	    {{"b", "2"}, {"a", "1"}},
+	};
+	const struct label again[] = {{"a", "1"}, {"b", "2"}};
+	uint64_t hashes[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		hashes[i] = table_hash_labels(7, &(struct label_set){sets[i], 2});
+		for (size_t j = 0; j < i; j++)
+			assert_true(hashes[i] != hashes[j]);
+	}
+	assert_true(table_hash_labels(7, &(struct label_set){again, 2}) == hashes[0]);
+	assert_true(table_hash_labels(8, &(struct label_set){again, 2}) != hashes[0]);
+	assert_true(table_hash_labels(7, &(struct label_set){again, 1}) != hashes[0]);
+	assert_true(table_hash_labels(7, &(struct label_set){NULL, 0}) == 7);
+}
+
 static void without_memory_nothing_is_added(void **state)
 {
 	struct table table = {0};
@@ -84,6 +107,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(an_empty_table_has_nothing),
 	    cmocka_unit_test(every_item_is_found_whatever_its_hash),
+	    cmocka_unit_test(labels_are_hashed_by_names_values_and_where_they_end),
 	    cmocka_unit_test(without_memory_nothing_is_added),
 	    cmocka_unit_test(a_hash_depends_on_its_start_and_can_be_chained),
 	};
