@@ -177,6 +177,7 @@ struct config {
 	enum capture capture;
 	uint32_t max_series;         /* rows */
 	uint32_t max_routes;         /* per service */
+	bool summaries;              /* of request durations, too */
 	uint64_t grace_ms;           /* how long an ended service stays visible */
 	uint64_t scrape_interval_ms; /* of collections for remote_write */
 	struct config_labels external_labels;

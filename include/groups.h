@@ -10,6 +10,7 @@
 #include "abi.h"
 #include "requests.h"
 #include "snapshot.h"
+#include "summaries.h"
 
 /* Families of other files come after these. */
 #define GROUPS_ORDER_LAST (REQUESTS_ORDER_LAST + 1)
@@ -31,3 +32,6 @@ void groups_add_connections(struct groups *groups, const struct requests_names *
 /* Into the snapshot. are_connections_known: all were added; if not, there are no
  * gauges. */
 void groups_emit(const struct groups *groups, bool are_connections_known);
+/* The summaries of the rows, too; a collection of theirs as a whole. */
+void groups_summarize(const struct groups *groups, struct summaries *summaries,
+		      int64_t now_ms);

@@ -34,6 +34,7 @@ struct options {
 	bool capture_given;
 	enum capture capture;
 	bool probe;
+	bool summaries;
 	bool verbose;
 };
 

@@ -5,6 +5,7 @@
 
 #include "abi.h"
 #include "snapshot.h"
+#include "summaries.h"
 
 enum requests_role { REQUESTS_SERVER, REQUESTS_CLIENT, REQUESTS_ROLES };
 
@@ -35,6 +36,9 @@ const struct requests_bounds *requests_bounds(struct snapshot *snapshot);
 void requests_emit(struct snapshot *snapshot, const struct requests_bounds *bounds,
 		   enum requests_role role, struct label_set labels,
 		   const struct tally_series *value);
+/* The summary of durations, into the collection that summaries are in. */
+void requests_summarize(struct summaries *summaries, enum requests_role role,
+			struct label_set labels, const struct tally_series *value);
 /* The gauges of one service. */
 void requests_emit_gauges(struct snapshot *snapshot, enum requests_role role,
 			  struct label_set labels, uint64_t in_flight, uint64_t open);

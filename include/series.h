@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "probes.h"
@@ -23,7 +24,9 @@
 
 struct series;
 
-int series_create(uint32_t retired_max, struct series **ret_series);
+/* has_summaries: of request durations, with a window (quantile.h) for each label
+ * set: no more than rows in the kernel and retired ones together. */
+int series_create(uint32_t retired_max, bool has_summaries, struct series **ret_series);
 void series_free(struct series **series);
 
 /* Appends http_server_*, http_client_*, the gauges and target_info; retires and

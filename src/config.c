@@ -185,6 +185,7 @@ static const struct config_field file_fields[] = {
     {"service", read_service, FIELD(service)},
     {"capture", read_capture, FIELD(capture)},
     {"grace_period", config_read_duration, FIELD(grace_ms), 0, CONFIG_GRACE_MAX_MS},
+    {"summaries", config_read_flag, FIELD(summaries)},
     {"limits", config_read_section, .section = &limits_section},
     {"global", config_read_section, .section = &global_section},
     {"remote_write", config_read_remote_writes, CONFIG_NO_TARGET},
@@ -266,6 +267,8 @@ static void apply_numbers(const struct options *options, struct config *config)
 	if (options->capture_given)
 		config->capture = options->capture;
 	config->check_probes = options->probe;
+	if (options->summaries)
+		config->summaries = true;
 	config->verbose = options->verbose;
 }
 

@@ -46,19 +46,6 @@ struct groups *groups_create(struct snapshot *snapshot, uint64_t seed)
 	return groups;
 }
 
-static uint64_t hash_labels(const struct groups *groups, const struct label_set *set)
-{
-	uint64_t hash = groups->seed;
-
-	for (size_t i = 0; i < set->count; i++) {
-		hash = table_hash(hash, set->labels[i].name,
-				  strlen(set->labels[i].name) + 1);
-		hash = table_hash(hash, set->labels[i].value,
-				  strlen(set->labels[i].value) + 1);
-	}
-	return hash;
-}
-
 /* --- services ---------------------------------------------------------------- */
 
 static bool same_serving(const void *item, const void *wanted)
@@ -88,7 +75,7 @@ static struct serving *get_serving(struct groups *groups,
 	    {"service_namespace", names->name_space},
 	};
 	struct label_set set = snapshot_labels(groups->snapshot, labels, 2);
-	uint64_t hash = hash_labels(groups, &set);
+	uint64_t hash = table_hash_labels(groups->seed, &set);
 	struct serving *serving =
 	    table_find(&groups->by_service, hash, same_serving, &set);
 
@@ -135,7 +122,7 @@ void groups_add(struct groups *groups, const struct requests_names *names,
 	    .labels = requests_labels(snapshot, names, key),
 	    .value = value,
 	};
-	uint64_t hash = hash_labels(groups, &wanted.labels);
+	uint64_t hash = table_hash_labels(groups->seed, &wanted.labels);
 	struct group *group = table_find(&groups->by_labels, hash, same_group, &wanted);
 	struct serving *serving;
 
@@ -180,6 +167,15 @@ static void emit_groups(const struct groups *groups)
 	     group = group->next)
 		requests_emit(groups->snapshot, bounds, group->role, group->labels,
 			      group->value);
+}
+
+void groups_summarize(const struct groups *groups, struct summaries *summaries,
+		      int64_t now_ms)
+{
+	summaries_begin(summaries, groups->snapshot, now_ms);
+	for (const struct group *group = groups->all_groups; group; group = group->next)
+		requests_summarize(summaries, group->role, group->labels, group->value);
+	summaries_end(summaries);
 }
 
 /* Zero is said of a service that had requests; unknown is not said. */

@@ -440,7 +440,8 @@ static int build(struct agent *agent)
 	if (!err)
 		err = targets_create(&agent->config, "/proc", &agent->targets);
 	if (!err)
-		err = series_create(agent->config.max_series, &agent->series);
+		err = series_create(agent->config.max_series, agent->config.summaries,
+				    &agent->series);
 	if (!err)
 		err = ledger_create(&agent->ledger);
 	if (!err)

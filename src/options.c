@@ -29,6 +29,7 @@ enum {
 	OPTION_MAX_SERIES,
 	OPTION_MAX_ROUTES,
 	OPTION_CAPTURE,
+	OPTION_SUMMARIES,
 	OPTION_VERBOSE,
 	OPTION_VERSION,
 	OPTION_HELP,
@@ -52,6 +53,7 @@ static const struct option long_options[] = {
     {"max-series", required_argument, NULL, OPTION_MAX_SERIES},
     {"max-routes", required_argument, NULL, OPTION_MAX_ROUTES},
     {"capture", required_argument, NULL, OPTION_CAPTURE},
+    {"summaries", no_argument, NULL, OPTION_SUMMARIES},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -292,6 +294,9 @@ static int take_option(const struct parse *parse, int option)
 		return take_number(parse, TALLY_ROUTE_ROWS, &options->max_routes);
 	case OPTION_CAPTURE:
 		return take_capture(parse);
+	case OPTION_SUMMARIES:
+		options->summaries = true;
+		return 0;
 	default:
 		options->verbose = true;
 		return 0;
@@ -423,6 +428,7 @@ const char *config_help(void)
 	       "  --listen ADDR:PORT       of /metrics (default :9965)\n"
 	       "  --grace DURATION         how long an ended process stays visible "
 	       "(5m)\n"
+	       "  --summaries              quantiles of durations, of ten minutes\n"
 	       "  --max-series N           rows in the kernel's table (8192)\n"
 	       "  --max-routes N           distinct routes of one service (256)\n"
 	       "\n"

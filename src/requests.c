@@ -75,7 +75,8 @@ struct label_set requests_labels(struct snapshot *snapshot,
 
 enum {
 	ORDER_DURATION = REQUESTS_ORDER_FIRST,
-	ORDER_FIRST_BYTE = ORDER_DURATION + REQUESTS_ROLES,
+	ORDER_QUANTILES = ORDER_DURATION + REQUESTS_ROLES,
+	ORDER_FIRST_BYTE = ORDER_QUANTILES + REQUESTS_ROLES,
 	ORDER_QUEUE = ORDER_FIRST_BYTE + REQUESTS_ROLES,
 	ORDER_BODY,
 	ORDER_IN_FLIGHT = ORDER_BODY + 2 * REQUESTS_ROLES,
@@ -90,6 +91,11 @@ _Static_assert(ORDER_END <= REQUESTS_ORDER_LAST + 1, "others come after these");
 		.name = family_name, .help = text, .unit = family_unit,                \
 		.type = METRIC_HISTOGRAM, .order = position,                           \
 	}
+#define SUMMARY(family_name, family_unit, position, text)                              \
+	{                                                                              \
+		.name = family_name, .help = text, .unit = family_unit,                \
+		.type = METRIC_SUMMARY, .order = position,                             \
+	}
 #define GAUGE(family_name, position, text)                                             \
 	{                                                                              \
 		.name = family_name, .help = text, .unit = "", .type = METRIC_GAUGE,   \
@@ -103,6 +109,18 @@ static const struct family duration[REQUESTS_ROLES] = {
     HISTOGRAM("http_client_request_duration_seconds", "seconds", ORDER_DURATION + 1,
 	      "Time from the first byte of the request sent to the last byte of the "
 	      "response read."),
+};
+
+/* Not the histogram's name: a family has one type. */
+static const struct family duration_quantiles[REQUESTS_ROLES] = {
+    SUMMARY("http_server_request_duration_quantiles_seconds", "seconds",
+	    ORDER_QUANTILES,
+	    "Quantiles of http_server_request_duration_seconds of the last ten "
+	    "minutes."),
+    SUMMARY("http_client_request_duration_quantiles_seconds", "seconds",
+	    ORDER_QUANTILES + 1,
+	    "Quantiles of http_client_request_duration_seconds of the last ten "
+	    "minutes."),
 };
 
 static const struct family first_byte[REQUESTS_ROLES] = {
@@ -221,6 +239,28 @@ void requests_emit(struct snapshot *snapshot, const struct requests_bounds *boun
 {
 	emit_durations(snapshot, bounds, role, labels, value);
 	emit_sizes(snapshot, bounds, role, labels, value);
+}
+
+static const double quantiles[] = {0.5, 0.95, 0.99};
+
+#define DURATION_SUMMARY(role)                                                         \
+	{                                                                              \
+		.family = &duration_quantiles[role], .scale = &quantile_durations,     \
+		.unit = NS_PER_S, .quantiles = quantiles,                              \
+		.quantile_count = sizeof(quantiles) / sizeof(quantiles[0]),            \
+		.max_age_ms = 600000, .age_buckets = 5,                                \
+	}
+
+static const struct summary_kind duration_summaries[REQUESTS_ROLES] = {
+    DURATION_SUMMARY(REQUESTS_SERVER),
+    DURATION_SUMMARY(REQUESTS_CLIENT),
+};
+
+void requests_summarize(struct summaries *summaries, enum requests_role role,
+			struct label_set labels, const struct tally_series *value)
+{
+	summaries_add(summaries, &duration_summaries[role], labels,
+		      counts(value->native), (double)value->duration_sum_ns / NS_PER_S);
 }
 
 void requests_emit_gauges(struct snapshot *snapshot, enum requests_role role,

@@ -39,6 +39,7 @@
 #include "cleanup.h"
 #include "drain.h"
 #include "groups.h"
+#include "summaries.h"
 #include "table.h"
 
 #define UNNAMED_MS 5000
@@ -68,6 +69,7 @@ struct series {
 	struct retired **retired;
 	struct stranger *strangers; /* sorted by id */
 	size_t stranger_count;
+	struct summaries *summaries; /* NULL: not asked for */
 };
 
 /* --- what a collection works on ---------------------------------------------- */
@@ -864,9 +866,23 @@ static void emit_table_use(struct collection *collection)
 
 /* --- the module -------------------------------------------------------------- */
 
-int series_create(uint32_t retired_max, struct series **ret_series)
+void series_free(struct series **series)
 {
-	AUTO_FREE struct series *series = calloc(1, sizeof(*series));
+	if (!*series)
+		return;
+	for (uint32_t i = 0; i < (*series)->retired_count; i++)
+		free((*series)->retired[i]);
+	free((*series)->retired);
+	free((*series)->strangers);
+	summaries_free(&(*series)->summaries);
+	free(*series);
+	*series = NULL;
+}
+
+int series_create(uint32_t retired_max, bool has_summaries, struct series **ret_series)
+{
+	CLEANUP(series_free) struct series *series = calloc(1, sizeof(*series));
+	int err = 0;
 
 	if (!series)
 		return -ENOMEM;
@@ -878,20 +894,12 @@ int series_create(uint32_t retired_max, struct series **ret_series)
 	/* Short only before the kernel's generator is ready, early at boot; then
 	 * the hash is merely one that could be guessed. */
 	(void)!getrandom(&series->seed, sizeof(series->seed), GRND_NONBLOCK);
+	if (has_summaries)
+		err = summaries_create(series->seed, &series->summaries);
+	if (err)
+		return err;
 	*ret_series = TAKE(series);
 	return 0;
-}
-
-void series_free(struct series **series)
-{
-	if (!*series)
-		return;
-	for (uint32_t i = 0; i < (*series)->retired_count; i++)
-		free((*series)->retired[i]);
-	free((*series)->retired);
-	free((*series)->strangers);
-	free(*series);
-	*series = NULL;
 }
 
 int series_collect(struct series *series, const struct probes *probes,
@@ -917,6 +925,8 @@ int series_collect(struct series *series, const struct probes *probes,
 	group_retired(&collection);
 	err = probes_count_connections(probes, see_connections, &collection);
 	groups_emit(collection.groups, !err);
+	if (series->summaries)
+		groups_summarize(collection.groups, series->summaries, now_ms);
 	if (!err) {
 		clean_route_counts(&collection);
 		drop_aliases(&collection);

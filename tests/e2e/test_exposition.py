@@ -30,7 +30,7 @@ class Exposition(TestCase):
         self.start(self.node, self.node.port)
         self.python = PythonServer()
         self.start(self.python, self.python.port)
-        self.daemon = self.bpftally()
+        self.daemon = self.bpftally("--summaries")
         load(self.node.port, "/hello", 30, 3)
         load(self.node.port, "/missing", 4)
         self.assert_requests(self.daemon, "server", {

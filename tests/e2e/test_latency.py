@@ -44,6 +44,26 @@ class Latency(TestCase):
     def test_55_ms(self):
         self.check_sleep(55, 0.05, 0.075)
 
+    def test_the_median_of_50_ms_is_50_ms_within_4_5_percent(self):
+        count = 11
+        server = self.start_sleeper()
+        daemon = self.bpftally("--port", server.port, "--summaries")
+        load(server.port, "/sleep?ms=50", count)  # one after the other
+        # the client's may have a delayed acknowledgement in them: head and body
+        # are two writes
+        self.assert_bucket(daemon, "server", 0.025, 0.25, count, http_route="/sleep")
+        metrics = daemon.metrics()
+        for role in ("server", "client"):
+            family = f"http_{role}_request_duration"
+            self.assertEqual(metrics.total(f"{family}_quantiles_seconds_count"), count)
+            self.assertEqual(metrics.total(f"{family}_quantiles_seconds_sum"),
+                             metrics.total(f"{family}_seconds_sum"))
+        medians = [value for _, value in metrics.select(
+            "http_server_request_duration_quantiles_seconds", quantile="0.5",
+            http_route="/sleep")]
+        self.assertEqual(len(medians), 1)
+        self.assertLess(abs(medians[0] / 0.05 - 1), 0.045)
+
     def test_200_ms(self):
         daemon = self.check_sleep(200, 0.1, 0.25)
         first_byte = daemon.metrics().total(

@@ -38,6 +38,7 @@ static void nothing_given_is_the_documented_defaults(void **state)
 	assert_int_equal(config->remote_write_count, 0);
 	assert_int_equal(config->function_count, 0);
 	assert_false(config->check_probes);
+	assert_false(config->summaries);
 	assert_false(config->verbose);
 	config_free(&loaded.config);
 }
@@ -50,6 +51,7 @@ static const char whole_file[] = "listen: 127.0.0.1:80\n"
 				 "capture: fentry\n"
 				 "grace_period: 0s\n"
 				 "limits: {series: 10, routes_per_service: 20}\n"
+				 "summaries: true\n"
 				 "global:\n"
 				 "  scrape_interval: 1m\n"
 				 "  external_labels: {z: 1, a: two}\n"
@@ -74,6 +76,7 @@ static void every_key_of_the_file_arrives(void **state)
 	assert_int_equal(config->ports[1], 81);
 	assert_string_equal(config->service, "file");
 	assert_int_equal(config->grace_ms, 0);
+	assert_true(config->summaries);
 	assert_int_equal(config->capture, CAPTURE_FENTRY);
 	assert_int_equal(config->max_series, 10);
 	assert_int_equal(config->max_routes, 20);
@@ -137,6 +140,7 @@ static void an_empty_command_line_leaves_the_file_alone(void **state)
 	load_bytes(whole_file, strlen(whole_file), more, &loaded);
 	assert_string_equal(loaded.config.listen, "127.0.0.1:80");
 	assert_int_equal(loaded.config.grace_ms, 0);
+	assert_true(loaded.config.summaries);
 	assert_int_equal(loaded.config.remote_write_count, 2);
 	config_free(&loaded.config);
 }

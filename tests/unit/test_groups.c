@@ -68,6 +68,7 @@ static void add(struct scene *scene, const struct requests_names *names, bool is
 	struct tally_series *value = snapshot_alloc(&scene->snapshot, sizeof(*value));
 
 	value->duration[0] = requests;
+	value->native[0] = requests;
 	value->duration_sum_ns = requests;
 	value->request_size[1] = requests;
 	value->request_bytes = 2 * requests;
@@ -209,6 +210,31 @@ static void a_host_name_of_any_bytes_is_a_label(void **state)
 		   BPFTALLY_VERSION "\"} 1");
 }
 
+static void summaries_are_of_what_was_added_up(void **state)
+{
+	struct scene *scene = *state;
+	struct summaries *summaries;
+
+	add(scene, &web, true, TALLY_ROLE_SERVER, 1);
+	add(scene, &web, true, TALLY_ROLE_SERVER, 2);
+	add(scene, &web, true, TALLY_ROLE_CLIENT, 4);
+	add(scene, &other, false, TALLY_ROLE_SERVER, 8);
+	assert_int_equal(summaries_create(0, &summaries), 0);
+	groups_summarize(scene->groups, summaries, 0);
+	emit(scene, true);
+	check_line(scene,
+		   "http_server_request_duration_quantiles_seconds_count{" REQUEST
+		   "} 3");
+	check_line(scene, "http_server_request_duration_quantiles_seconds_sum{" REQUEST
+			  "} 3e-09");
+	check_line(scene, "http_server_request_duration_quantiles_seconds{" REQUEST
+			  ",quantile=\"0.99\"} 9.53e-07");
+	check_line(scene,
+		   "http_client_request_duration_quantiles_seconds_count{" REQUEST
+		   "} 4");
+	summaries_free(&summaries);
+}
+
 static void without_memory_the_snapshot_knows(void **state)
 {
 	struct scene *scene = *state;
@@ -236,6 +262,7 @@ int main(void)
 	    TEST(a_connection_is_enough_for_a_service),
 	    TEST(without_all_connections_there_are_no_gauges),
 	    TEST(a_host_name_of_any_bytes_is_a_label),
+	    TEST(summaries_are_of_what_was_added_up),
 	    TEST(without_memory_the_snapshot_knows),
 	};
 

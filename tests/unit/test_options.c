@@ -62,6 +62,7 @@ static void nothing_given_is_marked_as_such(void **state)
 	assert_true(options.grace_ms == OPTIONS_NOT_GIVEN);
 	assert_false(options.capture_given);
 	assert_false(options.probe);
+	assert_false(options.summaries);
 	assert_false(options.verbose);
 }
 
@@ -74,7 +75,8 @@ static void every_option_arrives(void **state)
 	       "--function /a:f --function=/b:g::h "
 	       "--service shop --listen :1 --config f --remote-write http://a/b "
 	       "--tenant t --token-file k --scrape-interval 500ms --grace 0 "
-	       "--max-series 1000000 --max-routes 16384 --capture fentry --verbose",
+	       "--max-series 1000000 --max-routes 16384 --capture fentry --summaries "
+	       "--verbose",
 	       &options);
 	assert_int_equal(options.action, CONFIG_RUN);
 	assert_int_equal(options.pid_count, 2);
@@ -101,6 +103,7 @@ static void every_option_arrives(void **state)
 	assert_int_equal(options.max_routes, 16384);
 	assert_true(options.capture_given);
 	assert_int_equal(options.capture, CAPTURE_FENTRY);
+	assert_true(options.summaries);
 	assert_true(options.verbose);
 }
 
@@ -202,6 +205,7 @@ static const struct {
     {"--verbose=1", "--verbose takes no value"},
     {"--probe", "--probe belongs to --check-config, which is missing"},
     {"--config f --probe", "--probe belongs to --check-config, which is missing"},
+    {"--summaries=true", "--summaries takes no value"},
     {"--prot 80", "unknown option '--prot' (did you mean '--port'?)"},
     {"--remote-wirte=http://u:geheim@a",
      "unknown option '--remote-wirte' (did you mean '--remote-write'?)"},
@@ -281,11 +285,12 @@ static void a_service_name_ends_at_its_bound(void **state)
 static void help_and_document_name_exactly_the_options(void **state)
 {
 	static const char *const names[] = {
-	    "--pid",          "--exe",     "--port",         "--service",
-	    "--listen",       "--grace",   "--max-series",   "--max-routes",
-	    "--remote-write", "--tenant",  "--token-file",   "--scrape-interval",
-	    "--function",     "--config",  "--check-config", "--probe",
-	    "--capture",      "--verbose", "--version",      "--help"};
+	    "--pid",          "--exe",       "--port",         "--service",
+	    "--listen",       "--grace",     "--max-series",   "--max-routes",
+	    "--remote-write", "--tenant",    "--token-file",   "--scrape-interval",
+	    "--function",     "--config",    "--check-config", "--probe",
+	    "--capture",      "--summaries", "--verbose",      "--version",
+	    "--help"};
 	const char *at = config_help();
 
 	(void)state;

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <string.h>
 
 #include "requests.h"
@@ -231,6 +232,53 @@ static void a_client_row_has_no_queue(void **state)
 	check_families(REQUESTS_CLIENT, wanted, COUNT(wanted));
 }
 
+static void durations_have_three_quantiles_of_ten_minutes(void **state)
+{
+	static const double quantiles[] = {0.5, 0.95, 0.99};
+	static const char *const names[REQUESTS_ROLES] = {
+	    "http_server_request_duration_quantiles_seconds",
+	    "http_client_request_duration_quantiles_seconds",
+	};
+	struct tally_series row = {.duration_sum_ns = 1500000000};
+	struct summaries *summaries;
+
+	(void)state;
+	row.native[bucket_index(native_bounds_ns, NATIVE_BUCKETS - 1, 50000000)] = 3;
+	assert_int_equal(summaries_create(0, &summaries), 0);
+	for (int64_t now_ms = 0; now_ms <= 615000; now_ms += 15000) {
+		struct snapshot snapshot;
+
+		snapshot_init(&snapshot, 0);
+		summaries_begin(summaries, &snapshot, now_ms);
+		requests_summarize(summaries, REQUESTS_CLIENT, (struct label_set){0},
+				   &row);
+		requests_summarize(summaries, REQUESTS_SERVER, (struct label_set){0},
+				   &row);
+		summaries_end(summaries);
+		assert_int_equal(snapshot_finish(&snapshot), 0);
+		assert_int_equal(snapshot.count, REQUESTS_ROLES);
+		for (size_t role = 0; role < REQUESTS_ROLES; role++) {
+			const struct summary *summary = &snapshot.metrics[role].summary;
+
+			assert_string_equal(snapshot.metrics[role].family->name,
+					    names[role]);
+			assert_int_equal(summary->observations, 3);
+			assert_true(summary->sum == 1.5);
+			assert_int_equal(summary->count, COUNT(quantiles));
+			for (size_t i = 0; i < COUNT(quantiles); i++) {
+				assert_true(summary->quantiles[i] == quantiles[i]);
+				if (now_ms <= 600000)
+					assert_true(fabs(summary->values[i] / 0.05 -
+							 1) < 0.045);
+				else
+					assert_true(isnan(summary->values[i]));
+			}
+		}
+		snapshot_free(&snapshot);
+	}
+	summaries_free(&summaries);
+}
+
 static void bounds_are_those_of_the_kernel_in_base_units(void **state)
 {
 	const struct histogram *histogram;
@@ -294,6 +342,7 @@ int main(void)
 	    cmocka_unit_test(methods_have_their_names),
 	    cmocka_unit_test(a_server_row_is_five_histograms),
 	    cmocka_unit_test(a_client_row_has_no_queue),
+	    cmocka_unit_test(durations_have_three_quantiles_of_ten_minutes),
 	    cmocka_unit_test(bounds_are_those_of_the_kernel_in_base_units),
 	    cmocka_unit_test(gauges_are_of_their_role),
 	    cmocka_unit_test(without_memory_there_are_no_bounds),

@@ -15,6 +15,7 @@
 
 #include "documented.h"
 #include "fake_bpf.h"
+#include "quantile.h"
 #include "series.h"
 #include "text.h"
 
@@ -201,7 +202,7 @@ static int open_scene(void **state)
 	    (struct service){.id = 1, .name = "web", .name_space = "eu"};
 	scene->targets.services[1] =
 	    (struct service){.id = 2, .name = "db", .name_space = ""};
-	assert_int_equal(series_create(ROWS, &scene->series), 0);
+	assert_int_equal(series_create(ROWS, false, &scene->series), 0);
 	*state = scene;
 	return 0;
 }
@@ -761,7 +762,7 @@ static void without_room_for_retired_rows_they_stay_in_the_kernel(void **state)
 	struct tally_series_key key = server_key(PROVISIONAL(1));
 
 	series_free(&scene->series);
-	assert_int_equal(series_create(1, &scene->series), 0);
+	assert_int_equal(series_create(1, false, &scene->series), 0);
 	name_alias(scene, PROVISIONAL(1), 1, NOW);
 	count(&key, 2);
 	key.status = 404;
@@ -1240,6 +1241,68 @@ static void in_any_history_no_counter_falls_and_none_is_lost(void **state)
 	assert_true(kernel_rows() <= 2);
 }
 
+/* --- summaries ------------------------------------------------------------------ */
+
+static void summarize(struct scene *scene)
+{
+	series_free(&scene->series);
+	assert_int_equal(series_create(ROWS, true, &scene->series), 0);
+}
+
+#define WEB_QUANTILES                                                                  \
+	"http_server_request_duration_quantiles_seconds%s{http_request_method="        \
+	"\"GET\","                                                                     \
+	"http_response_status_code=\"200\"," WEB ",url_scheme=\"http\"%s} %s"
+
+static void check_quantiles(const struct scene *scene, const char *count,
+			    const char *median)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), WEB_QUANTILES, "_count", "", count);
+	check_line(scene, line);
+	snprintf(line, sizeof(line), WEB_QUANTILES, "", ",quantile=\"0.5\"", median);
+	check_line(scene, line);
+}
+
+static void without_the_switch_there_are_no_summaries(void **state)
+{
+	struct scene *scene = *state;
+
+	count_plain(1, 1);
+	collect_well(scene, NOW);
+	check_absent(scene, "quantile");
+}
+
+/* Row, alias and what retired are one label set: its window goes on when a row moves
+ * from the kernel to here, and there is nothing new then. */
+static void a_window_outlives_the_rows_of_its_labels(void **state)
+{
+	const int64_t minute = 60000;
+	const uint64_t recent[NATIVE_BUCKETS] = {[80] = 1}; /* as count() has it */
+	struct scene *scene = *state;
+	char median[32];
+
+	text_number(median, quantile_of(&quantile_durations, recent, 0.5) / 1e9);
+	summarize(scene);
+	count_plain(1, 2);
+	count_plain(PROVISIONAL(1), 3);
+	put_process(10, PROVISIONAL(1), 0);
+	name_alias(scene, PROVISIONAL(1), 1, NOW);
+	collect_well(scene, NOW);
+	check_quantiles(scene, "5", median);
+	for (int64_t i = 1; i <= 11; i++)
+		collect_well(scene, NOW + i * minute);
+	check_quantiles(scene, "5", "NaN");
+	end_process(10);
+	collect_well(scene, NOW + 12 * minute);
+	assert_int_equal(kernel_rows(), 1); /* the alias has retired */
+	check_quantiles(scene, "5", "NaN");
+	count_plain(1, 1);
+	collect_well(scene, NOW + 13 * minute);
+	check_quantiles(scene, "6", median);
+}
+
 /* --- the document -------------------------------------------------------------- */
 
 static void the_document_names_exactly_these_metrics(void **state)
@@ -1249,6 +1312,7 @@ static void the_document_names_exactly_these_metrics(void **state)
 	struct scene *scene = *state;
 	struct snapshot snapshot;
 
+	summarize(scene);
 	count(&key, 1);
 	key.role = TALLY_ROLE_CLIENT;
 	count(&key, 1);
@@ -1305,6 +1369,8 @@ int main(void)
 	    TEST(a_map_that_cannot_be_read_is_an_error),
 	    TEST(without_memory_the_error_is_the_snapshots),
 	    TEST(in_any_history_no_counter_falls_and_none_is_lost),
+	    TEST(without_the_switch_there_are_no_summaries),
+	    TEST(a_window_outlives_the_rows_of_its_labels),
 	    TEST(the_document_names_exactly_these_metrics),
 	};
 
