@@ -20,7 +20,10 @@
 
 struct elf {
 	struct elf_file *file;
+	struct elf_file *debug; /* whose symbols are ours; NULL: none */
 	struct elf_table table;
+	struct elf_usdt *usdts;
+	size_t usdt_count;
 	uint8_t *code;
 	bool is_go, unwinds;
 };
@@ -39,6 +42,8 @@ void elf_close(struct elf **elf)
 		return;
 	free_table(&(*elf)->table);
 	elf_file_close(&(*elf)->file);
+	elf_file_close(&(*elf)->debug);
+	free((*elf)->usdts);
 	free((*elf)->code);
 	free(*elf);
 	*elf = NULL;
@@ -201,10 +206,21 @@ static int open_file(const char *path, struct elf_file **ret_file,
 	return err ? fail(ret_error, err, "\"%.400s\" %s", path, why) : 0;
 }
 
-static int read_functions(struct elf *elf)
+/* Symbols of a stripped file, wherever they are. */
+static int read_elsewhere(struct elf *elf, const char *path, const char *debug_root)
+{
+	elf->debug = elf_debug_open(elf->file, path, debug_root);
+	if (elf->debug)
+		return add_all_symbols(elf, elf->debug);
+	return elf->is_go ? elf_go_functions(elf->file, &elf->table) : 0;
+}
+
+static int read_functions(struct elf *elf, const char *path, const char *debug_root)
 {
 	int err = add_all_symbols(elf, elf->file);
 
+	if (!err && !elf_file_section(elf->file, ".symtab"))
+		err = read_elsewhere(elf, path, debug_root);
 	if (err)
 		return err;
 	sort_table(&elf->table);
@@ -218,13 +234,15 @@ int elf_open(const char *path, const char *debug_root, struct elf **ret_elf,
 	CLEANUP(elf_close) struct elf *elf = calloc(1, sizeof(*elf));
 	int err;
 
-	(void)debug_root;
 	if (!elf)
 		return fail(ret_error, -ENOMEM, "out of memory");
 	err = open_file(path, &elf->file, ret_error);
 	if (err)
 		return err;
-	err = read_functions(elf);
+	elf->is_go = elf_go_is(elf->file);
+	err = read_functions(elf, path, debug_root);
+	if (!err)
+		err = elf_usdt_read(elf->file, &elf->usdts, &elf->usdt_count);
 	if (err)
 		return fail(ret_error, err, "cannot read the symbols of \"%.400s\": %s",
 			    path, strerror(-err));
@@ -252,9 +270,8 @@ const struct elf_function *elf_functions(const struct elf *elf, size_t *ret_coun
 
 const struct elf_usdt *elf_usdts(const struct elf *elf, size_t *ret_count)
 {
-	(void)elf;
-	*ret_count = 0;
-	return NULL;
+	*ret_count = elf->usdt_count;
+	return elf->usdts;
 }
 
 const uint8_t *elf_code(struct elf *elf, const struct elf_function *function,
