@@ -53,6 +53,10 @@ const struct elf_usdt *elf_usdts(const struct elf *elf, size_t *ret_count);
 const uint8_t *elf_code(struct elf *elf, const struct elf_function *function,
 			size_t *ret_len);
 
+/* The same for what gcc moved out of it, NAME.cold, with its address. */
+const uint8_t *elf_cold(struct elf *elf, const struct elf_function *function,
+			uint64_t *ret_address, size_t *ret_len);
+
 /* Whether name is how a user may call it: its raw name, its display name, or that
  * without the parameters ("shop::checkout"). */
 bool elf_function_is(const struct elf_function *function, const char *name);

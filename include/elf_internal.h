@@ -44,3 +44,10 @@ int elf_usdt_read(const struct elf_file *file, struct elf_usdt **ret_usdts,
  * of file, as elf_open() had it. */
 struct elf_file *elf_debug_open(const struct elf_file *file, const char *path,
 				const char *debug_root);
+
+/* ---- elf_unwind.c: languages with exceptions ---- */
+
+/* A symbol that only they have, defined or imported. */
+bool elf_unwind_is_name(const struct elf_section *section, const char *name);
+/* It needs the library of such a language, or could have it built in. */
+bool elf_unwind_has_runtime(const struct elf_file *file);

@@ -11,6 +11,9 @@
 
 #define SITE_RETURNS_MAX 64
 
+struct elf;
+struct elf_function;
+
 struct site_wish {
 	bool go;      /* register ABI: after the stack check; never a return probe */
 	bool latency; /* needs the moment of return */
@@ -39,3 +42,7 @@ struct site {
 int site_choose(const uint8_t *code, size_t len, uint64_t address,
 		const struct site_wish *wish, struct site *ret_site,
 		const char **ret_why);
+/* The same for a function of a file: its code and cold part, in Go as Go wants it, and
+ * without a return probe where exceptions may pass. */
+int site_find(struct elf *elf, const struct elf_function *function, bool latency,
+	      bool no_return_probe, struct site *ret_site, const char **ret_why);

@@ -22,9 +22,10 @@ struct elf {
 	struct elf_file *file;
 	struct elf_file *debug; /* whose symbols are ours; NULL: none */
 	struct elf_table table;
+	struct elf_table colds; /* sorted by the name of what they are a part of */
 	struct elf_usdt *usdts;
 	size_t usdt_count;
-	uint8_t *code;
+	uint8_t *code, *cold;
 	bool is_go, unwinds;
 };
 
@@ -41,10 +42,12 @@ void elf_close(struct elf **elf)
 	if (!*elf)
 		return;
 	free_table(&(*elf)->table);
+	free_table(&(*elf)->colds);
 	elf_file_close(&(*elf)->file);
 	elf_file_close(&(*elf)->debug);
 	free((*elf)->usdts);
 	free((*elf)->code);
+	free((*elf)->cold);
 	free(*elf);
 	*elf = NULL;
 }
@@ -126,9 +129,11 @@ static void sort_table(struct elf_table *table)
 	table->count = kept;
 }
 
-static void demangle_table(struct elf_table *table)
+/* True: it has names of C++ or Rust. */
+static bool demangle_table(struct elf_table *table)
 {
 	size_t bytes = 0;
+	bool is_any = false;
 
 	for (size_t i = 0; i < table->count && bytes < DISPLAYS_MAX_BYTES; i++) {
 		char *display = demangle(table->functions[i].name);
@@ -137,17 +142,20 @@ static void demangle_table(struct elf_table *table)
 			continue;
 		table->functions[i].display = display;
 		bytes += strlen(display);
+		is_any = true;
 	}
+	return is_any;
 }
 
 /* ---- symbols ---- */
 
-/* gcc moves what seldom runs elsewhere and calls it NAME.cold: nobody calls it. */
-static bool is_part(const char *name)
+/* gcc moves what seldom runs elsewhere and calls it NAME.cold (.cold.0 before gcc 9):
+ * nobody calls it. The length of NAME; 0: it is no such part. */
+static size_t cold_base_len(const char *name)
 {
 	const char *cold = strstr(name, ".cold");
 
-	return cold && (!cold[5] || cold[5] == '.');
+	return cold && (!cold[5] || cold[5] == '.') ? (size_t)(cold - name) : 0;
 }
 
 /* Code of a separate file is not there, but where it is in ours. */
@@ -157,10 +165,16 @@ static int add_symbols(struct elf *elf, const struct elf_file *file,
 	struct elf_symbol symbol;
 	int err = 0;
 
-	for (size_t i = 0; !err && elf_file_symbol(file, section, i, &symbol); i++)
-		if (symbol.is_function && !is_part(symbol.name))
-			err = elf_table_add(&elf->table, elf->file, symbol.name,
+	for (size_t i = 0; !err && elf_file_symbol(file, section, i, &symbol); i++) {
+		/* In Go it is a function by the name of cold. */
+		bool is_part = !elf->is_go && cold_base_len(symbol.name);
+		struct elf_table *table = is_part ? &elf->colds : &elf->table;
+
+		elf->unwinds |= elf_unwind_is_name(section, symbol.name);
+		if (symbol.is_function)
+			err = elf_table_add(table, elf->file, symbol.name,
 					    symbol.address, symbol.size);
+	}
 	return err;
 }
 
@@ -206,6 +220,33 @@ static int open_file(const char *path, struct elf_file **ret_file,
 	return err ? fail(ret_error, err, "\"%.400s\" %s", path, why) : 0;
 }
 
+static int compare_base(const char *name, size_t len, const struct elf_function *cold)
+{
+	size_t cold_len = cold_base_len(cold->name);
+	int order = memcmp(name, cold->name, len < cold_len ? len : cold_len);
+
+	return order ? order : (len > cold_len) - (len < cold_len);
+}
+
+static int compare_colds(const void *a, const void *b)
+{
+	const struct elf_function *left = a;
+
+	return compare_base(left->name, cold_base_len(left->name), b);
+}
+
+static int compare_with_cold(const void *name, const void *cold)
+{
+	return compare_base(name, strlen(name), cold);
+}
+
+static void sort_colds(struct elf_table *colds)
+{
+	if (colds->count)
+		qsort(colds->functions, colds->count, sizeof(*colds->functions),
+		      compare_colds);
+}
+
 /* Symbols of a stripped file, wherever they are. */
 static int read_elsewhere(struct elf *elf, const char *path, const char *debug_root)
 {
@@ -224,7 +265,9 @@ static int read_functions(struct elf *elf, const char *path, const char *debug_r
 	if (err)
 		return err;
 	sort_table(&elf->table);
-	demangle_table(&elf->table);
+	sort_colds(&elf->colds);
+	elf->unwinds |= demangle_table(&elf->table);
+	elf->unwinds |= elf_unwind_has_runtime(elf->file);
 	return 0;
 }
 
@@ -274,22 +317,44 @@ const struct elf_usdt *elf_usdts(const struct elf *elf, size_t *ret_count)
 	return elf->usdts;
 }
 
-const uint8_t *elf_code(struct elf *elf, const struct elf_function *function,
-			size_t *ret_len)
+static const uint8_t *read_code(const struct elf *elf,
+				const struct elf_function *function, uint8_t **buffer,
+				size_t *ret_len)
 {
 	uint8_t *code;
 
 	*ret_len = 0;
 	if (!function->size || function->size > CODE_MAX_BYTES)
 		return NULL;
-	code = realloc(elf->code, function->size);
+	code = realloc(*buffer, function->size);
 	if (!code)
 		return NULL;
-	elf->code = code;
+	*buffer = code;
 	if (!elf_file_read(elf->file, function->offset, code, function->size))
 		return NULL;
 	*ret_len = function->size;
 	return code;
+}
+
+const uint8_t *elf_code(struct elf *elf, const struct elf_function *function,
+			size_t *ret_len)
+{
+	return read_code(elf, function, &elf->code, ret_len);
+}
+
+const uint8_t *elf_cold(struct elf *elf, const struct elf_function *function,
+			uint64_t *ret_address, size_t *ret_len)
+{
+	const struct elf_function *cold = NULL;
+
+	*ret_len = 0;
+	if (elf->colds.count)
+		cold = bsearch(function->name, elf->colds.functions, elf->colds.count,
+			       sizeof(*cold), compare_with_cold);
+	if (!cold)
+		return NULL;
+	*ret_address = cold->address;
+	return read_code(elf, cold, &elf->cold, ret_len);
 }
 
 bool elf_function_is(const struct elf_function *function, const char *name)

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "elf.h"
 #include "instruction.h"
 
 #define ENTRY_STEPS 16
@@ -447,4 +448,19 @@ int site_choose(const uint8_t *code, size_t len, uint64_t address,
 	if (!err)
 		*ret_site = site;
 	return err;
+}
+
+int site_find(struct elf *elf, const struct elf_function *function, bool latency,
+	      bool no_return_probe, struct site *ret_site, const char **ret_why)
+{
+	struct site_wish wish = {
+	    .go = elf_is_go(elf),
+	    .latency = latency,
+	    .no_return_probe = no_return_probe || elf_unwinds(elf),
+	};
+	size_t len;
+	const uint8_t *code = elf_code(elf, function, &len);
+
+	wish.cold = elf_cold(elf, function, &wish.cold_address, &wish.cold_len);
+	return site_choose(code, len, function->address, &wish, ret_site, ret_why);
 }

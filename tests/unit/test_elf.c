@@ -247,6 +247,31 @@ static void code_that_is_not_all_there_is_none(void **state)
 	assert_null(elf_code(shop->elf, &function, &len));
 }
 
+static void cold_parts_are_found_with_their_function(void **state)
+{
+	struct shop *shop = *state;
+	const struct elf_function *function;
+	uint64_t address = 0;
+	size_t len;
+
+	workshop_source(shop->path, "cold.c",
+			"#include <stdlib.h>\n"
+			"__attribute__((noinline)) int warm(int n)\n"
+			"{ if (__builtin_expect(n > 99, 0)) abort(); return n; }\n"
+			"__attribute__((noinline)) int plain(int n)\n"
+			"{ asm volatile(\"\"); return n; }\n"
+			"int main(int n, char **v)\n"
+			"{ (void)v; return warm(n) + plain(n); }\n");
+	open_made(shop, "gcc -O2 -o shop cold.c", "shop");
+	assert_null(find(shop, "warm.cold"));
+	function = find(shop, "warm");
+	assert_non_null(function);
+	assert_non_null(elf_cold(shop->elf, function, &address, &len));
+	assert_true(len > 0 && address != function->address);
+	assert_null(elf_cold(shop->elf, find(shop, "plain"), &address, &len));
+	assert_int_equal(len, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -258,6 +283,7 @@ int main(void)
 	    TEST(imports_and_resolvers_are_not_functions),
 	    TEST(globs_match_every_spelling),
 	    TEST(errors_are_one_line_that_names_the_file),
+	    TEST(cold_parts_are_found_with_their_function),
 	    TEST(code_that_is_not_all_there_is_none),
 	};
 

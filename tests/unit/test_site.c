@@ -10,8 +10,12 @@
 
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
+#include "elf.h"
 #include "machine_code.h"
 #include "site.h"
+#include "workshop.h"
 
 #define ADDRESS 0x401000
 
@@ -359,6 +363,58 @@ static void a_cold_part_that_goes_back_is_no_way_out(void **state)
 	expect_cold(back, sizeof(back), "a conditional jump leaves it");
 }
 
+/* ---- of a file ---- */
+
+#define SOURCE                                                                         \
+	"#include <stdlib.h>\n"                                                        \
+	"extern int other(int);\n"                                                     \
+	"__attribute__((noinline)) int warm(int n)\n"                                  \
+	"{ int a = other(n); if (__builtin_expect(a > 99, 0)) abort();\n"              \
+	"  return other(a) + n; }\n"                                                   \
+	"__attribute__((noinline)) int other(int n)\n"                                 \
+	"{ asm volatile(\"\"); return n; }\n"                                          \
+	"int main(int n, char **v) { (void)v; return warm(n); }\n"
+
+static struct site found(const char *path, const char *symbol)
+{
+	char file[256], error[ELF_ERROR_LEN];
+	const struct elf_function *functions;
+	struct elf *elf = NULL;
+	struct site site = {0};
+	const char *why;
+	size_t count;
+
+	snprintf(file, sizeof(file), "%s/shop", path);
+	if (elf_open(file, "", &elf, error))
+		fail_msg("%s", error);
+	functions = elf_functions(elf, &count);
+	for (size_t i = 0; i < count; i++)
+		if (elf_function_is(&functions[i], symbol) &&
+		    site_find(elf, &functions[i], true, false, &site, &why))
+			fail_msg("%s: %s", symbol, why);
+	elf_close(&elf);
+	return site;
+}
+
+static void a_function_of_a_file_is_judged_by_its_language(void **state)
+{
+	char path[WORKSHOP_LEN];
+	struct site site;
+
+	(void)state;
+	workshop_open(path);
+	workshop_source(path, "shop.c", SOURCE);
+	workshop_run(path, "gcc -O2 -o shop shop.c");
+	site = found(path, "warm");
+	assert_true(site.return_probe);
+	/* Here exceptions may pass, and warm.cold is no way out. */
+	workshop_run(path, "g++ -O2 -o shop shop.c");
+	site = found(path, "warm");
+	assert_false(site.return_probe);
+	assert_int_equal(site.return_count, 1);
+	workshop_close(path);
+}
+
 static void random_bytes_are_survived(void **state)
 {
 	static const struct site_wish *const wishes[] = {&count, &latency, &exits,
@@ -404,6 +460,7 @@ int main(void)
 	    cmocka_unit_test(who_does_not_return_has_no_latency),
 	    cmocka_unit_test(a_cold_part_that_does_not_return_is_no_way_out),
 	    cmocka_unit_test(a_cold_part_that_goes_back_is_no_way_out),
+	    cmocka_unit_test(a_function_of_a_file_is_judged_by_its_language),
 	    cmocka_unit_test(random_bytes_are_survived),
 	};
 
