@@ -46,6 +46,7 @@ KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests
 TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
 CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c \
 	src/slice.c src/capture.c
+ELF_SOURCES := $(wildcard src/elf*.c) src/demangle.c src/site.c src/instruction.c src/buf.c
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
@@ -188,6 +189,8 @@ $(B)/fuzz/%: tests/fuzz/%.c
 # The parser of the file is not a header: its sources and their libraries come along.
 $(B)/fuzz/fuzz_config: FUZZ_WITH = $(CONFIG_SOURCES) -lyaml -lbpf
 $(B)/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard include/config*.h)
+$(B)/fuzz/fuzz_elf: FUZZ_WITH = $(ELF_SOURCES) -lelf -llzma -liberty -lcapstone
+$(B)/fuzz/fuzz_elf: $(ELF_SOURCES) $(wildcard include/elf*.h)
 
 check:
 	$(Q)tests/check
