@@ -162,8 +162,13 @@ static const char *entry_name(const struct pclntab *table, uint64_t i)
 static const struct relocation *relocations(const struct elf_file *file,
 					    size_t *ret_count)
 {
-	const uint8_t *bytes =
-	    elf_file_bytes(file, elf_file_section(file, ".rela.dyn"), ret_count);
+	const struct elf_section *section = elf_file_section(file, ".rela.dyn");
+	const uint8_t *bytes;
+
+	/* Go's own linker calls it by another name. */
+	if (!section)
+		section = elf_file_section(file, ".rela");
+	bytes = elf_file_bytes(file, section, ret_count);
 
 	*ret_count /= sizeof(struct relocation);
 	return (const struct relocation *)(const void *)bytes;

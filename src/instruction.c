@@ -76,6 +76,8 @@ static uint16_t written(const cs_insn *insn)
 		return 0;
 	case X86_INS_PUSH:
 		return INSTRUCTION_RSP;
+	case X86_INS_LEAVE:
+		return INSTRUCTION_RSP | INSTRUCTION_RBP;
 	case X86_INS_POP:
 		return INSTRUCTION_RSP | bit_of(&x86->operands[0]);
 	case X86_INS_MOV:

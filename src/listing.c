@@ -49,25 +49,37 @@ static void print_latency(FILE *out, const struct site *site)
 			site->return_count == 1 ? "" : "s");
 }
 
-static void print_function(FILE *out, struct elf *elf,
-			   const struct elf_function *function)
+/* Without latency there are more instructions to choose from, so a site that is cheap
+ * with it need not be looked for again: that takes most of the time. */
+static void print_costs(FILE *out, struct elf *elf, const struct elf_function *function)
 {
 	struct site count, latency;
-	const char *why;
-	size_t width = print_text(out, function->display);
+	const char *why, *why_no_latency;
+	bool has_latency =
+	    !site_find(elf, function, true, false, &latency, &why_no_latency);
 
-	fprintf(out, "%*s %7llu  ", width < NAME_WIDTH ? (int)(NAME_WIDTH - width) : 0,
-		"", (unsigned long long)function->size);
-	if (site_find(elf, function, false, false, &count, &why)) {
+	if (has_latency && latency.is_cheap) {
+		count = latency;
+	} else if (site_find(elf, function, false, false, &count, &why)) {
 		fprintf(out, "cannot be probed: %s\n", why);
 		return;
 	}
 	fprintf(out, "%-14s  ", count.is_cheap ? "cheap" : "single-stepped");
-	if (site_find(elf, function, true, false, &latency, &why))
-		fprintf(out, "no latency: %s", why);
-	else
+	if (has_latency)
 		print_latency(out, &latency);
+	else
+		fprintf(out, "no latency: %s", why_no_latency);
 	fputc('\n', out);
+}
+
+static void print_function(FILE *out, struct elf *elf,
+			   const struct elf_function *function)
+{
+	size_t width = print_text(out, function->display);
+
+	fprintf(out, "%*s %7llu  ", width < NAME_WIDTH ? (int)(NAME_WIDTH - width) : 0,
+		"", (unsigned long long)function->size);
+	print_costs(out, elf, function);
 }
 
 static int compare_displays(const void *a, const void *b)

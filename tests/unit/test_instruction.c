@@ -121,6 +121,7 @@ CODE(by_sum, "add rax, rdx; jmp rax");
 CODE(by_old_sum, "add rax, rdx; mov rbx, rcx; notrack jmp rax");
 CODE(by_no_sum, "add rax, rdx; mov rax, rcx; jmp rax");
 CODE(by_load, "mov rax, [rdi + 8]; test rax, rax; je 1f; jmp rax; 1:");
+CODE(by_load_and_leave, "mov rax, [rdi]; leave; jmp rax");
 CODE(by_old_load, "mov rax, [rdi + 8]; call 1f; 1: jmp rax");
 CODE(by_indexed_load, "mov rax, [rdi + rsi * 8]; jmp rax");
 CODE(bounded_ret, "bnd ret");
@@ -150,6 +151,7 @@ static void where_control_goes_is_known(void **state)
 	assert_int_equal(LAST(by_old_sum, 3).kind, INSTRUCTION_TABLE);
 	assert_int_equal(LAST(by_no_sum, 3).kind, INSTRUCTION_REGISTER);
 	assert_int_equal(LAST(by_load, 4).kind, INSTRUCTION_POINTER);
+	assert_int_equal(LAST(by_load_and_leave, 3).kind, INSTRUCTION_POINTER);
 	assert_int_equal(LAST(by_old_load, 3).kind, INSTRUCTION_REGISTER);
 	assert_int_equal(LAST(by_indexed_load, 2).kind, INSTRUCTION_REGISTER);
 	assert_int_equal(ONE(ret).kind, INSTRUCTION_RETURN);
