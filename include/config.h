@@ -185,7 +185,9 @@ struct config {
 	size_t remote_write_count;
 	struct config_function *functions;
 	size_t function_count;
-	bool check_probes; /* --check-config is to look into the binaries, too */
+	bool check_probes;  /* --check-config is to look into the binaries, too */
+	char *list_subject; /* CONFIG_FUNCTIONS: a path or a process */
+	char *list_glob;    /* NULL: all */
 	bool verbose;
 };
 
@@ -194,7 +196,8 @@ enum config_action {
 	CONFIG_CHECK, /* --check-config: judged, say so, exit */
 	CONFIG_HELP,
 	CONFIG_VERSION,
-	CONFIG_DOCTOR, /* bpftally doctor */
+	CONFIG_DOCTOR,    /* bpftally doctor */
+	CONFIG_FUNCTIONS, /* bpftally functions EXE|PID [GLOB] */
 };
 
 /* Parses argv (and the file that --config names). 0, or -EINVAL with

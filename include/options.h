@@ -35,6 +35,8 @@ struct options {
 	enum capture capture;
 	bool probe;
 	bool summaries;
+	const char *list_subject;
+	const char *list_glob;
 	bool verbose;
 };
 

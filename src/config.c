@@ -324,6 +324,8 @@ static int apply_options(const struct options *options, struct config *config,
 			    options->token_file, problem);
 	apply_numbers(options, config);
 	if (!replace_string(&config->listen, options->listen) ||
+	    !replace_string(&config->list_subject, options->list_subject) ||
+	    !replace_string(&config->list_glob, options->list_glob) ||
 	    !apply_selection(options, config) || !apply_remote_write(options, config))
 		return fail(error, "out of memory");
 	return apply_functions(options, config, error);
@@ -366,5 +368,7 @@ void config_free(struct config *config)
 	config_free_labels(&config->external_labels);
 	config_free_remote_writes(config);
 	config_free_functions(config);
+	free(config->list_subject);
+	free(config->list_glob);
 	*config = (struct config){0};
 }

@@ -226,6 +226,30 @@ static int take_config_file(const struct parse *parse)
 	return take_text(parse, &parse->options->config_file);
 }
 
+/* Words that say what to do instead of observing. */
+static const struct {
+	const char *name;
+	enum config_action action;
+} verbs[] = {
+    {"doctor", CONFIG_DOCTOR},
+    {"functions", CONFIG_FUNCTIONS},
+};
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+/* What `functions` is to list, then which of them. */
+static bool take_list_word(const struct parse *parse)
+{
+	struct options *options = parse->options;
+
+	if (options->action != CONFIG_FUNCTIONS || options->list_glob || !*parse->value)
+		return false;
+	if (options->list_subject)
+		options->list_glob = parse->value;
+	else
+		options->list_subject = parse->value;
+	return true;
+}
+
 static int take_word(const struct parse *parse)
 {
 	struct options *options = parse->options;
@@ -233,8 +257,12 @@ static int take_word(const struct parse *parse)
 
 	if (options->action == CONFIG_CHECK)
 		return take_config_file(parse);
-	if (options->action == CONFIG_RUN && !strcmp(parse->value, "doctor")) {
-		options->action = CONFIG_DOCTOR;
+	if (take_list_word(parse))
+		return 0;
+	for (size_t i = 0; options->action == CONFIG_RUN && i < VERBS; i++) {
+		if (strcmp(parse->value, verbs[i].name) != 0)
+			continue;
+		options->action = verbs[i].action;
 		return 0;
 	}
 	value_quote(parse->value, quoted);
@@ -243,9 +271,12 @@ static int take_word(const struct parse *parse)
 
 static int take_check(const struct parse *parse)
 {
-	if (parse->options->action == CONFIG_DOCTOR)
-		return fail(parse->error, "doctor and --check-config exclude each "
-					  "other");
+	for (size_t i = 0; i < VERBS; i++) {
+		if (parse->options->action == verbs[i].action)
+			return fail(parse->error,
+				    "%s and --check-config exclude each other",
+				    verbs[i].name);
+	}
 	parse->options->action = CONFIG_CHECK;
 	return parse->value ? take_config_file(parse) : 0;
 }
@@ -344,6 +375,9 @@ static int check_together(const struct options *options, char *error)
 				   "missing; in the file, use authorization");
 	if (options->action == CONFIG_CHECK && !options->config_file)
 		return fail(error, "--check-config needs a file");
+	if (options->action == CONFIG_FUNCTIONS && !options->list_subject)
+		return fail(error, "functions needs an executable, a library or a "
+				   "process: bpftally functions EXE|PID [GLOB]");
 	if (options->probe && options->action != CONFIG_CHECK)
 		return fail(error, "--probe belongs to --check-config, which is "
 				   "missing");
@@ -409,6 +443,8 @@ const char *config_help(void)
 	return "Usage: bpftally [OPTION]...\n"
 	       "       bpftally doctor             what this kernel and these "
 	       "privileges allow\n"
+	       "       bpftally functions EXE|PID [GLOB]\n"
+	       "                                   what --function can name in it\n"
 	       "       bpftally --check-config FILE\n"
 	       "Counts the HTTP requests of any process; serves /metrics; forwards by\n"
 	       "remote_write. Without selection every process is observed.\n"

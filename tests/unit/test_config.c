@@ -398,6 +398,26 @@ static void checking_reads_the_file_and_help_does_not(void **state)
 	config_free(&loaded.config);
 }
 
+static void what_is_to_be_listed_is_kept(void **state)
+{
+	char *all[] = {"bpftally", "functions", "/bin/shop", NULL};
+	char *some[] = {"bpftally", "functions", "42", "shop::*", NULL};
+	struct loaded loaded;
+
+	(void)state;
+	load_arguments(all, &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_int_equal(loaded.action, CONFIG_FUNCTIONS);
+	assert_string_equal(loaded.config.list_subject, "/bin/shop");
+	assert_null(loaded.config.list_glob);
+	config_free(&loaded.config);
+	load_arguments(some, &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_string_equal(loaded.config.list_subject, "42");
+	assert_string_equal(loaded.config.list_glob, "shop::*");
+	config_free(&loaded.config);
+}
+
 static void loading_again_starts_afresh(void **state)
 {
 	char *argv[] = {"bpftally", "--pid=1", "--service=a", NULL};
@@ -527,6 +547,7 @@ int main(void)
 	    cmocka_unit_test(a_token_file_must_be_readable_at_the_start),
 	    cmocka_unit_test(a_listen_address_must_be_one),
 	    cmocka_unit_test(checking_reads_the_file_and_help_does_not),
+	    cmocka_unit_test(what_is_to_be_listed_is_kept),
 	    cmocka_unit_test(loading_again_starts_afresh),
 	    cmocka_unit_test(the_whole_example_loads),
 	    cmocka_unit_test(the_hosted_receiver_example_loads),

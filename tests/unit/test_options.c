@@ -142,6 +142,30 @@ static void actions_are_told_apart(void **state)
 	}
 }
 
+static void functions_are_listed_of_a_subject(void **state)
+{
+	static const struct {
+		const char *line, *subject, *glob;
+	} cases[] = {
+	    {"functions /bin/shop", "/bin/shop", NULL},
+	    {"functions 4242 shop::*", "4242", "shop::*"},
+	    {"functions doctor functions", "doctor", "functions"},
+	    {"--verbose functions --config f ./shop -- --*", "./shop", "--*"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		struct options options;
+
+		accept(cases[i].line, &options);
+		assert_int_equal(options.action, CONFIG_FUNCTIONS);
+		assert_string_equal(options.list_subject, cases[i].subject);
+		assert_int_equal(!options.list_glob, !cases[i].glob);
+		if (cases[i].glob)
+			assert_string_equal(options.list_glob, cases[i].glob);
+	}
+}
+
 static void a_check_looks_into_binaries_when_asked(void **state)
 {
 	static const char *const lines[] = {"--check-config f --probe",
@@ -214,6 +238,12 @@ static const struct {
     {"doc", "unexpected argument 'doc' (see --help)"},
     {"doctor doctor", "unexpected argument 'doctor' (see --help)"},
     {"doctor --check-config f", "doctor and --check-config exclude each other"},
+    {"functions", "functions needs an executable, a library or a process: bpftally "
+		  "functions EXE|PID [GLOB]"},
+    {"functions a b c", "unexpected argument 'c' (see --help)"},
+    {"functions ", "unexpected argument '' (see --help)"},
+    {"doctor functions", "unexpected argument 'functions' (see --help)"},
+    {"functions a --check-config f", "functions and --check-config exclude each other"},
     {"-- \x1b[1m", "unexpected argument '?[1m' (see --help)"},
 };
 
@@ -333,6 +363,7 @@ int main(void)
 	    cmocka_unit_test(nothing_given_is_marked_as_such),
 	    cmocka_unit_test(every_option_arrives),
 	    cmocka_unit_test(actions_are_told_apart),
+	    cmocka_unit_test(functions_are_listed_of_a_subject),
 	    cmocka_unit_test(a_check_looks_into_binaries_when_asked),
 	    cmocka_unit_test(each_mistake_is_one_clear_line),
 	    cmocka_unit_test(lists_end_at_their_bound),
