@@ -39,9 +39,11 @@ void elf_close(struct elf **elf);
 
 bool elf_is_go(const struct elf *elf);
 /* Exceptions of C++, Rust and the like may pass through its functions. A C library
- * says no, and still they may when its caller is such a program and hands it a
- * callback: ask of both. */
+ * says no; see elf_is_library(). */
 bool elf_unwinds(const struct elf *elf);
+/* Who will load it is not known: a program of C++, too, and what that hands to it as a
+ * callback may throw. */
+bool elf_is_library(const struct elf *elf);
 
 /* Sorted by address, then name; aliases stay. No imports, no IFUNC resolvers, no
  * .cold parts. Owned by elf, as all below. */

@@ -43,6 +43,9 @@ struct elf_note {
 int elf_file_open(int fd, struct elf_file **ret_file, const char **ret_why);
 void elf_file_close(struct elf_file **file);
 
+/* Loaded by programs, and not the program itself. */
+bool elf_file_is_library(const struct elf_file *file);
+
 /* The first of that name or NULL. */
 const struct elf_section *elf_file_section(const struct elf_file *file,
 					   const char *name);

@@ -19,6 +19,7 @@ struct site_wish {
 	bool latency; /* needs the moment of return */
 	bool
 	    no_return_probe; /* exceptions may pass, or the kernel/process forbids it */
+	bool callees_unwind; /* they may pass, if what it calls throws them */
 	/* What gcc moved out of the function, NAME.cold, if anything (elf_cold()). */
 	const uint8_t *cold;
 	size_t cold_len;

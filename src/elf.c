@@ -305,6 +305,11 @@ bool elf_unwinds(const struct elf *elf)
 	return elf->unwinds;
 }
 
+bool elf_is_library(const struct elf *elf)
+{
+	return elf_file_is_library(elf->file);
+}
+
 const struct elf_function *elf_functions(const struct elf *elf, size_t *ret_count)
 {
 	*ret_count = elf->table.count;

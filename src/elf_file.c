@@ -317,3 +317,24 @@ const char *elf_string_next(const uint8_t *bytes, size_t len, size_t *position)
 	*position += string_len + 1;
 	return string;
 }
+
+/* ---- what it is ---- */
+
+/* Executables that are not at a fixed address say what they are, since binutils 2.26. */
+bool elf_file_is_library(const struct elf_file *file)
+{
+	const struct elf_section *section = elf_file_section(file, ".dynamic");
+	size_t len;
+	const uint8_t *bytes = elf_file_bytes(file, section, &len);
+	GElf_Ehdr header;
+	Elf64_Dyn entry;
+
+	if (!gelf_getehdr(file->elf, &header) || header.e_type != ET_DYN)
+		return false;
+	for (size_t i = 0; bytes && i < len / sizeof(entry); i++) {
+		memcpy(&entry, bytes + i * sizeof(entry), sizeof(entry));
+		if (entry.d_tag == DT_FLAGS_1 && entry.d_un.d_val & DF_1_PIE)
+			return false;
+	}
+	return true;
+}

@@ -409,9 +409,34 @@ static int choose_returns(const struct instructions *code, uint64_t address,
 
 /* ---- both ---- */
 
+/* Whether it runs no code but its own, which then throws nothing. */
+static bool is_leaf(const struct instructions *code)
+{
+	for (size_t i = 0; i < code->count; i++) {
+		const struct instruction *at = &code->row[i];
+
+		if (at->kind == INSTRUCTION_CALL || at->kind == INSTRUCTION_POINTER ||
+		    at->kind == INSTRUCTION_REGISTER)
+			return false;
+		if ((at->kind == INSTRUCTION_JUMP || at->kind == INSTRUCTION_BRANCH) &&
+		    !instructions_at(code, at->target))
+			return false;
+	}
+	return code->is_whole;
+}
+
+/* code: NULL when it could not be read. */
+static bool may_probe_return(const struct site_wish *wish,
+			     const struct instructions *code)
+{
+	return wish->latency && !wish->go && !wish->no_return_probe &&
+	       (!wish->callees_unwind || (code && is_leaf(code)));
+}
+
 static int choose_unread(const struct site_wish *wish, struct site *site,
 			 const char *why, const char **ret_why)
 {
+	site->return_probe = may_probe_return(wish, NULL);
 	if (wish->latency && !site->return_probe)
 		return refuse(why, ret_why);
 	return 0;
@@ -430,6 +455,7 @@ static int choose(const uint8_t *code, size_t len, uint64_t address,
 		return choose_unread(wish, site, "it is longer than 1 MB", ret_why);
 	if (!err)
 		err = choose_entry(&instructions, wish, site, ret_why);
+	site->return_probe = may_probe_return(wish, &instructions);
 	if (!err && wish->latency && !site->return_probe)
 		err = choose_returns(&instructions, address, wish, site, ret_why);
 	return err;
@@ -439,8 +465,7 @@ int site_choose(const uint8_t *code, size_t len, uint64_t address,
 		const struct site_wish *wish, struct site *ret_site,
 		const char **ret_why)
 {
-	struct site site = {.return_probe =
-				wish->latency && !wish->go && !wish->no_return_probe};
+	struct site site = {0};
 	int err;
 
 	*ret_why = "out of memory";
@@ -457,6 +482,7 @@ int site_find(struct elf *elf, const struct elf_function *function, bool latency
 	    .go = elf_is_go(elf),
 	    .latency = latency,
 	    .no_return_probe = no_return_probe || elf_unwinds(elf),
+	    .callees_unwind = elf_is_library(elf),
 	};
 	size_t len;
 	const uint8_t *code = elf_code(elf, function, &len);

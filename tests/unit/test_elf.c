@@ -247,6 +247,31 @@ static void code_that_is_not_all_there_is_none(void **state)
 	assert_null(elf_code(shop->elf, &function, &len));
 }
 
+static void expect_library(struct shop *shop, const char *command, bool is_library)
+{
+	open_made(shop, command, "shop");
+	if (elf_is_library(shop->elf) != is_library)
+		fail_msg("%s: %s", command, is_library ? "no library" : "a library");
+	elf_close(&shop->elf);
+}
+
+static void programs_are_told_from_libraries(void **state)
+{
+	struct shop *shop = *state;
+
+	workshop_source(shop->path, "plain.c", "int main(void) { return 0; }\n");
+	expect_library(shop, "gcc -no-pie -o shop plain.c", false);
+	expect_library(shop, "gcc -pie -fPIE -o shop plain.c", false);
+	expect_library(shop, "gcc -static-pie -fPIE -s -o shop plain.c", false);
+	expect_library(shop, "gcc -static -o shop plain.c", false);
+	expect_library(shop, "gcc -shared -fPIC -o shop plain.c", true);
+	/* libc.so.6 has a line to print, and is none the less a library */
+	expect_library(shop,
+		       "gcc -shared -fPIC -s -Wl,-dynamic-linker,/lib/ld.so "
+		       "-o shop plain.c",
+		       true);
+}
+
 static void cold_parts_are_found_with_their_function(void **state)
 {
 	struct shop *shop = *state;
@@ -283,6 +308,7 @@ int main(void)
 	    TEST(imports_and_resolvers_are_not_functions),
 	    TEST(globs_match_every_spelling),
 	    TEST(errors_are_one_line_that_names_the_file),
+	    TEST(programs_are_told_from_libraries),
 	    TEST(cold_parts_are_found_with_their_function),
 	    TEST(code_that_is_not_all_there_is_none),
 	};

@@ -317,6 +317,23 @@ static void who_does_not_return_has_no_latency(void **state)
 /* ---- .cold ---- */
 
 /* The cold part lies 0x1000 behind the end of to_part_if. */
+CODE(leaf_loop, "push rbx; 1: dec rdi; jne 1b; pop rbx; ret");
+CODE(calls, "push rbx; call 1f + 0x1000; 1: pop rbx; ret");
+CODE(jumps_away, "push rbx; pop rbx; jmp 1f + 0x1000; 1:");
+
+static void what_calls_may_be_unwound_where_anyone_may_be_called(void **state)
+{
+	static const struct site_wish wish = {.latency = true, .callees_unwind = true};
+
+	(void)state;
+	assert_true(chosen(leaf_loop, CODE_LEN(leaf_loop), &wish).return_probe);
+	assert_true(chosen(calls, CODE_LEN(calls), &latency).return_probe);
+	RETURNS(calls, &wish, 7);
+	RETURNS(jumps_away, &wish, 2);
+	RETURNS(pointer_tail_jump, &wish, 9, 11);
+	expect_why_of(calls, 0, &wish, "its size is not known");
+}
+
 CODE(cold_abort, "call 1f; 1: ud2");
 CODE(cold_return, "pop rbx; ret");
 CODE(cold_away, "pop rbx; jmp 1f + 0x2000; 1:");
@@ -458,6 +475,7 @@ int main(void)
 	    cmocka_unit_test(a_computed_jump_is_a_switch_or_not_guessed),
 	    cmocka_unit_test(where_a_path_begins_unseen_does_not_spoil_the_others),
 	    cmocka_unit_test(who_does_not_return_has_no_latency),
+	    cmocka_unit_test(what_calls_may_be_unwound_where_anyone_may_be_called),
 	    cmocka_unit_test(a_cold_part_that_does_not_return_is_no_way_out),
 	    cmocka_unit_test(a_cold_part_that_goes_back_is_no_way_out),
 	    cmocka_unit_test(a_function_of_a_file_is_judged_by_its_language),
