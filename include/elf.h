@@ -38,7 +38,8 @@ int elf_open(const char *path, const char *debug_root, struct elf **ret_elf,
 void elf_close(struct elf **elf);
 
 bool elf_is_go(const struct elf *elf);
-/* Exceptions of C++, Rust and the like may pass through its functions. A C library
+/* Exceptions of C++, Rust and the like may pass through its functions, or it changes
+ * stacks, as coroutines do: no return probe gets through either alive. A C library
  * says no; see elf_is_library(). */
 bool elf_unwinds(const struct elf *elf);
 /* Who will load it is not known: a program of C++, too, and what that hands to it as a

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether exceptions may pass. The unwind tables do not tell, C has them too; so it is
- * told by what a compiler of such a language leaves. C's own cleanup attribute, which
- * glibc is built with, is no exception: .gcc_except_table alone says nothing. */
+/* Whether exceptions may pass, or stacks be changed: the kernel pairs the return probes
+ * of a thread by the order of its calls, and after a change of stacks returns to the
+ * other's caller. The unwind tables do not tell, C has them too; so it is told by what
+ * a compiler of such a language leaves. C's own cleanup attribute, which glibc is built
+ * with, is no exception: .gcc_except_table alone says nothing. */
 #include <string.h>
 
 #include "elf_internal.h"
@@ -14,13 +16,12 @@ struct dynamic_entry {
 
 bool elf_unwind_is_name(const struct elf_section *section, const char *name)
 {
-	static const char *const names[] = {"__cxa_throw",
-					    "__gxx_personality_v0",
-					    "rust_eh_personality",
-					    "__gnat_personality_v0",
-					    "__gdc_personality_v0",
-					    "__objc_personality_v0",
-					    NULL};
+	static const char *const names[] = {
+	    "__cxa_throw", "__gxx_personality_v0", "rust_eh_personality",
+	    "__gnat_personality_v0", "__gdc_personality_v0", "__objc_personality_v0",
+	    /* coroutines: libc, Boost, libco, Ruby */
+	    "makecontext", "setcontext", "swapcontext", "jump_fcontext", "co_switch",
+	    "coroutine_transfer", NULL};
 
 	for (size_t i = 0; names[i]; i++)
 		if (!strcmp(name, names[i]))

@@ -86,6 +86,16 @@ static void exceptions_pass_through_other_languages(void **state)
 	       true);
 }
 
+static void coroutines_are_no_better(void **state)
+{
+	workshop_source(*state, "weave.c",
+			"#include <ucontext.h>\n"
+			"int main(void) { return setcontext(0); }\n");
+	expect(state, "cc -O2 -o shop weave.c", true);
+	expect(state, "cc -O2 -s -o shop weave.c", true);
+	expect(state, "cc -O2 -static -o shop weave.c", true);
+}
+
 static void none_pass_through_c(void **state)
 {
 	expect(state, "cc -O2 -o shop shop.c", false);
@@ -106,6 +116,7 @@ int main(void)
 	    TEST(exceptions_pass_through_cpp),
 	    TEST(exceptions_pass_through_cpp_that_handles_none),
 	    TEST(exceptions_pass_through_other_languages),
+	    TEST(coroutines_are_no_better),
 	    TEST(none_pass_through_c),
 	};
 
