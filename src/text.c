@@ -29,6 +29,7 @@ struct text_writer {
 	struct buf *out;     /* of the piece being written */
 	struct buf labels;   /* of the current metric: {a="b",c="d" without the } */
 	const double *parts; /* those of `part`: bounds or quantiles */
+	size_t part_count;
 	const char *part_name;
 	char part[PARTS_MAX][NUMBER_LEN + 16]; /* le="0.005"} and a blank */
 	size_t part_len[PARTS_MAX];
@@ -201,9 +202,11 @@ static bool format_parts(struct text_writer *writer, const char *name,
 		writer->out->error = -E2BIG;
 		return false;
 	}
-	if (writer->parts == parts && writer->part_name == name)
+	if (writer->part_name == name && writer->part_count == count &&
+	    (!count || !memcmp(writer->parts, parts, count * sizeof(*parts))))
 		return true;
 	writer->parts = parts;
+	writer->part_count = count;
 	writer->part_name = name;
 	for (size_t i = 0; i <= count; i++) {
 		char number[NUMBER_LEN];
