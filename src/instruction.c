@@ -144,6 +144,45 @@ static bool is_emulated(const cs_insn *insn)
 	}
 }
 
+/* What the kernel takes, and steps wrongly: behind a system call the program goes on in
+ * the copy that was stepped; pushf saves the trap flag, which a popf then sets; what is
+ * repeated hits the probe each time. */
+static bool is_stepped_wrongly(const cs_insn *insn)
+{
+	switch (insn->id) {
+	case X86_INS_SYSCALL:
+	case X86_INS_SYSENTER:
+	case X86_INS_INT:
+	case X86_INS_PUSHF:
+	case X86_INS_PUSHFQ:
+		return true;
+	case X86_INS_MOVSB:
+	case X86_INS_MOVSW:
+	case X86_INS_MOVSD:
+	case X86_INS_MOVSQ:
+	case X86_INS_STOSB:
+	case X86_INS_STOSW:
+	case X86_INS_STOSD:
+	case X86_INS_STOSQ:
+	case X86_INS_LODSB:
+	case X86_INS_LODSW:
+	case X86_INS_LODSD:
+	case X86_INS_LODSQ:
+	case X86_INS_CMPSB:
+	case X86_INS_CMPSW:
+	case X86_INS_CMPSQ:
+	case X86_INS_SCASB:
+	case X86_INS_SCASW:
+	case X86_INS_SCASD:
+	case X86_INS_SCASQ:
+		/* SSE's movsd has the second opcode byte 0x0f */
+		return insn->detail->x86.opcode[0] != 0x0f &&
+		       insn->detail->x86.prefix[0];
+	default:
+		return false;
+	}
+}
+
 /* is_prefix_bad(), and of good_insns_64 what compilers write. */
 static bool is_refused(const cs_insn *insn)
 {
@@ -355,7 +394,7 @@ static void describe(csh handle, const cs_insn *insn, uint64_t address,
 	    .kind = kind_of(handle, insn),
 	    .writes = written(insn),
 	    .is_emulated = is_emulated(insn),
-	    .is_refused = is_refused(insn),
+	    .is_refused = is_refused(insn) || is_stepped_wrongly(insn),
 	    .is_nop = insn->id == X86_INS_NOP,
 	    .is_nop5 = insn->size == 5 && !memcmp(insn->bytes, nop5, 5),
 	    .compares_g = compares_g(insn),

@@ -99,6 +99,12 @@ static void what_the_kernel_emulates_is_known(void **state)
 
 CODE(locked, "lock inc qword ptr [rdi]");
 CODE(trap, "int3");
+CODE(system_call, "syscall");
+CODE(save_flags, "pushfq");
+CODE(copy_all, "rep movsb");
+CODE(find_zero, "repne scasb");
+CODE(copy_one, "movsb");
+CODE(move_double, "movsd xmm0, qword ptr [rdi]");
 CODE(plain_nop5, ".byte 0x0f, 0x1f, 0x44, 0, 0");
 
 static void what_the_kernel_refuses_is_known(void **state)
@@ -106,6 +112,13 @@ static void what_the_kernel_refuses_is_known(void **state)
 	(void)state;
 	assert_true(ONE(locked).is_refused);
 	assert_true(ONE(trap).is_refused);
+	/* it takes these, but steps them wrongly */
+	assert_true(ONE(system_call).is_refused);
+	assert_true(ONE(save_flags).is_refused);
+	assert_true(ONE(copy_all).is_refused);
+	assert_true(ONE(find_zero).is_refused);
+	assert_false(ONE(copy_one).is_refused);
+	assert_false(ONE(move_double).is_refused);
 	assert_false(ONE(push).is_refused);
 	assert_false(ONE(endbr).is_refused);
 	assert_true(ONE(plain_nop5).is_nop5);
