@@ -45,6 +45,8 @@ struct instruction {
 	enum instruction_stack stack : 8;
 	enum instruction_frame frame : 8;
 	int32_t stack_by, frame_by;
+	bool uses_stack, uses_frame; /* memory at rsp + memory_at, rbp + memory_at */
+	int32_t memory_at;
 	int64_t target;   /* of jump, branch and call; from the first byte */
 	uint16_t writes;  /* registers; all, when not known */
 	bool is_emulated; /* by the kernel's uprobes: not single-stepped */

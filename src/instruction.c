@@ -363,6 +363,26 @@ static void follow_frame(const cs_insn *insn, struct instruction *instruction)
 		instruction->frame = FRAME_LOST;
 }
 
+static void find_memory(const cs_insn *insn, struct instruction *instruction)
+{
+	const cs_x86 *x86 = &insn->detail->x86;
+
+	if (insn->id == X86_INS_POP)
+		instruction->uses_stack = true;
+	if (insn->id == X86_INS_LEA || insn->id == X86_INS_NOP)
+		return;
+	for (uint8_t i = 0; i < x86->op_count; i++) {
+		const cs_x86_op *operand = &x86->operands[i];
+		bool at_stack = is_plain_operand(operand, RSP);
+
+		if (!at_stack && !is_plain_operand(operand, RBP))
+			continue;
+		instruction->uses_stack = at_stack;
+		instruction->uses_frame = !at_stack;
+		instruction->memory_at = (int32_t)operand->mem.disp;
+	}
+}
+
 /* ---- the row ---- */
 
 /* With an operand size prefix and no REX.W, processors do not agree on the length of
@@ -405,6 +425,7 @@ static void describe(csh handle, const cs_insn *insn, uint64_t address,
 		    (int64_t)((uint64_t)insn->detail->x86.operands[0].imm - address);
 	follow_stack(insn, instruction);
 	follow_frame(insn, instruction);
+	find_memory(insn, instruction);
 }
 
 static void read_row(csh handle, const uint8_t *code, uint64_t address,

@@ -433,6 +433,35 @@ static bool may_probe_return(const struct site_wish *wish,
 	       (!wish->callees_unwind || (code && is_leaf(code)));
 }
 
+/* Whether it looks at its own return address, which may be the kernel's then: what
+ * setjmp() or a switch of stacks has kept of it, no return probe answers for. */
+static bool uses_return_address(const struct flow *flow)
+{
+	for (size_t i = 0; i < flow->code->count; i++) {
+		const struct instruction *at = &flow->code->row[i];
+		const struct depth *depth = &flow->depths[i];
+
+		if (depth->is_reached &&
+		    ((at->uses_stack && !sum(depth->stack, at->memory_at)) ||
+		     (at->uses_frame && !sum(depth->frame, at->memory_at))))
+			return true;
+	}
+	return false;
+}
+
+static int judge_return_probe(const struct instructions *code,
+			      const struct site_wish *wish, struct site *site)
+{
+	CLEANUP(flow_free) struct flow flow = {0};
+	int err;
+
+	if (!may_probe_return(wish, code))
+		return 0;
+	err = follow(code, &flow);
+	site->return_probe = !err && !uses_return_address(&flow);
+	return err;
+}
+
 static int choose_unread(const struct site_wish *wish, struct site *site,
 			 const char *why, const char **ret_why)
 {
@@ -455,7 +484,8 @@ static int choose(const uint8_t *code, size_t len, uint64_t address,
 		return choose_unread(wish, site, "it is longer than 1 MB", ret_why);
 	if (!err)
 		err = choose_entry(&instructions, wish, site, ret_why);
-	site->return_probe = may_probe_return(wish, &instructions);
+	if (!err)
+		err = judge_return_probe(&instructions, wish, site);
 	if (!err && wish->latency && !site->return_probe)
 		err = choose_returns(&instructions, address, wish, site, ret_why);
 	return err;
@@ -475,13 +505,20 @@ int site_choose(const uint8_t *code, size_t len, uint64_t address,
 	return err;
 }
 
+/* glibc's jump to what keeps their return address. */
+static bool is_setjmp(const struct elf_function *function)
+{
+	return !strcmp(function->name, "setjmp") || !strcmp(function->name, "_setjmp");
+}
+
 int site_find(struct elf *elf, const struct elf_function *function, bool latency,
 	      bool no_return_probe, struct site *ret_site, const char **ret_why)
 {
 	struct site_wish wish = {
 	    .go = elf_is_go(elf),
 	    .latency = latency,
-	    .no_return_probe = no_return_probe || elf_unwinds(elf),
+	    .no_return_probe =
+		no_return_probe || elf_unwinds(elf) || is_setjmp(function),
 	    .callees_unwind = elf_is_library(elf),
 	};
 	size_t len;

@@ -243,6 +243,22 @@ static void ways_out_are_returns_and_tail_jumps(void **state)
 	RETURNS(pointer_tail_jump, &exits, 9, 11);
 }
 
+CODE(keeps_return, "mov rdx, [rsp]; mov [rdi], rdx; xor eax, eax; ret");
+CODE(pops_return, "pop rdi; mov eax, 58; syscall; push rdi; ret");
+CODE(frame_return, "push rbp; mov rbp, rsp; mov rax, [rbp + 8]; pop rbp; ret");
+CODE(stack_argument, "push rbx; mov rbx, [rsp + 16]; mov rax, [rsp]; pop rbx; ret");
+CODE(stack_address, "lea rax, [rsp]; ret");
+
+static void who_looks_at_its_return_address_has_no_return_probe(void **state)
+{
+	(void)state;
+	RETURNS(keeps_return, &latency, 9);
+	RETURNS(pops_return, &latency, 9);
+	RETURNS(frame_return, &latency, 9);
+	ENTRY(stack_argument, &latency, 0, true);
+	ENTRY(stack_address, &latency, 0, false);
+}
+
 CODE(to_part, "push rbx; test rdi, rdi; jmp to_part_end");
 CODE(to_part_if, "push rbx; test rdi, rdi; je 1f + 0x1000; pop rbx; ret; 1:");
 CODE(tail_if, "test rdi, rdi; je 1f + 0x1000; ret; 1:");
@@ -471,6 +487,7 @@ int main(void)
 	    cmocka_unit_test(go_is_probed_behind_the_check_of_its_stack),
 	    cmocka_unit_test(go_returns_by_its_own_instructions),
 	    cmocka_unit_test(ways_out_are_returns_and_tail_jumps),
+	    cmocka_unit_test(who_looks_at_its_return_address_has_no_return_probe),
 	    cmocka_unit_test(jumps_out_that_are_no_tail_jumps_are_not_guessed),
 	    cmocka_unit_test(a_computed_jump_is_a_switch_or_not_guessed),
 	    cmocka_unit_test(where_a_path_begins_unseen_does_not_spoil_the_others),
