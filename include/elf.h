@@ -13,6 +13,7 @@
 #define ELF_ERROR_LEN 512
 
 struct elf;
+struct decoder;
 
 struct elf_function {
 	const char *name;    /* as the symbol table or .gopclntab spells it */
@@ -59,6 +60,8 @@ const uint8_t *elf_code(struct elf *elf, const struct elf_function *function,
 /* The same for what gcc moved out of it, NAME.cold, with its address. */
 const uint8_t *elf_cold(struct elf *elf, const struct elf_function *function,
 			uint64_t *ret_address, size_t *ret_len);
+/* One for all that is read of its code (instruction.h); NULL: memory ran out. */
+struct decoder *elf_decoder(struct elf *elf);
 
 /* Whether name is how a user may call it: its raw name, its display name, or that
  * without the parameters ("shop::checkout"). */

@@ -55,6 +55,8 @@ struct instruction {
 	bool compares_g; /* Go: with what r14 + 16 has, the end of the stack */
 };
 
+struct decoder;
+
 struct instructions {
 	struct instruction *row;
 	size_t count;
@@ -63,9 +65,14 @@ struct instructions {
 	bool is_whole; /* all bytes could be decoded */
 };
 
-/* 0, -ENOMEM, or -E2BIG for more than a MB. */
-int instructions_read(const uint8_t *code, size_t len, uint64_t address,
-		      struct instructions *ret_instructions);
+/* What many functions are read with: making one takes longer than reading one. NULL:
+ * memory ran out. */
+struct decoder *decoder_create(void);
+void decoder_free(struct decoder **decoder);
+
+/* 0, -ENOMEM, or -E2BIG for more than a MB. decoder: NULL, for one of its own. */
+int instructions_read(struct decoder *decoder, const uint8_t *code, size_t len,
+		      uint64_t address, struct instructions *ret_instructions);
 void instructions_free(struct instructions *instructions);
 /* The instruction that starts at offset; NULL: none does. */
 const struct instruction *instructions_at(const struct instructions *instructions,

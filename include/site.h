@@ -13,8 +13,10 @@
 
 struct elf;
 struct elf_function;
+struct decoder;
 
 struct site_wish {
+	struct decoder *decoder; /* as instructions_read has it */
 	bool go;      /* register ABI: after the stack check; never a return probe */
 	bool latency; /* needs the moment of return */
 	bool

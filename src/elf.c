@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "demangle.h"
 #include "elf_internal.h"
+#include "instruction.h"
 
 /* A function that long is none: the largest of generated parsers have one. */
 #define CODE_MAX_BYTES (4u << 20)
@@ -26,6 +27,7 @@ struct elf {
 	struct elf_usdt *usdts;
 	size_t usdt_count;
 	uint8_t *code, *cold;
+	struct decoder *decoder; /* NULL: not asked for yet */
 	bool is_go, unwinds;
 };
 
@@ -41,6 +43,7 @@ void elf_close(struct elf **elf)
 {
 	if (!*elf)
 		return;
+	decoder_free(&(*elf)->decoder);
 	free_table(&(*elf)->table);
 	free_table(&(*elf)->colds);
 	elf_file_close(&(*elf)->file);
@@ -360,6 +363,13 @@ const uint8_t *elf_cold(struct elf *elf, const struct elf_function *function,
 		return NULL;
 	*ret_address = cold->address;
 	return read_code(elf, cold, &elf->cold, ret_len);
+}
+
+struct decoder *elf_decoder(struct elf *elf)
+{
+	if (!elf->decoder)
+		elf->decoder = decoder_create();
+	return elf->decoder;
 }
 
 bool elf_function_is(const struct elf_function *function, const char *name)

@@ -320,7 +320,8 @@ const char *elf_string_next(const uint8_t *bytes, size_t len, size_t *position)
 
 /* ---- what it is ---- */
 
-/* Executables that are not at a fixed address say what they are, since binutils 2.26. */
+/* Executables that are not at a fixed address say what they are, since binutils 2.26.
+ */
 bool elf_file_is_library(const struct elf_file *file)
 {
 	const struct elf_section *section = elf_file_section(file, ".dynamic");

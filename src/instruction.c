@@ -462,22 +462,47 @@ void instructions_free(struct instructions *instructions)
 	*instructions = (struct instructions){0};
 }
 
-int instructions_read(const uint8_t *code, size_t len, uint64_t address,
-		      struct instructions *ret_instructions)
+struct decoder {
+	csh handle;
+};
+
+struct decoder *decoder_create(void)
+{
+	struct decoder *decoder = calloc(1, sizeof(*decoder));
+
+	if (!decoder ||
+	    cs_open(CS_ARCH_X86, CS_MODE_64, &decoder->handle) != CS_ERR_OK) {
+		free(decoder);
+		return NULL;
+	}
+	cs_option(decoder->handle, CS_OPT_DETAIL, CS_OPT_ON);
+	return decoder;
+}
+
+void decoder_free(struct decoder **decoder)
+{
+	if (!*decoder)
+		return;
+	cs_close(&(*decoder)->handle);
+	free(*decoder);
+	*decoder = NULL;
+}
+
+int instructions_read(struct decoder *decoder, const uint8_t *code, size_t len,
+		      uint64_t address, struct instructions *ret_instructions)
 {
 	CLEANUP(instructions_free) struct instructions instructions = {.len = len};
-	csh handle;
+	CLEANUP(decoder_free) struct decoder *own = NULL;
 
 	if (len > CODE_MAX_BYTES)
 		return -E2BIG;
 	instructions.row = calloc(len + 1, sizeof(*instructions.row));
 	instructions.at = calloc(len + 1, sizeof(*instructions.at));
-	if (!instructions.row || !instructions.at ||
-	    cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK)
+	if (!decoder)
+		decoder = own = decoder_create();
+	if (!instructions.row || !instructions.at || !decoder)
 		return -ENOMEM;
-	cs_option(handle, CS_OPT_DETAIL, CS_OPT_ON);
-	read_row(handle, code, address, &instructions);
-	cs_close(&handle);
+	read_row(decoder->handle, code, address, &instructions);
 	*ret_instructions = instructions;
 	instructions = (struct instructions){0};
 	return 0;

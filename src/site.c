@@ -357,7 +357,8 @@ static int read_cold(struct ways_out *out)
 
 	if (!wish->cold_len)
 		return 0;
-	err = instructions_read(wish->cold, wish->cold_len, wish->cold_address, &cold);
+	err = instructions_read(wish->decoder, wish->cold, wish->cold_len,
+				wish->cold_address, &cold);
 	if (err)
 		return err;
 	out->is_cold_harmless = is_harmless(
@@ -479,7 +480,7 @@ static int choose(const uint8_t *code, size_t len, uint64_t address,
 
 	if (!len)
 		return choose_unread(wish, site, "its size is not known", ret_why);
-	err = instructions_read(code, len, address, &instructions);
+	err = instructions_read(wish->decoder, code, len, address, &instructions);
 	if (err == -E2BIG)
 		return choose_unread(wish, site, "it is longer than 1 MB", ret_why);
 	if (!err)
@@ -515,6 +516,7 @@ int site_find(struct elf *elf, const struct elf_function *function, bool latency
 	      bool no_return_probe, struct site *ret_site, const char **ret_why)
 {
 	struct site_wish wish = {
+	    .decoder = elf_decoder(elf),
 	    .go = elf_is_go(elf),
 	    .latency = latency,
 	    .no_return_probe =

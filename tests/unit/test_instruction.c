@@ -21,7 +21,8 @@ static struct instruction last_of(const uint8_t *code, size_t len, size_t count)
 	struct instructions instructions;
 	struct instruction last;
 
-	assert_int_equal(instructions_read(code, len, 0x401000, &instructions), 0);
+	assert_int_equal(instructions_read(NULL, code, len, 0x401000, &instructions),
+			 0);
 	assert_true(instructions.is_whole);
 	assert_int_equal(instructions.count, count);
 	last = instructions.row[count - 1];
@@ -233,12 +234,14 @@ static void what_processors_do_not_agree_on_ends_the_row(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    instructions_read(word_call, CODE_LEN(word_call), 0, &instructions), 0);
+	    instructions_read(NULL, word_call, CODE_LEN(word_call), 0, &instructions),
+	    0);
 	assert_false(instructions.is_whole);
 	assert_int_equal(instructions.count, 1);
 	instructions_free(&instructions);
-	assert_int_equal(
-	    instructions_read(word_branch, CODE_LEN(word_branch), 0, &instructions), 0);
+	assert_int_equal(instructions_read(NULL, word_branch, CODE_LEN(word_branch), 0,
+					   &instructions),
+			 0);
 	assert_false(instructions.is_whole);
 	assert_int_equal(instructions.count, 1);
 	instructions_free(&instructions);
@@ -264,7 +267,7 @@ static void what_cannot_be_decoded_ends_the_row(void **state)
 	struct instructions instructions;
 
 	(void)state;
-	assert_int_equal(instructions_read(code, 3, 0, &instructions), 0);
+	assert_int_equal(instructions_read(NULL, code, 3, 0, &instructions), 0);
 	assert_false(instructions.is_whole);
 	assert_int_equal(instructions.count, 1);
 	assert_null(instructions_at(&instructions, 1));
@@ -272,7 +275,7 @@ static void what_cannot_be_decoded_ends_the_row(void **state)
 	assert_null(instructions_at(&instructions, 3));
 	assert_null(instructions_at(&instructions, INT64_MIN));
 	instructions_free(&instructions);
-	assert_int_equal(instructions_read(code, 0, 0, &instructions), 0);
+	assert_int_equal(instructions_read(NULL, code, 0, 0, &instructions), 0);
 	assert_int_equal(instructions.count, 0);
 	instructions_free(&instructions);
 }
@@ -292,7 +295,8 @@ static void random_bytes_are_survived_and_never_overrun(void **state)
 		for (size_t i = 0; i < len; i++)
 			code[i] = (uint8_t)rand_r(&seed);
 		assert_int_equal(
-		    instructions_read(code, len, UINT64_MAX - 8, &instructions), 0);
+		    instructions_read(NULL, code, len, UINT64_MAX - 8, &instructions),
+		    0);
 		assert_true(instructions.count <= len);
 		for (size_t i = 0; i < instructions.count; i++)
 			assert_true(instructions.row[i].offset +

@@ -125,9 +125,11 @@ static void each_function_is_a_line_with_its_cost(void **state)
 	expect(*state, NULL,
 	       ALPHA "single-stepped  return probe\n" BETA
 		     "cheap           return probe\n" COMPUTED
-		     "single-stepped  return probe\n" LOCKED
+		     "single-stepped  no latency: it jumps to an address it "
+		     "computes\n" LOCKED
 		     "cannot be probed: the kernel cannot probe where it "
-		     "begins\n" SIZELESS "single-stepped  return probe\n" USDT);
+		     "begins\n" SIZELESS "single-stepped  no latency: its size is not "
+		     "known\n" USDT);
 }
 
 static void where_exceptions_pass_returns_are_counted(void **state)
