@@ -8,7 +8,7 @@
 #pragma once
 
 #include "../include/abi.h"
-#include "kernel.h"
+#include "insert.bpf.h"
 
 #define SHARED __weak
 
@@ -34,26 +34,4 @@ static __always_inline void missed(enum tally_missed reason, __u64 count)
 	asm volatile("" : "+r"(index)); /* keep the check where the verifier looks */
 	if (index < TALLY_MISSED_COUNT)
 		__sync_fetch_and_add(&counters.missed[index], count);
-}
-
-#define ENOMEM 12
-#define EBUSY 16
-#define EEXIST 17
-#define INSERT_TRIES 8
-
-/* A new row: 0 or -errno, an int: before 6.4 (commit d7ba4cc900bf) the upper half of
- * what the call returns is not of its sign. Rows are allocated from a few kept ready
- * on each processor; when these are used up, an interrupt that fetches more comes as
- * soon as this one is refused. With PREEMPT_RT it is a thread, too late for a program
- * that cannot be preempted: there they are all allocated at load (src/probes.c). */
-static __always_inline int insert(void *map, const void *key, const void *value)
-{
-	int err = 0;
-
-	for (__u32 i = 0; i < INSERT_TRIES; i++) {
-		err = (int)bpf_map_update_elem(map, key, value, BPF_NOEXIST);
-		if (err != -ENOMEM && err != -EBUSY)
-			break;
-	}
-	return err;
 }
