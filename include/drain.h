@@ -11,6 +11,11 @@
 /* Calls back for each row. The map may change meanwhile: rows that were there
  * throughout are visited exactly once unless the map is resized by deletes
  * (hash batch lookups walk whole buckets). Errors: -errno of the lookup. */
+/* Any hash map, by the sizes of its keys and values. */
+typedef void (*drain_visit_pair)(void *context, const void *key, const void *value);
+int drain_each(int map_fd, size_t key_bytes, size_t value_bytes, drain_visit_pair visit,
+	       void *context);
+
 typedef void (*drain_visit_row)(void *context, const struct tally_series_key *key,
 				const struct tally_series *value);
 int drain_series(int map_fd, drain_visit_row visit, void *context);

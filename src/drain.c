@@ -13,8 +13,6 @@
 #define BATCH_MIN 64u
 #define BATCH_MAX 8192u
 
-typedef void (*visit_pair)(void *context, const void *key, const void *value);
-
 /* bpf_map_lookup_batch, or bpf_map_lookup_and_delete_batch. */
 typedef int (*read_batch)(int map_fd, void *in_batch, void *out_batch, void *keys,
 			  void *values, __u32 *count,
@@ -67,7 +65,7 @@ static int batch_next(struct batch *batch, uint32_t *ret_count)
 }
 
 static int each_pair(read_batch read, int map_fd, size_t key_bytes, size_t value_bytes,
-		     visit_pair visit, void *context)
+		     drain_visit_pair visit, void *context)
 {
 	CLEANUP(batch_release)
 	struct batch batch = {
@@ -87,6 +85,13 @@ static int each_pair(read_batch read, int map_fd, size_t key_bytes, size_t value
 			      batch.values + i * value_bytes);
 	}
 	return err == -ENOENT ? 0 : err;
+}
+
+int drain_each(int map_fd, size_t key_bytes, size_t value_bytes, drain_visit_pair visit,
+	       void *context)
+{
+	return each_pair(bpf_map_lookup_batch, map_fd, key_bytes, value_bytes, visit,
+			 context);
 }
 
 struct series_visitor {
