@@ -38,7 +38,7 @@ SOURCES := $(wildcard src/*.c)
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
 PROTOS := $(wildcard src/*.proto)
 GEN_C := $(PROTOS:src/%.proto=$(B)/gen/%.pb-c.c)
-GEN_H := $(B)/gen/bpftally.skel.h $(PROTOS:src/%.proto=$(B)/gen/%.pb-c.h)
+GEN_H := $(B)/gen/bpftally.skel.h $(B)/gen/functions.skel.h $(PROTOS:src/%.proto=$(B)/gen/%.pb-c.h)
 OBJECTS := $(SOURCES:src/%.c=$(B)/obj/%.o) $(GEN_C:$(B)/gen/%.c=$(B)/obj/%.o)
 ASAN_OBJECTS := $(OBJECTS:$(B)/obj/%=$(B)/asan/%)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
@@ -68,7 +68,7 @@ help:
 	  'make test-e2e    unmodified programs, a real Prometheus (root)' \
 	  'make check       format, linter, include directions, warnings as errors' \
 	  'make fuzz        each parser under libFuzzer, FUZZ_SECONDS=60 each' \
-	  'make bench       cost of observing nginx under wrk (root)' \
+	  'make bench       cost of observing nginx under wrk, and functions (root)' \
 	  'make bench-instructions  the same, counted under emulation' \
 	  'make install     PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 
@@ -85,6 +85,7 @@ $(B)/obj/%.o: src/%.c | $(GEN_H)
 
 # -MMD leaves out what comes through -isystem
 $(B)/obj/probes.o $(B)/asan/probes.o: $(B)/gen/bpftally.skel.h
+$(B)/obj/uprobes.o $(B)/asan/uprobes.o: $(B)/gen/functions.skel.h
 $(B)/obj/wire.o $(B)/asan/wire.o: $(filter %.pb-c.h,$(GEN_H))
 
 $(B)/obj/%.pb-c.o: $(B)/gen/%.pb-c.c
@@ -105,14 +106,18 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 	$(Q)$(LLVM_STRIP) -g $@
 
-$(B)/bpf/bpftally.o: $(BPF_SOURCES:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
+# Two objects: what sockets need is loaded always, functions with the first rule.
+$(B)/bpf/bpftally.o: $(filter-out %/function.bpf.o,$(BPF_SOURCES:bpf/%.bpf.c=$(B)/bpf/%.bpf.o))
+$(B)/bpf/functions.o: $(B)/bpf/function.bpf.o
+
+$(B)/bpf/bpftally.o $(B)/bpf/functions.o:
 	$(call say,BPFLINK,$@)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
-$(B)/gen/bpftally.skel.h: $(B)/bpf/bpftally.o
+$(B)/gen/%.skel.h: $(B)/bpf/%.o
 	$(call say,SKEL,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(BPFTOOL) gen skeleton $< name bpftally > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 # --- tests ------------------------------------------------------------------
 
@@ -146,7 +151,7 @@ $(B)/tools/%: tools/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< -lpthread
 
-$(B)/tools/verifier: tools/verifier.c $(B)/lib/libbpftally.a
+$(B)/tools/verifier $(B)/tools/attach: $(B)/tools/%: tools/%.c $(B)/lib/libbpftally.a
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< $(B)/lib/libbpftally.a $(LIBS)

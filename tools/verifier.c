@@ -20,6 +20,8 @@
 #include "bpftally.skel.h"
 #include "capture.h"
 #include "cleanup.h"
+#include "function_abi.h"
+#include "functions.skel.h"
 
 #define LOG_BYTES 65536 /* of the statistics alone */
 #define LOG_STATISTICS 4
@@ -104,37 +106,46 @@ static bool is_within(const struct budget *budget, const struct cost *cost)
 	return !budget->count;
 }
 
-/* One program at a time, so that each log is its own. */
+/* Only that program is loaded, so that the log is its own. */
+static bool judge_object(struct bpf_object *object, const char *kind, const char *name,
+			 const struct budget *budget)
+{
+	AUTO_FREE char *log = calloc(1, LOG_BYTES);
+	struct bpf_program *each;
+	struct cost cost;
+	bool within;
+
+	if (!log)
+		return false;
+	bpf_object__for_each_program (each, object) {
+		bpf_program__set_autoload(each, !strcmp(bpf_program__name(each), name));
+		bpf_program__set_log_buf(each, log, LOG_BYTES);
+		bpf_program__set_log_level(each, LOG_STATISTICS);
+	}
+	if (bpf_object__load(object) || !read_cost(log, &cost)) {
+		printf("%-10s %-28s refused\n", kind, name);
+		return false;
+	}
+	snprintf(cost.program, sizeof(cost.program), "%s", name);
+	within = is_within(budget, &cost);
+	printf("%-10s %-28s %8lu instructions %4lu bytes%s\n", kind, name,
+	       cost.instructions, cost.frame_bytes, within ? "" : "  over budget");
+	return within;
+}
+
 static bool judge_program(const char *name, enum capture way,
 			  const struct capture_facts *facts,
 			  const struct budget *budget)
 {
 	CLEANUP(free_skeleton) struct bpftally *skeleton = bpftally__open();
-	AUTO_FREE char *log = calloc(1, LOG_BYTES);
 	struct tally_config *config;
-	struct bpf_program *each;
-	struct cost cost;
-	bool within;
 
-	if (!skeleton || !log)
+	if (!skeleton)
 		return false;
 	config = (struct tally_config *)&skeleton->rodata->config;
 	config->recvmsg_arguments = facts->recvmsg_arguments;
 	config->preemptible = capture_is_preemptible(facts, way);
-	bpf_object__for_each_program (each, skeleton->obj) {
-		bpf_program__set_autoload(each, !strcmp(bpf_program__name(each), name));
-		bpf_program__set_log_buf(each, log, LOG_BYTES);
-		bpf_program__set_log_level(each, LOG_STATISTICS);
-	}
-	if (bpftally__load(skeleton) || !read_cost(log, &cost)) {
-		printf("%-10s %-28s refused\n", capture_name(way), name);
-		return false;
-	}
-	snprintf(cost.program, sizeof(cost.program), "%s", name);
-	within = is_within(budget, &cost);
-	printf("%-10s %-28s %8lu instructions %4lu bytes%s\n", capture_name(way), name,
-	       cost.instructions, cost.frame_bytes, within ? "" : "  over budget");
-	return within;
+	return judge_object(skeleton->obj, capture_name(way), name, budget);
 }
 
 static void judge_way(enum capture way, const struct capture_facts *facts,
@@ -151,6 +162,31 @@ static void judge_way(enum capture way, const struct capture_facts *facts,
 		if (capture_takes(facts, way, name))
 			judged[judge_program(name, way, facts, budget)]++;
 	}
+}
+
+static void free_functions(struct functions **skeleton)
+{
+	functions__destroy(*skeleton);
+}
+
+static bool judge_function_program(const char *name, const struct budget *budget)
+{
+	CLEANUP(free_functions) struct functions *skeleton = functions__open();
+
+	return skeleton && judge_object(skeleton->obj, "functions", name, budget);
+}
+
+static void judge_functions(const struct budget *budget, unsigned int judged[2])
+{
+	CLEANUP(free_functions) struct functions *skeleton = functions__open();
+	struct bpf_program *program;
+
+	if (!skeleton) {
+		judged[false]++;
+		return;
+	}
+	bpf_object__for_each_program (program, skeleton->obj)
+		judged[judge_function_program(bpf_program__name(program), budget)]++;
 }
 
 int main(int argc, char **argv)
@@ -171,6 +207,7 @@ int main(int argc, char **argv)
 	for (enum capture way = CAPTURE_TRACEPOINT; way <= CAPTURE_FENTRY; way++)
 		if (capture_can(&facts, way))
 			judge_way(way, &facts, &budget, judged);
+	judge_functions(&budget, judged);
 	printf("verifier: %u passed, %u failed\n", judged[1], judged[0]);
 	return judged[0] || !judged[1] ? EXIT_FAILURE : EXIT_SUCCESS;
 }
