@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "uprobes.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "functions.skel.h"
+
+/* Of newer kernels' linux/bpf.h. */
+#define UPROBE_MULTI 48       /* enum bpf_attach_type, 6.6 */
+#define UPROBE_MULTI_RETURN 1 /* BPF_F_UPROBE_MULTI_RETURN */
+
+/* What the system call takes for a link of that kind. */
+struct multi_link {
+	uint32_t program_fd;
+	uint32_t target_fd;
+	uint32_t attach_type;
+	uint32_t flags;
+	uint64_t path;
+	uint64_t offsets;
+	uint64_t semaphores;
+	uint64_t cookies;
+	uint32_t count;
+	uint32_t multi_flags;
+	uint32_t pid;
+	uint32_t reserved;
+};
+
+struct uprobes {
+	struct functions *skeleton;
+	struct ring_buffer *events;
+	bool has_multi;
+};
+
+struct uprobes_link {
+	int entries_fd, returns_fd; /* multi links, or -1 */
+	struct bpf_link **events;   /* a perf event each */
+	size_t event_count;
+};
+
+/* --- loading -------------------------------------------------------------------- */
+
+static bool kernel_has_multi(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool has = btf && btf__find_by_name_kind(btf, "bpf_uprobe_multi_link",
+						 BTF_KIND_STRUCT) > 0;
+
+	btf__free(btf);
+	return has;
+}
+
+/* Three a rule and file, or one a place: the usual 1,024 are soon used up, and then no
+ * scrape is answered, either. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int load(struct uprobes *uprobes, uint32_t rule_count, uint32_t point_max,
+		uint64_t seed)
+{
+	struct functions *skeleton = functions__open();
+	int err;
+
+	if (!skeleton)
+		return -errno;
+	uprobes->skeleton = skeleton;
+	skeleton->rodata->function_seed = seed;
+	uprobes->has_multi = kernel_has_multi();
+	if (uprobes->has_multi)
+		bpf_program__set_expected_attach_type(skeleton->progs.function_probe,
+						      UPROBE_MULTI);
+	raise_descriptor_limit();
+	bpf_program__set_autoattach(skeleton->progs.function_probe, false);
+	err = bpf_map__set_max_entries(skeleton->maps.function_rules, rule_count);
+	if (!err)
+		err =
+		    bpf_map__set_max_entries(skeleton->maps.function_points, point_max);
+	return err ? err : functions__load(skeleton);
+}
+
+static int put_rules(struct uprobes *uprobes, const struct tally_function_rule *rules,
+		     uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		int err =
+		    bpf_map__update_elem(uprobes->skeleton->maps.function_rules, &i,
+					 sizeof(i), &rules[i], sizeof(rules[i]), 0);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int put_row(struct uprobes *uprobes, const struct tally_function_key *key)
+{
+	AUTO_FREE struct tally_function_row *zero = calloc(1, sizeof(*zero));
+
+	if (!zero)
+		return -ENOMEM;
+	return bpf_map__update_elem(uprobes->skeleton->maps.function_rows, key,
+				    sizeof(*key), zero, sizeof(*zero), BPF_NOEXIST);
+}
+
+/* One that shows that the rule is there before its first call, where its labels are
+ * known; and the one for what finds no room, before the map is full. */
+static int put_first_rows(struct uprobes *uprobes,
+			  const struct tally_function_rule *rules, uint32_t count)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < count && !err; i++) {
+		struct tally_function_key first = {.rule = i};
+		struct tally_function_key other = {
+		    .rule = i,
+		    .other_result = 1,
+		    .arguments = TALLY_ARGUMENTS_OTHER,
+		};
+
+		if (rules[i].has_labels || rules[i].has_result)
+			err = put_row(uprobes, &other);
+		else
+			err = put_row(uprobes, &first);
+	}
+	return err;
+}
+
+static int ignore_event(void *context, void *data, size_t size)
+{
+	(void)context;
+	(void)data;
+	(void)size;
+	return 0;
+}
+
+static int attach_events_of_programs(struct uprobes *uprobes)
+{
+	uprobes->events =
+	    ring_buffer__new(bpf_map__fd(uprobes->skeleton->maps.function_events),
+			     ignore_event, NULL, NULL);
+	return uprobes->events ? functions__attach(uprobes->skeleton) : -errno;
+}
+
+int uprobes_open(const struct tally_function_rule *rules, uint32_t rule_count,
+		 uint32_t point_max, uint64_t seed, struct uprobes **ret_uprobes,
+		 char ret_error[UPROBES_ERROR_LEN])
+{
+	struct uprobes *uprobes = calloc(1, sizeof(*uprobes));
+	int err = uprobes ? 0 : -ENOMEM;
+
+	if (!err)
+		err = load(uprobes, rule_count, point_max, seed);
+	if (!err)
+		err = put_rules(uprobes, rules, rule_count);
+	if (!err)
+		err = put_first_rows(uprobes, rules, rule_count);
+	if (!err)
+		err = attach_events_of_programs(uprobes);
+	if (err) {
+		snprintf(ret_error, UPROBES_ERROR_LEN,
+			 "cannot load the function programs: %s; --verbose shows the "
+			 "kernel's reason",
+			 strerror(-err));
+		uprobes_close(&uprobes);
+		return err;
+	}
+	*ret_uprobes = uprobes;
+	return 0;
+}
+
+void uprobes_close(struct uprobes **uprobes)
+{
+	if (!*uprobes)
+		return;
+	ring_buffer__free((*uprobes)->events);
+	functions__destroy((*uprobes)->skeleton);
+	free(*uprobes);
+	*uprobes = NULL;
+}
+
+int uprobes_set_point(struct uprobes *uprobes, uint32_t number,
+		      const struct tally_function_point *point)
+{
+	return bpf_map__update_elem(uprobes->skeleton->maps.function_points, &number,
+				    sizeof(number), point, sizeof(*point), 0);
+}
+
+/* --- attaching ------------------------------------------------------------------ */
+
+/* Those of one kind, as the system call wants them. */
+struct multi_places {
+	uint64_t *offsets, *semaphores, *cookies;
+	uint32_t count;
+};
+
+static void multi_places_free(struct multi_places *places)
+{
+	free(places->offsets);
+	free(places->semaphores);
+	free(places->cookies);
+}
+
+static int multi_places_fill(const struct uprobes_place *places, size_t count,
+			     bool trampoline, struct multi_places *ret_places)
+{
+	ret_places->offsets = calloc(count, sizeof(uint64_t));
+	ret_places->semaphores = calloc(count, sizeof(uint64_t));
+	ret_places->cookies = calloc(count, sizeof(uint64_t));
+	if (!ret_places->offsets || !ret_places->semaphores || !ret_places->cookies)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t to = ret_places->count;
+
+		if (places[i].trampoline != trampoline)
+			continue;
+		ret_places->offsets[to] = places[i].offset;
+		ret_places->semaphores[to] = places[i].semaphore;
+		ret_places->cookies[to] = places[i].point;
+		ret_places->count++;
+	}
+	return 0;
+}
+
+static int attach_multi(struct uprobes *uprobes, const char *path,
+			const struct uprobes_place *places, size_t count,
+			bool trampoline, int *ret_fd)
+{
+	CLEANUP(multi_places_free) struct multi_places chosen = {};
+	struct multi_link link = {
+	    .program_fd =
+		(uint32_t)bpf_program__fd(uprobes->skeleton->progs.function_probe),
+	    .attach_type = UPROBE_MULTI,
+	    .path = (uintptr_t)path,
+	    .multi_flags = trampoline ? UPROBE_MULTI_RETURN : 0,
+	};
+	int err = multi_places_fill(places, count, trampoline, &chosen);
+	long fd;
+
+	if (err || !chosen.count)
+		return err;
+	link.offsets = (uintptr_t)chosen.offsets;
+	link.semaphores = (uintptr_t)chosen.semaphores;
+	link.cookies = (uintptr_t)chosen.cookies;
+	link.count = chosen.count;
+	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
+	if (fd < 0)
+		return -errno;
+	*ret_fd = (int)fd;
+	return 0;
+}
+
+static int attach_perf(struct uprobes *uprobes, const char *path,
+		       const struct uprobes_place *place, struct bpf_link **ret_event)
+{
+	DECLARE_LIBBPF_OPTS(bpf_uprobe_opts, options);
+
+	options.ref_ctr_offset = place->semaphore;
+	options.bpf_cookie = place->point;
+	options.retprobe = place->trampoline;
+	*ret_event = bpf_program__attach_uprobe_opts(
+	    uprobes->skeleton->progs.function_probe, -1, path, place->offset, &options);
+	return *ret_event ? 0 : -errno;
+}
+
+static int attach_events(struct uprobes *uprobes, const char *path,
+			 const struct uprobes_place *places, size_t count,
+			 bool trampoline, struct uprobes_link *link)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++) {
+		if (places[i].trampoline != trampoline)
+			continue;
+		err = attach_perf(uprobes, path, &places[i],
+				  &link->events[link->event_count]);
+		link->event_count += !err;
+	}
+	return err;
+}
+
+/* Returns first: one whose call is not known is left alone, the other way round a
+ * call would wait for ever. */
+static int attach_all(struct uprobes *uprobes, const char *path,
+		      const struct uprobes_place *places, size_t count,
+		      struct uprobes_link *link)
+{
+	int err;
+
+	if (uprobes->has_multi) {
+		err =
+		    attach_multi(uprobes, path, places, count, true, &link->returns_fd);
+		if (!err)
+			err = attach_multi(uprobes, path, places, count, false,
+					   &link->entries_fd);
+		return err;
+	}
+	link->events = calloc(count, sizeof(struct bpf_link *));
+	if (!link->events)
+		return -ENOMEM;
+	err = attach_events(uprobes, path, places, count, true, link);
+	return err ? err : attach_events(uprobes, path, places, count, false, link);
+}
+
+int uprobes_attach(struct uprobes *uprobes, const char *path,
+		   const struct uprobes_place *places, size_t count,
+		   struct uprobes_link **ret_link)
+{
+	struct uprobes_link *link = calloc(1, sizeof(*link));
+	int err;
+
+	if (!link)
+		return -ENOMEM;
+	link->entries_fd = link->returns_fd = -1;
+	err = attach_all(uprobes, path, places, count, link);
+	if (err)
+		uprobes_detach(&link);
+	else
+		*ret_link = link;
+	return err;
+}
+
+/* Entries first, as they came last. */
+void uprobes_detach(struct uprobes_link **link)
+{
+	if (!*link)
+		return;
+	if ((*link)->entries_fd >= 0)
+		close((*link)->entries_fd);
+	if ((*link)->returns_fd >= 0)
+		close((*link)->returns_fd);
+	while ((*link)->event_count)
+		bpf_link__destroy((*link)->events[--(*link)->event_count]);
+	free((*link)->events);
+	free(*link);
+	*link = NULL;
+}
+
+int uprobes_name(struct uprobes *uprobes,
+		 const struct tally_function_enumerated *number)
+{
+	const uint32_t named = 1;
+
+	return bpf_map__update_elem(uprobes->skeleton->maps.function_enumerated, number,
+				    sizeof(*number), &named, sizeof(named), 0);
+}
+
+int uprobes_select(struct uprobes *uprobes, const struct tally_function_selected *who)
+{
+	const uint32_t selected = 1;
+
+	return bpf_map__update_elem(uprobes->skeleton->maps.function_selected, who,
+				    sizeof(*who), &selected, sizeof(selected), 0);
+}
+
+/* --- reading -------------------------------------------------------------------- */
+
+int uprobes_map_fd(const struct uprobes *uprobes, enum uprobes_map map)
+{
+	const struct functions *skeleton = uprobes->skeleton;
+
+	switch (map) {
+	case UPROBES_ROWS:
+		return bpf_map__fd(skeleton->maps.function_rows);
+	case UPROBES_LABELS:
+		return bpf_map__fd(skeleton->maps.function_labels);
+	case UPROBES_GOROUTINES:
+		return bpf_map__fd(skeleton->maps.goroutine_frames);
+	}
+	return -EINVAL;
+}
+
+int uprobes_events_fd(const struct uprobes *uprobes)
+{
+	return ring_buffer__epoll_fd(uprobes->events);
+}
+
+void uprobes_forget_events(struct uprobes *uprobes)
+{
+	ring_buffer__consume(uprobes->events);
+}
+
+const struct tally_function_counters *uprobes_counters(const struct uprobes *uprobes)
+{
+	return &uprobes->skeleton->bss->function_counters;
+}
+
+int uprobes_each_call(const struct uprobes *uprobes, uprobes_visit_call visit,
+		      void *context)
+{
+	struct tally_function_key keys[256];
+	AUTO_CLOSE int fd =
+	    bpf_iter_create(bpf_link__fd(uprobes->skeleton->links.each_thread));
+	ssize_t got;
+
+	if (fd < 0)
+		return fd;
+	do {
+		got = read(fd, keys, sizeof(keys));
+		for (ssize_t i = 0; i < got / (ssize_t)sizeof(keys[0]); i++)
+			visit(context, &keys[i]);
+	} while (got > 0 || (got < 0 && errno == EAGAIN));
+	return got < 0 ? -errno : 0;
+}
+
+void uprobes_each_program(const struct uprobes *uprobes, objects_visit_program visit,
+			  void *context)
+{
+	objects_each_program(uprobes->skeleton->obj, visit, context);
+}
+
+uint64_t uprobes_map_bytes(const struct uprobes *uprobes)
+{
+	return objects_map_bytes(uprobes->skeleton->obj);
+}
