@@ -3,6 +3,7 @@
  * bpftally_build_info, bpftally_probe_*, bpftally_series, process_*. */
 #pragma once
 
+#include "functions.h"
 #include "probes.h"
 #include "snapshot.h"
 
@@ -17,5 +18,6 @@ int ledger_create(struct ledger **ret_ledger);
 void ledger_free(struct ledger **ledger);
 /* Of series.h: of the next collection on. */
 void ledger_set_unjudged(struct ledger *ledger, uint64_t requests);
+/* functions: NULL, there are no rules. */
 int ledger_collect(struct ledger *ledger, const struct probes *probes,
-		   struct snapshot *snapshot);
+		   const struct functions *functions, struct snapshot *snapshot);

@@ -11,6 +11,7 @@
 
 #include "abi.h"
 #include "capture.h"
+#include "objects.h"
 
 #define PROBES_ERROR_LEN 512
 
@@ -59,16 +60,7 @@ typedef void (*probes_visit_connections)(void *context,
 int probes_count_connections(const struct probes *probes,
 			     probes_visit_connections visit, void *context);
 
-struct probes_program {
-	const char *name;
-	uint64_t runs; /* 0 unless kernel.bpf_stats_enabled */
-	uint64_t run_ns;
-	uint64_t missed; /* skipped by the kernel, with no other that stood in */
-	uint32_t verified_instructions;
-};
-void probes_each_program(const struct probes *probes,
-			 void (*visit)(void *context,
-				       const struct probes_program *program),
+/* As objects.h; `skipped`: with no other that stood in. */
+void probes_each_program(const struct probes *probes, objects_visit_program visit,
 			 void *context);
-/* Kernel memory of all maps now, in bytes (memlock of map info). */
 uint64_t probes_map_bytes(const struct probes *probes);

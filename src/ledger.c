@@ -305,7 +305,7 @@ static void collect_missed(const struct ledger *ledger, const struct probes *pro
 
 /* --- the programs -------------------------------------------------------------- */
 
-static void see_program(void *context, const struct probes_program *program)
+static void see_program(void *context, const struct objects_program *program)
 {
 	struct snapshot *snapshot = context;
 	size_t bytes = strlen(program->name) + 1;
@@ -318,7 +318,7 @@ static void see_program(void *context, const struct probes_program *program)
 	add_labelled(snapshot, &probe_seconds, label,
 		     (double)program->run_ns / NS_PER_S);
 	add_labelled(snapshot, &probe_runs, label, (double)program->runs);
-	add_labelled(snapshot, &probe_skipped, label, (double)program->missed);
+	add_labelled(snapshot, &probe_skipped, label, (double)program->skipped);
 	add_labelled(snapshot, &probe_verified_instructions, label,
 		     (double)program->verified_instructions);
 }
@@ -490,14 +490,16 @@ void ledger_set_unjudged(struct ledger *ledger, uint64_t requests)
 }
 
 int ledger_collect(struct ledger *ledger, const struct probes *probes,
-		   struct snapshot *snapshot)
+		   const struct functions *functions, struct snapshot *snapshot)
 {
 	int err = find_unseen_closes(ledger, probes);
 
 	collect_missed(ledger, probes, snapshot);
 	collect_build(snapshot);
 	probes_each_program(probes, see_program, snapshot);
-	add_value(snapshot, &map_bytes, (double)probes_map_bytes(probes));
+	functions_each_program(functions, see_program, snapshot);
+	add_value(snapshot, &map_bytes,
+		  (double)(probes_map_bytes(probes) + functions_map_bytes(functions)));
 	collect_process(ledger, snapshot);
 	return err ? err : snapshot->error;
 }

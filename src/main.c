@@ -18,8 +18,10 @@
 #include "config.h"
 #include "doctor.h"
 #include "drain.h"
+#include "functions.h"
 #include "httpd.h"
 #include "ledger.h"
+#include "listing.h"
 #include "log.h"
 #include "loop.h"
 #include "privileges.h"
@@ -33,6 +35,7 @@
 #define EXIT_USAGE 2
 #define FLUSH_MS 5000
 #define GREETING_MS 2000 /* time for the first request to be seen */
+#define LIBRARIES_MS 500 /* time for a program to load its libraries */
 #define NAMED_MAX 4096   /* processes named without a collection */
 #define SUBJECT_LEN 512
 
@@ -42,11 +45,13 @@ struct agent {
 	struct httpd *httpd;
 	struct targets *targets;
 	struct probes *probes;
+	struct functions *functions; /* NULL: no rules */
 	struct series *series;
 	struct ledger *ledger;
 	struct status *status;
 	struct push *push;
 	struct loop_timer *push_timer;
+	struct loop_timer *functions_timer;
 	struct loop_timer *greeting_timer;
 	int signal_fd;
 	int64_t started_ms;
@@ -124,6 +129,16 @@ static void name_leftover(void *context, uint32_t pid,
 	update_process(agent, pid, &entry);
 }
 
+/* What of them could not be read is missing; the rest is true all the same. */
+static void collect_functions(struct agent *agent, struct snapshot *snapshot)
+{
+	int err =
+	    functions_collect(agent->functions, clock_ms(CLOCK_BOOTTIME), snapshot);
+
+	if (err)
+		log_error("cannot read the function rules' maps: %s", strerror(-err));
+}
+
 static int collect(struct agent *agent, struct snapshot *snapshot)
 {
 	int err;
@@ -137,7 +152,10 @@ static int collect(struct agent *agent, struct snapshot *snapshot)
 			     clock_ms(CLOCK_BOOTTIME), snapshot);
 	ledger_set_unjudged(agent->ledger, series_unjudged(agent->series));
 	if (!err)
-		err = ledger_collect(agent->ledger, agent->probes, snapshot);
+		err = ledger_collect(agent->ledger, agent->probes, agent->functions,
+				     snapshot);
+	if (!err && agent->functions)
+		collect_functions(agent, snapshot);
 	if (!err && agent->push)
 		push_describe(agent->push, snapshot);
 	return err ? err : snapshot_finish(snapshot);
@@ -193,6 +211,25 @@ static void on_process(void *context, uint32_t events)
 	(void)events;
 	probes_poll(agent->probes, name_process, agent);
 	tidy(agent);
+}
+
+static void on_files(void *context, uint32_t events)
+{
+	struct agent *agent = context;
+	bool program = false;
+
+	(void)events;
+	if (functions_news(agent->functions, &program))
+		functions_look(agent->functions);
+	if (program)
+		loop_timer_arm(agent->functions_timer, LIBRARIES_MS, 0);
+}
+
+static void on_libraries(void *context)
+{
+	struct agent *agent = context;
+
+	functions_look(agent->functions);
 }
 
 static void on_signal(void *context, uint32_t events)
@@ -342,6 +379,25 @@ static int select_processes(struct agent *agent)
 	return err;
 }
 
+static int start_functions(struct agent *agent)
+{
+	char error[FUNCTIONS_ERROR_LEN];
+	int err;
+
+	if (!agent->config.function_count)
+		return 0;
+	err = functions_create(&agent->config, "/proc", &agent->functions, error);
+	if (err) {
+		log_error("%s", error);
+		return err;
+	}
+	err = loop_timer_create(agent->loop, on_libraries, agent,
+				&agent->functions_timer);
+	return err ? err
+		   : loop_watch(agent->loop, functions_fd(agent->functions), EPOLLIN,
+				on_files, agent);
+}
+
 static int start_push(struct agent *agent)
 {
 	int64_t now = clock_ms(CLOCK_REALTIME);
@@ -456,6 +512,8 @@ static int build(struct agent *agent)
 	if (!err)
 		err = select_processes(agent);
 	if (!err)
+		err = start_functions(agent);
+	if (!err)
 		err = start_push(agent);
 	if (err)
 		return err;
@@ -471,12 +529,16 @@ static int build(struct agent *agent)
 static void tear_down(struct agent *agent)
 {
 	loop_timer_free(&agent->greeting_timer);
+	loop_timer_free(&agent->functions_timer);
 	loop_timer_free(&agent->push_timer);
 	/* Before those whose names its responses still show. */
 	httpd_stop(&agent->httpd);
 	push_free(&agent->push);
 	if (agent->probes)
 		loop_unwatch(agent->loop, probes_events_fd(agent->probes));
+	if (agent->functions)
+		loop_unwatch(agent->loop, functions_fd(agent->functions));
+	functions_free(&agent->functions);
 	probes_close(&agent->probes);
 	status_free(&agent->status);
 	ledger_free(&agent->ledger);
@@ -500,6 +562,15 @@ static int run(struct agent *agent)
 	}
 	tear_down(agent);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* The file was judged when it was read; --probe looks at the binaries, too. */
+static int check(const struct config *config)
+{
+	if (config->check_probes && !functions_check(config, "/proc"))
+		return EXIT_FAILURE;
+	puts("the configuration is good");
+	return EXIT_SUCCESS;
 }
 
 /* What was asked for is the text: where it could not be written, that failed. */
@@ -532,13 +603,19 @@ int main(int argc, char **argv)
 		status = run(&agent);
 		break;
 	case CONFIG_CHECK:
-		puts("the configuration is good");
+		status = check(&agent.config);
 		break;
 	case CONFIG_HELP:
 		fputs(config_help(), stdout);
 		break;
 	case CONFIG_VERSION:
 		puts("bpftally " BPFTALLY_VERSION);
+		break;
+	case CONFIG_FUNCTIONS:
+		status = listing_print(stdout, agent.config.list_subject,
+				       agent.config.list_glob)
+			     ? EXIT_FAILURE
+			     : EXIT_SUCCESS;
 		break;
 	case CONFIG_DOCTOR:
 		status = doctor_run(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;

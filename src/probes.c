@@ -14,6 +14,7 @@
 #include "doctor.h"
 #include "drain.h"
 #include "log.h"
+#include "objects.h"
 
 struct probes {
 	struct bpftally *skeleton;
@@ -442,52 +443,30 @@ static uint64_t count_missed(const struct probes *probes, const char *program,
 	return skipped;
 }
 
-void probes_each_program(const struct probes *probes,
-			 void (*visit)(void *context,
-				       const struct probes_program *program),
-			 void *context)
+struct program_visitor {
+	const struct probes *probes;
+	objects_visit_program visit;
+	void *context;
+};
+
+static void visit_program(void *context, const struct objects_program *program)
 {
-	struct bpf_program *program;
+	const struct program_visitor *visitor = context;
+	struct objects_program result = *program;
 
-	bpf_object__for_each_program (program, probes->skeleton->obj) {
-		struct bpf_prog_info info = {};
-		__u32 len = sizeof(info);
-		struct probes_program result = {.name = bpf_program__name(program)};
-
-		if (bpf_program__fd(program) < 0 ||
-		    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &len))
-			continue;
-		result.runs = info.run_cnt;
-		result.run_ns = info.run_time_ns;
-		result.missed =
-		    count_missed(probes, result.name, info.recursion_misses);
-		result.verified_instructions = info.verified_insns;
-		visit(context, &result);
-	}
+	result.skipped = count_missed(visitor->probes, program->name, program->skipped);
+	visitor->visit(visitor->context, &result);
 }
 
-/* "memlock:" of the descriptor's fdinfo: what the map takes now (kernel 6.4 and
- * later compute it from use; before, from capacity). */
-static uint64_t map_bytes(int fd)
+void probes_each_program(const struct probes *probes, objects_visit_program visit,
+			 void *context)
 {
-	char path[64], line[128];
-	unsigned long long bytes = 0;
+	struct program_visitor visitor = {probes, visit, context};
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	AUTO_FCLOSE FILE *file = fopen(path, "re");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "memlock: %llu", &bytes) == 1)
-			break;
-	return bytes;
+	objects_each_program(probes->skeleton->obj, visit_program, &visitor);
 }
 
 uint64_t probes_map_bytes(const struct probes *probes)
 {
-	struct bpf_map *map;
-	uint64_t total = 0;
-
-	bpf_object__for_each_map (map, probes->skeleton->obj)
-		total += map_bytes(bpf_map__fd(map));
-	return total;
+	return objects_map_bytes(probes->skeleton->obj);
 }

@@ -306,7 +306,7 @@ static inline void assert_missed(const struct scene *scene, const char *name,
 
 /* --- events that no program saw --------------------------------------------- */
 
-static inline void see_skipped(void *context, const struct probes_program *program)
+static inline void see_skipped(void *context, const struct objects_program *program)
 {
 	(void)context;
 	/* of splices alone; of ends that tcp_destroy_sock tells too; of threads */
@@ -314,8 +314,8 @@ static inline void see_skipped(void *context, const struct probes_program *progr
 	    !strcmp(program->name, "inet_sock_set_state") ||
 	    !strcmp(program->name, "process_exit"))
 		return;
-	if (program->missed)
-		fail_msg("%s never saw %lu events", program->name, program->missed);
+	if (program->skipped)
+		fail_msg("%s never saw %lu events", program->name, program->skipped);
 }
 
 static inline void assert_none_skipped(const struct scene *scene)

@@ -334,14 +334,14 @@ static void two_attachments_at_once_do_not_disturb_each_other(void **state)
 	scene_free(&other);
 }
 
-static void see_program(void *context, const struct probes_program *program)
+static void see_program(void *context, const struct objects_program *program)
 {
 	unsigned int *count = context;
 
 	(*count)++;
 	assert_non_null(program->name);
 	assert_int_not_equal(program->name[0], '\0');
-	assert_int_equal(program->missed, 0);
+	assert_int_equal(program->skipped, 0);
 }
 
 static void every_program_is_reported_and_none_missed_an_event(void **state)

@@ -159,11 +159,11 @@ static void unix_sockets_into_one_series_are_exact(void **state)
 	assert_exact(*state, UNIX, SERVERS_PINNED);
 }
 
-static void add_skipped(void *context, const struct probes_program *program)
+static void add_skipped(void *context, const struct objects_program *program)
 {
 	uint64_t *skipped = context;
 
-	*skipped += program->missed;
+	*skipped += program->skipped;
 }
 
 /* A Unix socket has no position that would show what is told twice. Where the kernel

@@ -48,14 +48,14 @@ int probes_count_connections(const struct probes *probes,
 	return probes->connection_err;
 }
 
-static const struct probes_program programs[] = {
+static const struct objects_program programs[] = {
     {"sock_recv_length", 1000, 2500000000, 3, 4000},
     {"sock_send_length", 0, 0, 0, 5000},
 };
 
 void probes_each_program(const struct probes *probes,
 			 void (*visit)(void *context,
-				       const struct probes_program *program),
+				       const struct objects_program *program),
 			 void *context)
 {
 	(void)probes;
@@ -105,7 +105,7 @@ static int collect(struct scene *scene)
 	snapshot_free(&scene->snapshot);
 	snapshot_init(&scene->snapshot, 0);
 	scene->probes.looks = 0;
-	err = ledger_collect(scene->ledger, &scene->probes, &scene->snapshot);
+	err = ledger_collect(scene->ledger, &scene->probes, NULL, &scene->snapshot);
 	assert_int_equal(snapshot_finish(&scene->snapshot), 0);
 	return err;
 }

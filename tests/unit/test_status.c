@@ -33,7 +33,7 @@ int probes_count_connections(const struct probes *probes,
 
 void probes_each_program(const struct probes *probes,
 			 void (*visit)(void *context,
-				       const struct probes_program *program),
+				       const struct objects_program *program),
 			 void *context)
 {
 	(void)probes;

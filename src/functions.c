@@ -1,0 +1,1130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A rule is tried on every file that it names, and again on those that come: a file
+ * has its probes before it runs when it is found on disk. A file that is written to
+ * in place loses them at once (its code is not what the places were chosen for) and
+ * gets them anew.
+ */
+#include "functions.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <glob.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "binaries.h"
+#include "cleanup.h"
+#include "elf.h"
+#include "function_series.h"
+#include "goroutines.h"
+#include "groups.h"
+#include "log.h"
+#include "places.h"
+#include "return_probes.h"
+#include "rules.h"
+#include "slice.h"
+#include "uprobes.h"
+
+#define ORDER_FUNCTIONS (GROUPS_ORDER_LAST + 100) /* behind what others show */
+#define POINTS_SPARE 1024                         /* kinds of places of files to come */
+#define NOT_JUDGED (-1)                           /* no size of a file */
+
+/* Rules that name the same files: these are looked for once for all of them, and a file
+ * has the probes of all in one link, because what a link costs is to end it: the kernel
+ * waits until nobody is in it. */
+struct subject {
+	uint32_t *rules;
+	size_t count;
+};
+
+/* What one rule has in a file. */
+struct probed {
+	size_t functions;
+	struct uprobes_link *link; /* where one for all could not be had */
+};
+
+/* A file with the probes of a subject's rules. */
+struct attached {
+	const struct subject *subject;
+	struct binary_identity identity;
+	struct timespec changed;
+	off_t size;
+	struct uprobes_link *link; /* of all rules; NULL: it could not be had */
+	struct probed *probed;     /* of each rule */
+	int fd;                    /* O_PATH, of the file */
+	int watch; /* of the file itself, whatever path it is written by */
+	bool seen; /* in the look under way */
+	struct attached *next;
+};
+
+struct functions {
+	const struct config *config;
+	const char *proc_root;
+	uint64_t seed; /* of every hash over a stranger's bytes */
+	struct tally_function_rule *rules;
+	struct family **families; /* of each rule; rules of one metric share one */
+	uint32_t *first_rules;    /* of each rule: the first with its metric */
+	struct subject *subjects;
+	size_t subject_count;
+	struct uprobes *uprobes;
+	struct function_series *series;
+	struct points points;
+	uint32_t points_known; /* to the kernel */
+	struct attached *attached;
+	uint64_t swept; /* calls of goroutines that their processes took along */
+	bool return_probes_are_safe;
+	int watch_fd; /* inotify, of directories and of files with probes */
+	int epoll_fd; /* of watch_fd and of events of programs */
+};
+
+/* --- families --------------------------------------------------------------------- */
+
+static const char *unit_of(const char *metric)
+{
+	const struct slice name = slice_of(metric);
+
+	if (slice_ends_with(name, "_seconds"))
+		return "seconds";
+	return slice_ends_with(name, "_bytes") ? "bytes" : "";
+}
+
+static enum metric_type type_of(enum config_metric_type type)
+{
+	switch (type) {
+	case CONFIG_COUNTER:
+		return METRIC_COUNTER;
+	case CONFIG_GAUGE:
+		return METRIC_GAUGE;
+	case CONFIG_HISTOGRAM:
+		return METRIC_HISTOGRAM;
+	case CONFIG_SUMMARY:
+		return METRIC_SUMMARY;
+	}
+	return METRIC_GAUGE;
+}
+
+static const char *verb_of(const struct config_function *rule)
+{
+	switch (rule->value) {
+	case CONFIG_VALUE_LATENCY:
+		return "Duration of calls of";
+	case CONFIG_VALUE_COUNT:
+		return "Calls of";
+	case CONFIG_VALUE_NUMBER:
+		return "A number that was passed to or returned by";
+	case CONFIG_VALUE_IN_PROGRESS:
+		return "Calls under way of";
+	}
+	return "Calls of";
+}
+
+static char *help_of(const struct config_function *rule)
+{
+	char *help = NULL;
+	int len;
+
+	if (rule->help)
+		return strdup(rule->help);
+	if (rule->usdt_name)
+		len = asprintf(&help, "%s the probe %s:%s.", verb_of(rule),
+			       rule->usdt_provider, rule->usdt_name);
+	else
+		len = asprintf(&help, "%s %s.", verb_of(rule), rule->function);
+	return len < 0 ? NULL : help;
+}
+
+static struct family *family_create(const struct config_function *rule,
+				    unsigned int order)
+{
+	struct family *family = calloc(1, sizeof(*family));
+
+	if (!family)
+		return NULL;
+	*family = (struct family){
+	    .name = rule->metric,
+	    .help = help_of(rule),
+	    .unit = unit_of(rule->metric),
+	    .type = type_of(rule->type),
+	    .order = order,
+	};
+	if (!family->help) {
+		free(family);
+		return NULL;
+	}
+	return family;
+}
+
+static uint32_t first_with_metric(const struct config_function *rules, uint32_t rule)
+{
+	uint32_t i = 0;
+
+	while (strcmp(rules[i].metric, rules[rule].metric) != 0)
+		i++;
+	return i;
+}
+
+static int add_family(struct functions *functions, uint32_t rule)
+{
+	const struct config_function *rules = functions->config->functions;
+	const uint32_t first = first_with_metric(rules, rule);
+
+	functions->first_rules[rule] = first;
+	functions->families[rule] =
+	    first < rule ? functions->families[first]
+			 : family_create(&rules[rule], ORDER_FUNCTIONS + rule);
+	return functions->families[rule] ? 0 : -ENOMEM;
+}
+
+static void free_families(struct functions *functions)
+{
+	const bool has_any = functions->families && functions->first_rules;
+
+	for (uint32_t i = 0; has_any && i < functions->config->function_count; i++) {
+		struct family *family = functions->families[i];
+
+		if (!family || functions->first_rules[i] != i)
+			continue;
+		free((char *)family->help);
+		free(family);
+	}
+	free(functions->families);
+	free(functions->first_rules);
+}
+
+/* --- subjects --------------------------------------------------------------------- */
+
+static bool are_equal(const struct config_strings *a, const struct config_strings *b)
+{
+	for (size_t i = 0; i < a->count && i < b->count; i++)
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	return a->count == b->count;
+}
+
+static bool name_the_same(const struct config_function *a,
+			  const struct config_function *b)
+{
+	return are_equal(&a->exes, &b->exes) && are_equal(&a->libs, &b->libs) &&
+	       a->pid_count == b->pid_count &&
+	       !memcmp(a->pids, b->pids, a->pid_count * sizeof(a->pids[0]));
+}
+
+static struct subject *subject_of(struct functions *functions,
+				  const struct config_function *rule)
+{
+	const struct config_function *rules = functions->config->functions;
+
+	for (size_t i = 0; i < functions->subject_count; i++)
+		if (name_the_same(&rules[functions->subjects[i].rules[0]], rule))
+			return &functions->subjects[i];
+	return &functions->subjects[functions->subject_count];
+}
+
+static int add_to_subject(struct functions *functions, uint32_t rule)
+{
+	struct subject *subject =
+	    subject_of(functions, &functions->config->functions[rule]);
+	uint32_t *rules =
+	    reallocarray(subject->rules, subject->count + 1, sizeof(*rules));
+
+	if (!rules)
+		return -ENOMEM;
+	if (!subject->count)
+		functions->subject_count++;
+	subject->rules = rules;
+	rules[subject->count++] = rule;
+	return 0;
+}
+
+static void free_subjects(struct functions *functions)
+{
+	for (size_t i = 0; i < functions->subject_count; i++)
+		free(functions->subjects[i].rules);
+	free(functions->subjects);
+}
+
+/* --- attaching -------------------------------------------------------------------- */
+
+static const struct config_function *rule_of(const struct functions *functions,
+					     uint32_t rule)
+{
+	return &functions->config->functions[rule];
+}
+
+static void free_points(struct points *points)
+{
+	free(points->items);
+}
+
+static int tell_points(struct functions *functions)
+{
+	int err = 0;
+
+	while (functions->points_known < functions->points.count && !err) {
+		const uint32_t number = functions->points_known;
+
+		err = uprobes_set_point(functions->uprobes, number,
+					&functions->points.items[number]);
+		functions->points_known += !err;
+	}
+	return err;
+}
+
+/* What of the file the rule's places are; ret_error: one line that names the file. */
+static int find_places(const struct config_function *config, uint32_t rule,
+		       const struct binary *binary, struct elf *elf,
+		       bool no_return_probe, struct points *points,
+		       struct places *places, char ret_error[FUNCTIONS_ERROR_LEN])
+{
+	char why[PLACES_ERROR_LEN];
+	int err = places_find(elf, config, rule, no_return_probe, points, places, why);
+
+	if (err)
+		snprintf(ret_error, FUNCTIONS_ERROR_LEN, "%s: %.*s", binary->shown,
+			 PLACES_ERROR_LEN / 2, why);
+	return err;
+}
+
+static void warn(const struct functions *functions, uint32_t rule, const char *error)
+{
+	const struct config_function *config = rule_of(functions, rule);
+
+	log_warning("%s: metric \"%s\": %s", config->where, config->metric, error);
+}
+
+static void warn_all(const struct functions *functions, const struct subject *subject,
+		     const char *error)
+{
+	for (size_t i = 0; i < subject->count; i++)
+		warn(functions, subject->rules[i], error);
+}
+
+/* The places of each rule; none of one that finds nothing: -errno of the last such. */
+static int find_all_places(struct functions *functions, const struct subject *subject,
+			   const struct binary *binary, struct places *places)
+{
+	CLEANUP(elf_close) struct elf *elf = NULL;
+	char error[FUNCTIONS_ERROR_LEN];
+	int last = elf_open(binary->path, binary->root, &elf, error);
+
+	if (last) {
+		warn_all(functions, subject, error);
+		return last;
+	}
+	for (size_t i = 0; i < subject->count; i++) {
+		const uint32_t rule = subject->rules[i];
+		int err = find_places(rule_of(functions, rule), rule, binary, elf,
+				      !functions->return_probes_are_safe,
+				      &functions->points, &places[i], error);
+
+		if (!err)
+			continue;
+		last = err;
+		warn(functions, rule, error);
+		places_free(&places[i]);
+	}
+	return last;
+}
+
+static int attach_together(struct functions *functions, const char *path,
+			   const struct places *places, size_t count,
+			   struct uprobes_link **ret_link)
+{
+	AUTO_FREE struct uprobes_place *all = NULL;
+	size_t all_count = 0;
+
+	for (size_t i = 0; i < count; i++)
+		all_count += places[i].count;
+	if (!all_count)
+		return 0;
+	all = calloc(all_count, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	all_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (places[i].count)
+			memcpy(all + all_count, places[i].items,
+			       places[i].count * sizeof(*all));
+		all_count += places[i].count;
+	}
+	return uprobes_attach(functions->uprobes, path, all, all_count, ret_link);
+}
+
+static void say_attached(const struct functions *functions, uint32_t rule,
+			 const struct binary *binary, const struct places *places)
+{
+	log_info("metric \"%s\": %zu %s of %s, %zu of them single-stepped",
+		 rule_of(functions, rule)->metric, places->functions,
+		 places->functions == 1 ? "function" : "functions", binary->shown,
+		 places->stepped);
+}
+
+/* By itself, where `apart` says that one link for all could not be had. */
+static int attach_rule(const struct functions *functions, const struct binary *binary,
+		       const struct places *places, int apart, struct probed *probed)
+{
+	int err = 0;
+
+	if (apart)
+		err = uprobes_attach(functions->uprobes, binary->path, places->items,
+				     places->count, &probed->link);
+	if (!err)
+		probed->functions = places->functions;
+	return err;
+}
+
+/* One link for all, and when that cannot be had, one for each: a rule that fails stops
+ * no other. The last error. */
+static int attach_places(struct functions *functions, const struct binary *binary,
+			 const struct places *places, struct attached *attached)
+{
+	const struct subject *subject = attached->subject;
+	const int untold = tell_points(functions);
+	const int apart = untold ? untold
+				 : attach_together(functions, binary->path, places,
+						   subject->count, &attached->link);
+	int last = 0;
+
+	for (size_t i = 0; i < subject->count; i++) {
+		char error[FUNCTIONS_ERROR_LEN];
+		int err = apart;
+
+		if (!places[i].count) /* said when they were looked for */
+			continue;
+		if (!untold && (!apart || subject->count > 1))
+			err = attach_rule(functions, binary, &places[i], apart,
+					  &attached->probed[i]);
+		if (!err) {
+			say_attached(functions, subject->rules[i], binary, &places[i]);
+			continue;
+		}
+		last = err;
+		snprintf(error, sizeof(error), "cannot attach to %s: %s", binary->shown,
+			 strerror(-err));
+		warn(functions, subject->rules[i], error);
+	}
+	return last;
+}
+
+/* -errno of any rule that failed. */
+static int attach(struct functions *functions, const struct binary *binary,
+		  struct attached *attached)
+{
+	const size_t count = attached->subject->count;
+	struct places *places = calloc(count, sizeof(*places));
+	int find_err, err;
+
+	if (!places)
+		return -ENOMEM;
+	find_err = find_all_places(functions, attached->subject, binary, places);
+	err = attach_places(functions, binary, places, attached);
+	for (size_t i = 0; i < count; i++)
+		places_free(&places[i]);
+	free(places);
+	return find_err ? find_err : err;
+}
+
+static void detach(struct attached *attached)
+{
+	uprobes_detach(&attached->link);
+	for (size_t i = 0; i < attached->subject->count; i++) {
+		uprobes_detach(&attached->probed[i].link);
+		attached->probed[i].functions = 0;
+	}
+}
+
+static struct attached *find_attached(const struct functions *functions,
+				      const struct subject *subject,
+				      const struct binary_identity *identity)
+{
+	struct attached *attached = functions->attached;
+
+	while (attached && (attached->subject != subject ||
+			    attached->identity.inode != identity->inode ||
+			    attached->identity.device != identity->device))
+		attached = attached->next;
+	return attached;
+}
+
+static bool is_as_it_was(const struct attached *attached, const struct stat *status)
+{
+	return attached->size == status->st_size &&
+	       attached->changed.tv_sec == status->st_mtim.tv_sec &&
+	       attached->changed.tv_nsec == status->st_mtim.tv_nsec;
+}
+
+/* The process that it was found by ended meanwhile. */
+static bool is_gone(const struct binary *binary)
+{
+	return access(binary->path, F_OK) && errno == ENOENT;
+}
+
+/* By its inode: a directory that is watched may be gone, or the file be written to by
+ * another link. */
+static int watch_file(const struct functions *functions, int fd)
+{
+	char path[sizeof("/proc/self/fd/") + 10];
+	int watch;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	watch =
+	    inotify_add_watch(functions->watch_fd, path, IN_MODIFY | IN_CLOSE_WRITE);
+	if (watch < 0)
+		log_debug("cannot watch a file with probes: %s", strerror(errno));
+	return watch;
+}
+
+/* Takes fd. */
+static struct attached *add_attached(struct functions *functions,
+				     const struct subject *subject,
+				     const struct binary *binary, int *fd)
+{
+	struct attached *attached = calloc(1, sizeof(*attached));
+
+	if (!attached)
+		return NULL;
+	attached->probed = calloc(subject->count, sizeof(*attached->probed));
+	if (!attached->probed) {
+		free(attached);
+		return NULL;
+	}
+	attached->subject = subject;
+	attached->identity = binary->identity;
+	attached->fd = *fd;
+	*fd = -1;
+	/* before it is read, so that no change of it is overlooked */
+	attached->watch = watch_file(functions, attached->fd);
+	attached->next = functions->attached;
+	functions->attached = attached;
+	return attached;
+}
+
+/* Once a file as it is: what failed fails again until it changes. */
+static int try_file(struct functions *functions, const struct subject *subject,
+		    const struct binary *binary)
+{
+	AUTO_CLOSE int fd = open(binary->path, O_PATH | O_CLOEXEC);
+	struct attached *attached =
+	    find_attached(functions, subject, &binary->identity);
+	struct stat status;
+
+	if (fd < 0 || fstat(fd, &status))
+		return 0;
+	if (attached)
+		attached->seen = true;
+	if (attached && is_as_it_was(attached, &status))
+		return 0;
+	if (attached)
+		detach(attached);
+	else
+		attached = add_attached(functions, subject, binary, &fd);
+	if (!attached)
+		return -ENOMEM;
+	attached->seen = true;
+	attached->changed = status.st_mtim;
+	attached->size = status.st_size;
+	if (attach(functions, binary, attached) && is_gone(binary))
+		attached->size = NOT_JUDGED;
+	return 0;
+}
+
+static void attached_free(struct attached *attached)
+{
+	detach(attached);
+	close(attached->fd);
+	free(attached->probed);
+	free(attached);
+}
+
+/* Of files that have no name any more and that no process has: a link holds them, and
+ * their blocks on the disk. */
+static void let_go(struct functions *functions, const struct subject *subject)
+{
+	struct attached **at = &functions->attached;
+	struct stat status;
+
+	while (*at) {
+		struct attached *attached = *at;
+
+		if (attached->subject == subject && !attached->seen &&
+		    !fstat(attached->fd, &status) && !status.st_nlink) {
+			*at = attached->next;
+			attached_free(attached);
+			continue;
+		}
+		if (attached->subject == subject)
+			attached->seen = false;
+		at = &attached->next;
+	}
+}
+
+static int select_exe(struct functions *functions, const struct subject *subject,
+		      const struct binary *exe)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < subject->count && !err; i++) {
+		const struct tally_function_selected who = {
+		    .rule = subject->rules[i],
+		    .inode = exe->identity.inode,
+		    .device = exe->identity.device,
+		};
+
+		err = uprobes_select(functions->uprobes, &who);
+	}
+	return err;
+}
+
+static int select_exes(struct functions *functions, const struct subject *subject)
+{
+	CLEANUP(binaries_free) struct binaries exes = {};
+	int err = binaries_find_exes(rule_of(functions, subject->rules[0]),
+				     functions->proc_root, &exes);
+
+	for (size_t i = 0; i < exes.count && !err; i++)
+		err = select_exe(functions, subject, &exes.items[i]);
+	return err;
+}
+
+static int select_pids(struct functions *functions, uint32_t rule)
+{
+	const struct config_function *config = rule_of(functions, rule);
+	int err = 0;
+
+	for (size_t i = 0; i < config->pid_count && !err; i++) {
+		const struct tally_function_selected who = {.rule = rule,
+							    .pid = config->pids[i]};
+
+		err = uprobes_select(functions->uprobes, &who);
+	}
+	return err;
+}
+
+static int try_subject(struct functions *functions, const struct subject *subject)
+{
+	CLEANUP(binaries_free) struct binaries binaries = {};
+	const uint32_t first = subject->rules[0];
+	int err = 0;
+
+	if (functions->rules[first].selects & TALLY_SELECTS_EXE)
+		err = select_exes(functions, subject);
+	if (!err)
+		err = binaries_find(rule_of(functions, first), functions->proc_root,
+				    &binaries);
+	for (size_t i = 0; i < binaries.count && !err; i++)
+		err = try_file(functions, subject, &binaries.items[i]);
+	if (!err)
+		let_go(functions, subject);
+	return err;
+}
+
+static bool is_tried(const struct functions *functions, const struct subject *subject)
+{
+	for (const struct attached *a = functions->attached; a; a = a->next)
+		if (a->subject == subject)
+			return true;
+	return false;
+}
+
+static void say_waiting(const struct functions *functions,
+			const struct subject *subject)
+{
+	for (size_t i = 0; i < subject->count; i++) {
+		const struct config_function *config =
+		    rule_of(functions, subject->rules[i]);
+
+		log_info("%s: metric \"%s\": no such file yet, waiting for one",
+			 config->where, config->metric);
+	}
+}
+
+static void try_rules(struct functions *functions, bool at_start)
+{
+	for (size_t i = 0; i < functions->subject_count; i++) {
+		const struct subject *subject = &functions->subjects[i];
+		int err = try_subject(functions, subject);
+
+		if (err)
+			warn_all(functions, subject, strerror(-err));
+		else if (at_start && !is_tried(functions, subject))
+			say_waiting(functions, subject);
+	}
+}
+
+/* --- watching --------------------------------------------------------------------- */
+
+static void watch_directory(const struct functions *functions, const char *directory)
+{
+	if (inotify_add_watch(functions->watch_fd, directory,
+			      IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR) <
+	    0)
+		log_debug("cannot watch \"%s\": %s", directory, strerror(errno));
+}
+
+/* The directories that a file of that pattern may come into, as far as there are. */
+static void watch_pattern(const struct functions *functions, const char *pattern)
+{
+	AUTO_FREE char *copy = strdup(pattern);
+	CLEANUP(globfree) glob_t found = {};
+
+	if (!copy || !strchr(pattern, '/') || glob(dirname(copy), 0, NULL, &found))
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		watch_directory(functions, found.gl_pathv[i]);
+}
+
+/* A soname is looked for where the loader does. */
+static void watch_library(const struct functions *functions, const char *pattern)
+{
+	watch_pattern(functions, pattern);
+	for (const char *const *directory = binaries_library_directories;
+	     *directory && !strchr(pattern, '/'); directory++)
+		watch_directory(functions, *directory);
+}
+
+static int wait_also_for(const struct functions *functions, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	return epoll_ctl(functions->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+/* Again at every look: directories come and go. */
+static void watch_directories(const struct functions *functions)
+{
+	for (size_t i = 0; i < functions->subject_count; i++) {
+		const struct config_function *rule =
+		    rule_of(functions, functions->subjects[i].rules[0]);
+
+		for (size_t j = 0; j < rule->exes.count; j++)
+			watch_pattern(functions, rule->exes.items[j]);
+		for (size_t j = 0; j < rule->libs.count; j++)
+			watch_library(functions, rule->libs.items[j]);
+	}
+}
+
+static int watch(struct functions *functions)
+{
+	int err;
+
+	functions->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	functions->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (functions->watch_fd < 0 || functions->epoll_fd < 0)
+		return -errno;
+	watch_directories(functions);
+	err = wait_also_for(functions, functions->watch_fd);
+	return err ? err
+		   : wait_also_for(functions, uprobes_events_fd(functions->uprobes));
+}
+
+static bool names_base(const struct config_strings *patterns, const char *name)
+{
+	for (size_t i = 0; i < patterns->count; i++) {
+		const char *slash = strrchr(patterns->items[i], '/');
+
+		if (slash && !fnmatch(slash + 1, name, 0))
+			return true;
+	}
+	return false;
+}
+
+/* By its soname: "libpq.so.5" is a link, or the beginning of the file's own name. */
+static bool names_library(const struct config_strings *patterns, const char *name)
+{
+	for (size_t i = 0; i < patterns->count; i++) {
+		const char *pattern = patterns->items[i];
+		const size_t len = strlen(pattern);
+
+		if (!strchr(pattern, '/') &&
+		    (!fnmatch(pattern, name, 0) ||
+		     (!strncmp(name, pattern, len) && name[len] == '.')))
+			return true;
+	}
+	return false;
+}
+
+static bool is_named(const struct functions *functions, const char *name)
+{
+	for (size_t i = 0; i < functions->subject_count; i++) {
+		const struct config_function *rule =
+		    rule_of(functions, functions->subjects[i].rules[0]);
+
+		if (names_base(&rule->exes, name) || names_base(&rule->libs, name) ||
+		    names_library(&rule->libs, name))
+			return true;
+	}
+	return false;
+}
+
+/* A file with probes is written to: they go at once, before the new code runs with the
+ * places of the old. When it is closed, it is tried again. */
+static void take_probes(struct functions *functions, int watch)
+{
+	for (struct attached *a = functions->attached; a; a = a->next) {
+		if (a->watch != watch)
+			continue;
+		detach(a);
+		a->size = -1;
+	}
+}
+
+static bool take_change(struct functions *functions, const struct inotify_event *event)
+{
+	if (!event->len && event->mask & IN_MODIFY)
+		take_probes(functions, event->wd);
+	if (!event->len)
+		return event->mask & (IN_Q_OVERFLOW | IN_CLOSE_WRITE);
+	return is_named(functions, event->name);
+}
+
+/* Whether any of what happened is of files that rules name: others in their directories
+ * may be written to all day. */
+static bool take_changes(struct functions *functions)
+{
+	_Alignas(struct inotify_event) char events[4096];
+	bool matters = false;
+	ssize_t len;
+
+	while ((len = read(functions->watch_fd, events, sizeof(events))) > 0) {
+		const struct inotify_event *event;
+
+		for (char *at = events; at < events + len;
+		     at += sizeof(*event) + event->len) {
+			event = (const struct inotify_event *)at;
+			matters |= take_change(functions, event);
+		}
+	}
+	return matters;
+}
+
+static bool has_events(const struct functions *functions)
+{
+	struct epoll_event event;
+	int fd = uprobes_events_fd(functions->uprobes);
+
+	return epoll_wait(fd, &event, 1, 0) > 0;
+}
+
+int functions_fd(const struct functions *functions)
+{
+	return functions->epoll_fd;
+}
+
+bool functions_news(struct functions *functions, bool *ret_program)
+{
+	bool changed = take_changes(functions);
+
+	*ret_program = has_events(functions);
+	uprobes_forget_events(functions->uprobes);
+	return changed || *ret_program;
+}
+
+void functions_look(struct functions *functions)
+{
+	watch_directories(functions);
+	try_rules(functions, false);
+}
+
+/* --- building --------------------------------------------------------------------- */
+
+static void judge_return_probes(struct functions *functions)
+{
+	const char *danger = return_probes_danger_here();
+
+	functions->return_probes_are_safe = !danger;
+	if (danger)
+		log_info("%s: none are used, returns are found in the code", danger);
+}
+
+static int compile_rules(struct functions *functions)
+{
+	const size_t count = functions->config->function_count;
+	int err = 0;
+
+	functions->rules = calloc(count, sizeof(*functions->rules));
+	functions->families = calloc(count, sizeof(struct family *));
+	functions->first_rules = calloc(count, sizeof(*functions->first_rules));
+	functions->subjects = calloc(count, sizeof(*functions->subjects));
+	if (!functions->rules || !functions->families || !functions->first_rules ||
+	    !functions->subjects)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count && !err; i++) {
+		const struct config_function *config = &functions->config->functions[i];
+		struct tally_function_rule *rule = &functions->rules[i];
+
+		rules_compile(config, rule);
+		if (config->pid_count)
+			rule->selects |= TALLY_SELECTS_PID;
+		if (config->libs.count && config->exes.count)
+			rule->selects |= TALLY_SELECTS_EXE;
+		err = add_family(functions, i);
+		if (!err)
+			err = add_to_subject(functions, i);
+	}
+	return err;
+}
+
+struct naming {
+	struct functions *functions;
+	int err;
+};
+
+static void name_number(void *context, const struct tally_function_enumerated *number)
+{
+	struct naming *naming = context;
+
+	if (!naming->err)
+		naming->err = uprobes_name(naming->functions->uprobes, number);
+}
+
+static int name_numbers(struct functions *functions, uint32_t rule)
+{
+	struct naming naming = {functions, 0};
+
+	rules_each_enumerated(rule_of(functions, rule), rule, name_number, &naming);
+	return naming.err;
+}
+
+static int load(struct functions *functions, char ret_error[FUNCTIONS_ERROR_LEN])
+{
+	const uint32_t count = (uint32_t)functions->config->function_count;
+	int err;
+
+	/* an entry, a return of either kind, in Go and in others */
+	functions->points.max = 6 * count + POINTS_SPARE;
+	err = uprobes_open(functions->rules, count, functions->points.max,
+			   functions->seed, &functions->uprobes, ret_error);
+	for (uint32_t i = 0; i < count && !err; i++) {
+		err = select_pids(functions, i);
+		if (!err)
+			err = name_numbers(functions, i);
+	}
+	return err;
+}
+
+int functions_create(const struct config *config, const char *proc_root,
+		     struct functions **ret_functions,
+		     char ret_error[FUNCTIONS_ERROR_LEN])
+{
+	struct functions *functions = calloc(1, sizeof(*functions));
+	int err;
+
+	snprintf(ret_error, FUNCTIONS_ERROR_LEN, "cannot start function metrics");
+	if (!functions)
+		return -ENOMEM;
+	functions->config = config;
+	functions->proc_root = proc_root;
+	functions->watch_fd = functions->epoll_fd = -1;
+	if (getrandom(&functions->seed, sizeof(functions->seed), 0) !=
+	    sizeof(functions->seed))
+		err = -EIO;
+	else
+		err = compile_rules(functions);
+	if (!err)
+		err = function_series_create(
+		    config->functions, config->function_count,
+		    (const struct family *const *)functions->families, functions->seed,
+		    &functions->series);
+	if (!err)
+		err = load(functions, ret_error);
+	if (!err)
+		err = watch(functions);
+	if (err) {
+		functions_free(&functions);
+		return err;
+	}
+	judge_return_probes(functions);
+	try_rules(functions, true);
+	*ret_functions = functions;
+	return 0;
+}
+
+static void free_attached(struct functions *functions)
+{
+	struct attached *next;
+
+	for (struct attached *a = functions->attached; a; a = next) {
+		next = a->next;
+		attached_free(a);
+	}
+}
+
+void functions_free(struct functions **functions)
+{
+	if (!*functions)
+		return;
+	free_attached(*functions);
+	uprobes_close(&(*functions)->uprobes);
+	function_series_free(&(*functions)->series);
+	free_families(*functions);
+	free_subjects(*functions);
+	if ((*functions)->watch_fd >= 0)
+		close((*functions)->watch_fd);
+	if ((*functions)->epoll_fd >= 0)
+		close((*functions)->epoll_fd);
+	free((*functions)->rules);
+	free_points(&(*functions)->points);
+	free(*functions);
+	*functions = NULL;
+}
+
+/* --- judging without attaching ---------------------------------------------------- */
+
+static bool check_file(const struct config_function *rule, const struct binary *binary)
+{
+	CLEANUP(places_free) struct places places = {};
+	CLEANUP(free_points) struct points points = {.max = UINT32_MAX};
+	CLEANUP(elf_close) struct elf *elf = NULL;
+	char error[FUNCTIONS_ERROR_LEN];
+	int err = elf_open(binary->path, binary->root, &elf, error);
+
+	if (!err)
+		err = find_places(rule, 0, binary, elf,
+				  return_probes_danger_here() != NULL, &points, &places,
+				  error);
+	if (err)
+		log_error("%s: metric \"%s\": %s", rule->where, rule->metric, error);
+	else
+		log_info("%s: metric \"%s\": %zu %s of %s, %zu of them single-stepped",
+			 rule->where, rule->metric, places.functions,
+			 places.functions == 1 ? "function" : "functions",
+			 binary->shown, places.stepped);
+	return !err;
+}
+
+static bool check_rule(const struct config_function *rule, const char *proc_root)
+{
+	CLEANUP(binaries_free) struct binaries binaries = {};
+	int err = binaries_find(rule, proc_root, &binaries);
+	bool good = !err && binaries.count;
+
+	if (err)
+		log_error("%s: metric \"%s\": %s", rule->where, rule->metric,
+			  strerror(-err));
+	else if (!binaries.count)
+		log_error("%s: metric \"%s\": there is no such file", rule->where,
+			  rule->metric);
+	for (size_t i = 0; i < binaries.count; i++)
+		good &= check_file(rule, &binaries.items[i]);
+	return good;
+}
+
+bool functions_check(const struct config *config, const char *proc_root)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < config->function_count; i++)
+		good &= check_rule(&config->functions[i], proc_root);
+	return good;
+}
+
+/* --- collecting ------------------------------------------------------------------- */
+
+static const struct family missed_family = {
+    .name = "bpftally_function_missed",
+    .help = "Calls that are not counted as their rule says, by reason.",
+    .unit = "",
+    .type = METRIC_COUNTER,
+    .order = ORDER_FUNCTIONS - 2,
+};
+
+static const struct family probed_family = {
+    .name = "bpftally_function_probed",
+    .help = "Functions that the rules of a metric have probes in.",
+    .unit = "",
+    .type = METRIC_GAUGE,
+    .order = ORDER_FUNCTIONS - 1,
+};
+
+static const char *const reasons[TALLY_FUNCTION_MISSED_COUNT] = {
+    [TALLY_FUNCTION_ABANDONED] = "abandoned",
+    [TALLY_FUNCTION_UNENTERED] = "unentered",
+    [TALLY_FUNCTION_TOO_DEEP] = "too_deep",
+    [TALLY_FUNCTION_NO_MEMORY] = "no_memory",
+    [TALLY_FUNCTION_FAULT] = "argument_fault",
+    [TALLY_FUNCTION_LABELS_FULL] = "labels_full",
+    [TALLY_FUNCTION_FALLING] = "negative",
+};
+
+static void collect_missed(const struct functions *functions, struct snapshot *snapshot)
+{
+	const struct tally_function_counters *counters =
+	    uprobes_counters(functions->uprobes);
+
+	for (size_t i = 0; i < TALLY_FUNCTION_MISSED_COUNT; i++) {
+		const struct label reason = {"reason", reasons[i]};
+		uint64_t count =
+		    __atomic_load_n(&counters->missed[i], __ATOMIC_RELAXED);
+
+		if (i == TALLY_FUNCTION_ABANDONED)
+			count += functions->swept;
+		snapshot_value(snapshot, &missed_family,
+			       snapshot_labels(snapshot, &reason, 1), (double)count);
+	}
+}
+
+static void count_probed(const struct functions *functions, size_t *counts)
+{
+	for (const struct attached *a = functions->attached; a; a = a->next)
+		for (size_t i = 0; i < a->subject->count; i++)
+			counts[functions->first_rules[a->subject->rules[i]]] +=
+			    a->probed[i].functions;
+}
+
+static int collect_probed(const struct functions *functions, struct snapshot *snapshot)
+{
+	const size_t count = functions->config->function_count;
+	AUTO_FREE size_t *counts = calloc(count, sizeof(*counts));
+
+	if (!counts)
+		return -ENOMEM;
+	count_probed(functions, counts);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct label metric = {"metric", functions->families[i]->name};
+
+		if (functions->first_rules[i] == i)
+			snapshot_value(snapshot, &probed_family,
+				       snapshot_labels(snapshot, &metric, 1),
+				       (double)counts[i]);
+	}
+	return 0;
+}
+
+int functions_collect(struct functions *functions, int64_t now_ms,
+		      struct snapshot *snapshot)
+{
+	uint64_t taken;
+	int err =
+	    goroutines_sweep(uprobes_map_fd(functions->uprobes, UPROBES_GOROUTINES),
+			     functions->proc_root, &taken);
+
+	functions->swept += taken;
+	collect_missed(functions, snapshot);
+	if (!err)
+		err = collect_probed(functions, snapshot);
+	if (!err)
+		err = function_series_collect(functions->series, functions->uprobes,
+					      now_ms, snapshot);
+	return err;
+}
+
+void functions_each_program(const struct functions *functions,
+			    objects_visit_program visit, void *context)
+{
+	if (functions)
+		uprobes_each_program(functions->uprobes, visit, context);
+}
+
+uint64_t functions_map_bytes(const struct functions *functions)
+{
+	return functions ? uprobes_map_bytes(functions->uprobes) : 0;
+}
