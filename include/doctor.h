@@ -32,6 +32,8 @@ struct doctor_facts {
 	int bpf_jit_enable;
 	int bpf_stats_enabled;
 	uint64_t memory_limit_bytes; /* UINT64_MAX: none */
+	bool uprobes;
+	bool shadow_stacks; /* the processor has them */
 };
 
 enum doctor_mark {
@@ -40,7 +42,7 @@ enum doctor_mark {
 	DOCTOR_MARK_NOTE, /* "--": good to know */
 };
 
-#define DOCTOR_LINES_MAX 24
+#define DOCTOR_LINES_MAX 32
 struct doctor_report {
 	struct {
 		enum doctor_mark mark;

@@ -8,12 +8,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "cleanup.h"
+#include "return_probes.h"
 #include "slice.h"
 
 #define SMALL_FILE_BYTES 8192
@@ -305,6 +307,23 @@ static void note_settings(const struct doctor_facts *facts,
 		    facts->memory_limit_bytes >> 20);
 }
 
+/* Nothing else depends on it. */
+static void judge_functions(const struct doctor_facts *facts,
+			    struct doctor_report *report)
+{
+	const char *danger = return_probes_danger(facts->release, facts->shadow_stacks);
+
+	if (!facts->uprobes)
+		add(report, DOCTOR_MARK_NOTE,
+		    "function metrics: this kernel has no uprobes "
+		    "(CONFIG_UPROBE_EVENTS), rules of functions cannot be had");
+	else if (danger)
+		add(report, DOCTOR_MARK_NOTE,
+		    "function metrics: %s; returns are found in the code", danger);
+	else
+		add(report, DOCTOR_MARK_OK, "function metrics");
+}
+
 /* In the order of what to mend first: nothing below a missing kernel feature
  * helps, and sudo does not bring one. */
 void doctor_judge(const struct doctor_facts *facts, struct doctor_report *ret_report)
@@ -323,6 +342,7 @@ void doctor_judge(const struct doctor_facts *facts, struct doctor_report *ret_re
 		      ret_report);
 	judge_feature(facts, "socket storage", facts->sk_storage, "5.2", ret_report);
 	judge_feature(facts, "ring buffer", facts->ringbuf, "5.8", ret_report);
+	judge_functions(facts, ret_report);
 	note_settings(facts, ret_report);
 }
 
@@ -485,6 +505,14 @@ static uint64_t read_memory_limit(const char *root)
 	return lowest;
 }
 
+static bool has_file(const char *root, const char *path)
+{
+	char whole[PATH_BYTES];
+
+	snprintf(whole, sizeof(whole), "%s%s", root, path);
+	return !access(whole, F_OK);
+}
+
 void doctor_read_files(const char *root, struct doctor_facts *facts)
 {
 	facts->capabilities = read_capabilities(root);
@@ -495,6 +523,8 @@ void doctor_read_files(const char *root, struct doctor_facts *facts)
 	facts->bpf_jit_enable = read_setting(root, "net/core/bpf_jit_enable");
 	facts->bpf_stats_enabled = read_setting(root, "kernel/bpf_stats_enabled");
 	facts->memory_limit_bytes = read_memory_limit(root);
+	facts->uprobes = has_file(root, "/sys/bus/event_source/devices/uprobe/type");
+	facts->shadow_stacks = return_probes_shadow_stacks(root);
 }
 
 /* ---- asking: the kernel ---- */

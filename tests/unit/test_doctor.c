@@ -38,6 +38,7 @@ static struct doctor_facts good_facts(void)
 	    .unprivileged_bpf_disabled = 2,
 	    .bpf_jit_enable = 1,
 	    .memory_limit_bytes = UINT64_MAX,
+	    .uprobes = true,
 	};
 
 	memset(facts.capture.hooks, true, sizeof(facts.capture.hooks));
@@ -114,6 +115,7 @@ static void machine_with_everything_can_run(void **state)
 	    "tracing programs",
 	    "socket storage",
 	    "ring buffer",
+	    "function metrics",
 	};
 	struct doctor_report report;
 
@@ -696,10 +698,29 @@ static void verdict_on_this_machine_follows_from_its_lines(void **state)
 	free(out);
 }
 
+static void without_function_probes_the_rest_can_run(void **state)
+{
+	struct doctor_facts facts = good_facts();
+
+	(void)state;
+	facts.shadow_stacks = true;
+	expect_line(&facts, DOCTOR_MARK_OK, "function metrics");
+	strcpy(facts.release, "6.8.0-31-generic");
+	expect_line(&facts, DOCTOR_MARK_NOTE,
+		    "function metrics: Linux 6.6 to 6.10 break shadow stacks with "
+		    "return probes; returns are found in the code");
+	facts.uprobes = false;
+	expect_line(&facts, DOCTOR_MARK_NOTE,
+		    "function metrics: this kernel has no uprobes "
+		    "(CONFIG_UPROBE_EVENTS), rules of functions cannot be had");
+	expect_failures(&facts, NULL, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(machine_with_everything_can_run),
+	    cmocka_unit_test(without_function_probes_the_rest_can_run),
 	    cmocka_unit_test(kernel_without_btf_cannot_run),
 	    cmocka_unit_test(missing_tracepoint_names_the_kernel_that_has_it),
 	    cmocka_unit_test(kernel_below_the_floor_gets_one_line),
