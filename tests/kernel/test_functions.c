@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Function rules on functions of this program: exact counts and sums, the bucket of a
+ * known duration, and every way out of a function that is not a return. */
+#include "calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "uprobes.h"
+
+#define PROBED __attribute__((noinline, noclone, used))
+#define THREADS 4
+#define CALLS 2500
+#define MS 1000000ull
+
+static jmp_buf way_out;
+
+/* --- what is probed --------------------------------------------------------------- */
+
+PROBED long probed_add(long a, long b)
+{
+	__asm__ volatile("" ::: "memory");
+	return a + b;
+}
+
+PROBED int probed_fails(int how)
+{
+	__asm__ volatile("" ::: "memory");
+	return how;
+}
+
+PROBED void probed_sleep(uint64_t ns)
+{
+	take_time(ns);
+}
+
+PROBED long probed_depth(long depth)
+{
+	long below = depth > 1 ? probed_depth(depth - 1) : 0;
+
+	__asm__ volatile("" : "+r"(below)::"memory");
+	return below + 1;
+}
+
+PROBED void probed_jumps(int jumps)
+{
+	__asm__ volatile("" ::: "memory");
+	if (jumps)
+		longjmp(way_out, 1);
+}
+
+PROBED void probed_named(const char *name, long bytes)
+{
+	__asm__ volatile("" ::"r"(name), "r"(bytes) : "memory");
+}
+
+PROBED int probed_forks(void)
+{
+	__asm__ volatile("" ::: "memory");
+	return fork();
+}
+
+PROBED void probed_waits(const int *gate)
+{
+	char byte;
+
+	while (read(gate[0], &byte, 1) < 0 && errno == EINTR)
+		;
+}
+
+/* --- counts ----------------------------------------------------------------------- */
+
+static void *call_often(void *context)
+{
+	for (long i = 0; i < CALLS; i++)
+		probed_add(i, 1);
+	return context;
+}
+
+static void call_from_threads(void)
+{
+	pthread_t threads[THREADS];
+
+	for (size_t i = 0; i < THREADS; i++)
+		REQUIRE(!pthread_create(&threads[i], NULL, call_often, NULL));
+	for (size_t i = 0; i < THREADS; i++)
+		REQUIRE(!pthread_join(threads[i], NULL));
+}
+
+static void test_every_call_of_every_thread_is_counted(void **state)
+{
+	struct rules rules = {};
+	struct config_function *sum;
+
+	(void)state;
+	add_counter(&rules, "adds", "probed_add");
+	add_rule(&rules, "add_seconds", "probed_add");
+	sum = add_counter(&rules, "added", "probed_add");
+	sum->value = CONFIG_VALUE_NUMBER;
+	sum->operand.argument = 1;
+	start(&rules);
+	call_from_threads();
+	assert_value(value_of(&rules, "adds"), THREADS * CALLS);
+	assert_value(value_of(&rules, "add_seconds"), THREADS * CALLS);
+	assert_value(value_of(&rules, "added"),
+		     (double)THREADS * CALLS * (CALLS - 1) / 2);
+	assert_missed_nothing(&rules);
+	stop(&rules);
+}
+
+static void test_numbers_are_of_arguments_and_results(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule;
+
+	(void)state;
+	rule = add_counter(&rules, "difference", "probed_add");
+	rule->value = CONFIG_VALUE_NUMBER;
+	rule->operand.argument = 2;
+	rule->minus.argument = 1;
+	rule = add_counter(&rules, "result", "probed_add");
+	rule->value = CONFIG_VALUE_NUMBER;
+	rule->operand.is_return = true;
+	rule->minus.argument = 1;
+	rule = add_rule(&rules, "last", "probed_add");
+	rule->type = CONFIG_GAUGE;
+	rule->value = CONFIG_VALUE_NUMBER;
+	rule->operand.argument = 2;
+	start(&rules);
+	assert_value(value_of(&rules, "last"), -1); /* nothing was seen */
+	probed_add(10, 42);
+	probed_add(100, 107);
+	assert_value(value_of(&rules, "difference"), 32 + 7);
+	assert_value(value_of(&rules, "result"), 42 + 107);
+	assert_value(value_of(&rules, "last"), 107);
+	assert_missed_nothing(&rules);
+	stop(&rules);
+}
+
+static void test_large_unsigned_numbers_are_in_the_highest_bucket(void **state)
+{
+	static double bounds[] = {1, 1000};
+	struct rules rules = {};
+	struct config_function *rule = add_rule(&rules, "sizes", "probed_add");
+	struct snapshot snapshot;
+	const struct metric *metric;
+
+	(void)state;
+	rule->value = CONFIG_VALUE_NUMBER;
+	rule->operand.argument = 1;
+	rule->number = CONFIG_UINT64;
+	rule->bounds = bounds;
+	rule->bound_count = 2;
+	start(&rules);
+	probed_add(0, 0);
+	probed_add(1000, 0);
+	probed_add(-1, 0);
+	look(&rules, &snapshot);
+	metric = find(&snapshot, "sizes", NULL, NULL);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(metric->histogram.buckets[i], 1);
+	snapshot_free(&snapshot);
+	assert_missed_nothing(&rules);
+	stop(&rules);
+}
+
+static void test_a_counter_never_falls(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "bytes", "probed_add");
+
+	(void)state;
+	rule->value = CONFIG_VALUE_NUMBER;
+	rule->operand.argument = 1;
+	start(&rules);
+	probed_add(5, 0);
+	probed_add(-3, 0);
+	assert_value(value_of(&rules, "bytes"), 5);
+	assert_value(missed(&rules, "negative"), 1);
+	stop(&rules);
+}
+
+static void test_calls_count_by_their_result(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule;
+
+	(void)state;
+	rule = add_counter(&rules, "negatives", "probed_fails");
+	rule->condition = CONFIG_RETURN_NEGATIVE;
+	rule->condition_number = CONFIG_INT32;
+	rule = add_counter(&rules, "zeros", "probed_fails");
+	rule->condition = CONFIG_RETURN_NULL;
+	rule->condition_number = CONFIG_INT32;
+	rule = add_counter(&rules, "others", "probed_fails");
+	rule->condition = CONFIG_RETURN_NONZERO;
+	rule->condition_number = CONFIG_INT32;
+	start(&rules);
+	for (int i = -3; i < 10; i++)
+		probed_fails(i);
+	assert_value(value_of(&rules, "negatives"), 3);
+	assert_value(value_of(&rules, "zeros"), 1);
+	assert_value(value_of(&rules, "others"), 12);
+	assert_missed_nothing(&rules);
+	stop(&rules);
+}
+
+/* --- durations -------------------------------------------------------------------- */
+
+static void test_a_call_is_in_the_bucket_of_its_duration(void **state)
+{
+	struct rules rules = {};
+	struct snapshot snapshot;
+	const struct metric *metric;
+	uint64_t began, outer;
+
+	(void)state;
+	add_rule(&rules, "sleep_seconds", "probed_sleep");
+	start(&rules);
+	began = now_ns();
+	probed_sleep(20 * MS);
+	outer = now_ns() - began;
+	look(&rules, &snapshot);
+	metric = find(&snapshot, "sleep_seconds", NULL, NULL);
+	assert_non_null(metric);
+	assert_true(metric->histogram.sum >= 0.02);
+	assert_true(metric->histogram.sum <= (double)outer / 1e9);
+	for (size_t i = 0; i <= metric->histogram.bound_count; i++) {
+		bool above = !i || metric->histogram.sum > latency_bounds[i - 1];
+		bool below = i == metric->histogram.bound_count ||
+			     metric->histogram.sum <= latency_bounds[i];
+
+		assert_int_equal(metric->histogram.buckets[i], above && below);
+	}
+	snapshot_free(&snapshot);
+	stop(&rules);
+}
+
+static void test_recursion_is_one_call_a_level(void **state)
+{
+	struct rules rules = {};
+
+	(void)state;
+	add_rule(&rules, "depth_seconds", "probed_depth");
+	start(&rules);
+	assert_int_equal(probed_depth(TALLY_FUNCTION_FRAMES), TALLY_FUNCTION_FRAMES);
+	assert_value(value_of(&rules, "depth_seconds"), TALLY_FUNCTION_FRAMES);
+	assert_missed_nothing(&rules);
+	assert_int_equal(probed_depth(TALLY_FUNCTION_FRAMES + 7),
+			 TALLY_FUNCTION_FRAMES + 7);
+	assert_value(value_of(&rules, "depth_seconds"), 2 * TALLY_FUNCTION_FRAMES);
+	assert_value(missed(&rules, "too_deep"), 7);
+	stop(&rules);
+}
+
+static void test_a_longjmp_out_leaves_no_wrong_duration(void **state)
+{
+	struct rules rules = {};
+	struct snapshot snapshot;
+
+	(void)state;
+	add_rule(&rules, "jump_seconds", "probed_jumps");
+	start(&rules);
+	if (!setjmp(way_out))
+		probed_jumps(1);
+	take_time(30 * MS); /* would be in the duration of the next call */
+	probed_jumps(0);
+	look(&rules, &snapshot);
+	assert_true(find(&snapshot, "jump_seconds", NULL, NULL)->histogram.sum < 0.03);
+	snapshot_free(&snapshot);
+	assert_value(value_of(&rules, "jump_seconds"), 1);
+	assert_value(missed(&rules, "abandoned"), 1);
+	stop(&rules);
+}
+
+/* --- the ends of threads and processes -------------------------------------------- */
+
+static void test_a_fork_inside_is_one_call(void **state)
+{
+	struct rules rules = {};
+	int pid;
+
+	(void)state;
+	add_rule(&rules, "fork_seconds", "probed_forks");
+	start(&rules);
+	pid = probed_forks();
+	if (!pid)
+		_exit(0);
+	REQUIRE(waitpid(pid, NULL, 0) == pid);
+	assert_value(value_of(&rules, "fork_seconds"), 1);
+	assert_value(missed(&rules, "unentered"), 1); /* the child returned, too */
+	stop(&rules);
+}
+
+static void *wait_inside(void *gate)
+{
+	probed_waits(gate);
+	return NULL;
+}
+
+static void wait_for(struct rules *rules, const char *name, double value)
+{
+	const uint64_t start_ns = now_ns();
+
+	while (value_of(rules, name) != value)
+		REQUIRE(keep_waiting(start_ns));
+}
+
+static void test_calls_under_way_are_a_gauge(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule = add_rule(&rules, "waiting", "probed_waits");
+	pthread_t threads[THREADS];
+	int gate[2];
+
+	(void)state;
+	rule->type = CONFIG_GAUGE;
+	rule->value = CONFIG_VALUE_IN_PROGRESS;
+	REQUIRE(!pipe(gate));
+	start(&rules);
+	assert_value(value_of(&rules, "waiting"), 0);
+	for (size_t i = 0; i < THREADS; i++)
+		REQUIRE(!pthread_create(&threads[i], NULL, wait_inside, gate));
+	wait_for(&rules, "waiting", THREADS);
+	REQUIRE(write(gate[1], "ab", 2) == 2);
+	wait_for(&rules, "waiting", THREADS - 2);
+	close(gate[1]);
+	for (size_t i = 0; i < THREADS; i++)
+		REQUIRE(!pthread_join(threads[i], NULL));
+	assert_value(value_of(&rules, "waiting"), 0);
+	close(gate[0]);
+	stop(&rules);
+}
+
+static void test_a_process_killed_inside_is_in_the_ledger(void **state)
+{
+	struct rules rules = {};
+	int gate[2];
+	int pid;
+
+	(void)state;
+	add_rule(&rules, "wait_seconds", "probed_waits");
+	add_counter(&rules, "waits", "probed_waits");
+	REQUIRE(!pipe(gate));
+	start(&rules);
+	pid = fork();
+	if (!pid) {
+		probed_waits(gate);
+		_exit(0);
+	}
+	wait_for(&rules, "waits", 1);
+	REQUIRE(!kill(pid, SIGKILL));
+	REQUIRE(waitpid(pid, NULL, 0) == pid);
+	assert_value(value_of(&rules, "wait_seconds"), 0);
+	assert_value(missed(&rules, "abandoned"), 1);
+	close(gate[0]);
+	close(gate[1]);
+	stop(&rules);
+}
+
+/* --- labels ----------------------------------------------------------------------- */
+
+static void test_strings_are_labels_up_to_their_cap(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "named", "probed_named");
+	struct config_function_label *label = add_label(rule, "name", 1);
+	char name[32];
+
+	(void)state;
+	label->is_string = true;
+	label->max_values = 50;
+	start(&rules);
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < 60; i++) {
+			snprintf(name, sizeof(name), "tier-%d", i);
+			probed_named(name, i);
+		}
+	for (int i = 0; i < 50; i++) {
+		snprintf(name, sizeof(name), "tier-%d", i);
+		assert_value(value_where(&rules, "named", "name", name), 3);
+	}
+	assert_value(value_where(&rules, "named", "name", "other"), 3 * 10);
+	assert_value(value_where(&rules, "named", "name", "tier-50"), -1);
+	assert_value(missed(&rules, "labels_full"), 3 * 10);
+	stop(&rules);
+}
+
+static void test_a_string_that_cannot_be_read_is_other(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "named", "probed_named");
+
+	(void)state;
+	add_label(rule, "name", 1)->is_string = true;
+	start(&rules);
+	probed_named((const char *)8, 0);
+	assert_value(value_where(&rules, "named", "name", "other"), 1);
+	assert_value(missed(&rules, "argument_fault"), 1);
+	stop(&rules);
+}
+
+static void test_numbers_are_labels_by_their_enumeration(void **state)
+{
+	struct config_label_value values[] = {{0, (char *)"ok"},
+					      {-1, (char *)"failed"}};
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "results", "probed_fails");
+	struct config_function_label *label = add_label(rule, "result", 0);
+
+	(void)state;
+	label->number = CONFIG_INT32;
+	label->values = values;
+	label->value_count = 2;
+	rule = add_counter(&rules, "arguments", "probed_fails");
+	label = add_label(rule, "how", 1);
+	label->number = CONFIG_INT32;
+	label->values = values;
+	label->value_count = 2;
+	start(&rules);
+	for (int i = 1000; i >= -1; i--) /* what has no name first: it takes no room */
+		probed_fails(i);
+	assert_value(value_where(&rules, "results", "result", "ok"), 1);
+	assert_value(value_where(&rules, "results", "result", "failed"), 1);
+	assert_value(value_where(&rules, "results", "result", "other"), 1000);
+	assert_value(value_where(&rules, "arguments", "how", "ok"), 1);
+	assert_value(value_where(&rules, "arguments", "how", "failed"), 1);
+	assert_value(value_where(&rules, "arguments", "how", "other"), 1000);
+	assert_missed_nothing(&rules);
+	stop(&rules);
+}
+
+static void test_results_are_labels_up_to_their_cap(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "results", "probed_fails");
+
+	(void)state;
+	add_label(rule, "result", 0)->max_values = 10;
+	start(&rules);
+	for (int i = 0; i < 25; i++)
+		probed_fails(i);
+	assert_value(value_where(&rules, "results", "result", "9"), 1);
+	assert_value(value_where(&rules, "results", "result", "10"), -1);
+	assert_value(value_where(&rules, "results", "result", "other"), 15);
+	stop(&rules);
+}
+
+static void test_results_are_labels_beside_those_of_arguments(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "pairs", "probed_add");
+	char number[16];
+
+	(void)state;
+	add_label(rule, "a", 1)->max_values = 10;
+	add_label(rule, "result", 0)->max_values = 1;
+	start(&rules);
+	for (int i = 0; i < 10; i++)
+		probed_add(i, -i);
+	for (int i = 0; i < 10; i++) {
+		snprintf(number, sizeof(number), "%d", i);
+		assert_value(value_where(&rules, "pairs", "a", number), 1);
+	}
+	assert_value(value_where(&rules, "pairs", "result", "other"), -1);
+	assert_missed_nothing(&rules);
+	stop(&rules);
+}
+
+/* --- who -------------------------------------------------------------------------- */
+
+static void call_in_a_child(void)
+{
+	int pid = fork();
+
+	if (!pid) {
+		probed_add(1, 2);
+		_exit(0);
+	}
+	REQUIRE(waitpid(pid, NULL, 0) == pid);
+}
+
+static void test_a_pid_selects_one_process_of_a_program(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "mine", "probed_add");
+
+	(void)state;
+	rule->pids[0] = (uint32_t)getpid();
+	rule->pid_count = 1;
+	add_counter(&rules, "all", "probed_add");
+	start(&rules);
+	probed_add(1, 2);
+	call_in_a_child();
+	assert_value(value_of(&rules, "mine"), 1);
+	assert_value(value_of(&rules, "all"), 2);
+	stop(&rules);
+}
+
+static void test_a_library_is_counted_for_chosen_programs(void **state)
+{
+	char *libs[] = {(char *)"libc.so.6"}, *others[] = {(char *)"/usr/bin/env"};
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "mine", "l64a");
+
+	(void)state;
+	rule->libs = (struct config_strings){libs, 1};
+	rule = add_counter(&rules, "others", "l64a");
+	rule->libs = (struct config_strings){libs, 1};
+	rule->exes = (struct config_strings){others, 1};
+	start(&rules);
+	l64a(1);
+	assert_value(value_of(&rules, "mine"), 1);
+	assert_value(value_of(&rules, "others"), 0);
+	stop(&rules);
+}
+
+/* --- the target is safe ----------------------------------------------------------- */
+
+#define PROGRAM "/var/tmp/bpftally-test-program"
+
+/* Runs a copy of /bin/true in a file of its own; its inode. */
+static ino_t run_program(void)
+{
+	struct stat status;
+
+	REQUIRE(!system("cp /bin/true " PROGRAM " && " PROGRAM));
+	REQUIRE(!stat(PROGRAM, &status));
+	REQUIRE(!unlink(PROGRAM));
+	return status.st_ino;
+}
+
+static bool has_program(struct rules *rules)
+{
+	bool program;
+
+	functions_news(rules->running, &program);
+	return program;
+}
+
+static void test_a_program_in_the_place_of_another_is_news(void **state)
+{
+	struct rules rules = {};
+	ino_t first;
+
+	(void)state;
+	add_counter(&rules, "named", "probed_named");
+	start(&rules);
+	first = run_program();
+	assert_true(has_program(&rules));
+	if (run_program() == first) /* else the file system uses no number again */
+		assert_true(has_program(&rules));
+	stop(&rules);
+}
+
+static void test_programs_that_are_selected_may_come_for_ever(void **state)
+{
+	const struct tally_function_rule rule = {.selects = TALLY_SELECTS_EXE};
+	struct tally_function_selected who = {.device = 1};
+	char error[UPROBES_ERROR_LEN];
+	struct uprobes *uprobes = NULL;
+
+	(void)state;
+	assert_int_equal(uprobes_open(&rule, 1, 1, 0, &uprobes, error), 0);
+	for (who.inode = 1; who.inode <= 70000; who.inode++)
+		assert_int_equal(uprobes_select(uprobes, &who), 0);
+	uprobes_close(&uprobes);
+}
+
+static void test_attaching_and_detaching_changes_no_result(void **state)
+{
+	struct rules rules = {};
+	uint64_t sum = 0;
+
+	(void)state;
+	add_rule(&rules, "add_seconds", "probed_add");
+	for (int round = 0; round < 10; round++) {
+		if (round % 2)
+			start(&rules);
+		for (long i = 0; i < 1000; i++)
+			sum += (uint64_t)probed_add(i, round);
+		if (round % 2) {
+			assert_value(value_of(&rules, "add_seconds"), 1000);
+			stop(&rules);
+		}
+	}
+	assert_int_equal(sum, 10ull * 1000 * 999 / 2 + 1000ull * 45);
+}
+
+static void test_what_is_not_there_stops_no_other_rule(void **state)
+{
+	struct rules rules = {};
+
+	(void)state;
+	add_counter(&rules, "nothing", "probed_nothing_of_that_name");
+	add_counter(&rules, "adds", "probed_add");
+	start(&rules);
+	probed_add(1, 2);
+	assert_value(value_of(&rules, "adds"), 1);
+	assert_value(value_where(&rules, "bpftally_function_probed", "metric", "adds"),
+		     1);
+	assert_value(
+	    value_where(&rules, "bpftally_function_probed", "metric", "nothing"), 0);
+	stop(&rules);
+}
+
+/* --- files that change ------------------------------------------------------------ */
+
+static void write_byte(int fd, off_t at)
+{
+	char byte;
+
+	REQUIRE(pread(fd, &byte, 1, at) == 1);
+	REQUIRE(pwrite(fd, &byte, 1, at) == 1);
+}
+
+static bool has_news(struct rules *rules)
+{
+	bool program;
+
+	return functions_news(rules->running, &program);
+}
+
+static void test_probes_leave_a_file_that_is_written_to(void **state)
+{
+	char directory[] = "/tmp/functions-XXXXXX";
+	AUTO_FREE char *command = NULL, *path = NULL, *link = NULL;
+	struct rules rules = {};
+	int fd;
+
+	(void)state;
+	add_counter(&rules, "adds", "probed_add");
+	REQUIRE(mkdtemp(directory));
+	REQUIRE(asprintf(&path, "%s/watched/program", directory) > 0);
+	REQUIRE(asprintf(&link, "%s/link", directory) > 0);
+	REQUIRE(asprintf(&command, "mkdir %s/watched && cp %s %s && ln %s %s",
+			 directory, own_path, path, path, link) > 0);
+	REQUIRE(!system(command));
+	rules.functions[0].exes = (struct config_strings){&path, 1};
+	start(&rules);
+	assert_value(value_of(&rules, "bpftally_function_probed"), 1);
+	/* by another link, in a directory that no rule names */
+	fd = open(link, O_RDWR | O_CLOEXEC);
+	REQUIRE(fd >= 0);
+	write_byte(fd, 0);
+	has_news(&rules);
+	assert_value(value_of(&rules, "bpftally_function_probed"), 0);
+	close(fd);
+	assert_true(has_news(&rules));
+	functions_look(rules.running);
+	assert_value(value_of(&rules, "bpftally_function_probed"), 1);
+	stop(&rules);
+	REQUIRE(!unlink(path) && !unlink(link));
+	REQUIRE(!rmdir(dirname(path)) && !rmdir(directory));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_every_call_of_every_thread_is_counted),
+	    cmocka_unit_test(test_numbers_are_of_arguments_and_results),
+	    cmocka_unit_test(test_large_unsigned_numbers_are_in_the_highest_bucket),
+	    cmocka_unit_test(test_a_counter_never_falls),
+	    cmocka_unit_test(test_calls_count_by_their_result),
+	    cmocka_unit_test(test_a_call_is_in_the_bucket_of_its_duration),
+	    cmocka_unit_test(test_recursion_is_one_call_a_level),
+	    cmocka_unit_test(test_a_longjmp_out_leaves_no_wrong_duration),
+	    cmocka_unit_test(test_a_fork_inside_is_one_call),
+	    cmocka_unit_test(test_calls_under_way_are_a_gauge),
+	    cmocka_unit_test(test_a_process_killed_inside_is_in_the_ledger),
+	    cmocka_unit_test(test_strings_are_labels_up_to_their_cap),
+	    cmocka_unit_test(test_a_string_that_cannot_be_read_is_other),
+	    cmocka_unit_test(test_numbers_are_labels_by_their_enumeration),
+	    cmocka_unit_test(test_results_are_labels_up_to_their_cap),
+	    cmocka_unit_test(test_results_are_labels_beside_those_of_arguments),
+	    cmocka_unit_test(test_a_pid_selects_one_process_of_a_program),
+	    cmocka_unit_test(test_a_library_is_counted_for_chosen_programs),
+	    cmocka_unit_test(test_a_program_in_the_place_of_another_is_news),
+	    cmocka_unit_test(test_programs_that_are_selected_may_come_for_ever),
+	    cmocka_unit_test(test_attaching_and_detaching_changes_no_result),
+	    cmocka_unit_test(test_what_is_not_there_stops_no_other_rule),
+	    cmocka_unit_test(test_probes_leave_a_file_that_is_written_to),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
