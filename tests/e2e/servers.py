@@ -107,25 +107,35 @@ class Script(Process):
                          env=env, name=script)
 
 
-def _is_older(path, source):
-    return not path.exists() or path.stat().st_mtime < source.stat().st_mtime
+GO = {"GO111MODULE": "off", "GOFLAGS": "", "GOPROXY": "off", "GOTOOLCHAIN": "local",
+      "CGO_ENABLED": "0", "GOCACHE": str(BUILD / "go-cache"),
+      "GOPATH": str(BUILD / "go")}
+
+
+def built(name, source, *argv, env=None):
+    """What the compiler makes of programs/SOURCE, once."""
+    path, source = BUILD / name, PROGRAMS / source
+    if not path.exists() or path.stat().st_mtime < source.stat().st_mtime:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        made = path.with_suffix(".new")
+        run([*argv, "-o", made, source], deadline_s=300, env=env)
+        made.rename(path)
+    return path
+
+
+def copied(*binaries, name=None):
+    """Under a path that only we have, which a test may select by: that of the first."""
+    directory = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH))
+    directory.chmod(0o755)
+    for binary in binaries:
+        shutil.copy(binary, directory / (name or binary.name))
+    return directory / (name or binaries[0].name)
 
 
 def gopher(name):
     """The Go program under this name, built once: the standard library takes
     longer to compile than all tests to run."""
-    built, source = BUILD / "gopher", PROGRAMS / "gopher.go"
-    if _is_older(built, source):
-        BUILD.mkdir(parents=True, exist_ok=True)
-        run(["go", "build", "-o", built, source], deadline_s=300, env={
-            "GO111MODULE": "off", "GOFLAGS": "", "GOPROXY": "off",
-            "GOTOOLCHAIN": "local", "CGO_ENABLED": "0",
-            "GOCACHE": str(BUILD / "go-cache"), "GOPATH": str(BUILD / "go")})
-    # under a path that only we have: a test may select by it
-    copy = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH)) / name
-    copy.parent.chmod(0o755)
-    shutil.copy(built, copy)
-    return copy
+    return copied(built("gopher", "gopher.go", "go", "build", env=GO), name=name)
 
 
 class Gopher(Process):
