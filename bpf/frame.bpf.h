@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * frame.bpf.h - calls under way. A frame is what was known at the entry of a call
- * until its return comes; it is found by rule and stack pointer alone, never by order:
- * a thread may run on several stacks (coroutines, signal handlers). Those of a thread
- * go with the thread; those of goroutines the daemon sweeps when their process is gone.
+ * until its return comes; it is found by rule, function and stack pointer, never by
+ * order: a thread may run on several stacks (coroutines, signal handlers). Those of a
+ * thread go with the thread; those of goroutines the daemon sweeps when their process
+ * is gone.
  */
 #pragma once
 
@@ -42,14 +43,15 @@ frame_at(struct thread_frames *frames, __u64 i)
 }
 
 static __always_inline bool frame_is(const struct tally_function_frame *frame,
-				     __u32 rule, __u64 sp)
+				     __u32 rule, __u32 function, __u64 sp)
 {
-	return frame->sp == sp && frame->rule == rule;
+	return frame->sp == sp && frame->rule == rule && frame->function == function;
 }
 
 /* Its index, TALLY_FUNCTION_FRAMES when there is none; the last ones first, which
  * return first. */
-__noinline __u64 frame_find(struct thread_frames *frames, __u32 rule, __u64 sp)
+__noinline __u64 frame_find(struct thread_frames *frames, __u32 rule, __u32 function,
+			    __u64 sp)
 {
 	__u64 index;
 
@@ -61,7 +63,7 @@ __noinline __u64 frame_find(struct thread_frames *frames, __u32 rule, __u64 sp)
 
 		if (!frame)
 			break;
-		if (frame_is(frame, rule, sp))
+		if (frame_is(frame, rule, function, sp))
 			return index;
 	}
 	return TALLY_FUNCTION_FRAMES;
@@ -103,7 +105,7 @@ static __always_inline void thread_enter(const struct tally_function_frame *fram
 		function_missed(TALLY_FUNCTION_NO_MEMORY);
 		return;
 	}
-	index = frame_find(frames, frame->rule, frame->sp);
+	index = frame_find(frames, frame->rule, frame->function, frame->sp);
 	to = frame_at(frames, index);
 	if (to) { /* left by longjmp or an exception */
 		function_missed(TALLY_FUNCTION_ABANDONED);
@@ -122,7 +124,7 @@ static __always_inline void thread_enter(const struct tally_function_frame *fram
 }
 
 /* Takes the frame out; false: there is none. */
-static __always_inline bool thread_leave(__u32 rule, __u64 sp,
+static __always_inline bool thread_leave(__u32 rule, __u32 function, __u64 sp,
 					 struct tally_function_frame *ret_frame)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -132,7 +134,7 @@ static __always_inline bool thread_leave(__u32 rule, __u64 sp,
 
 	if (!frames)
 		return false;
-	frame = frame_at(frames, frame_find(frames, rule, sp));
+	frame = frame_at(frames, frame_find(frames, rule, function, sp));
 	last = frame_at(frames, (__u64)frames->count - 1);
 	if (!frame || !last)
 		return false;
@@ -154,6 +156,7 @@ static __always_inline bool thread_is_full(void)
 
 /* What a goroutine is known by when it changes threads, and its stack places. */
 static __always_inline bool goroutine_key(struct pt_regs *regs, __u32 rule,
+					  __u32 function,
 					  struct tally_goroutine_key *ret_key)
 {
 	__u64 stack_end;
@@ -166,6 +169,8 @@ static __always_inline bool goroutine_key(struct pt_regs *regs, __u32 rule,
 	}
 	ret_key->pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 	ret_key->rule = rule;
+	ret_key->function = function;
+	ret_key->reserved = 0;
 	ret_key->g = regs->r14;
 	ret_key->depth = stack_end - regs->sp;
 	return true;
@@ -177,7 +182,7 @@ static __always_inline void goroutine_enter(struct pt_regs *regs,
 	struct tally_goroutine_key key;
 	int err;
 
-	if (!goroutine_key(regs, frame->rule, &key))
+	if (!goroutine_key(regs, frame->rule, frame->function, &key))
 		return;
 	err = insert(&goroutine_frames, &key, frame);
 	if (err == -EEXIST) { /* left by a panic, or the end of its goroutine */
@@ -190,12 +195,13 @@ static __always_inline void goroutine_enter(struct pt_regs *regs,
 }
 
 static __always_inline bool goroutine_leave(struct pt_regs *regs, __u32 rule,
+					    __u32 function,
 					    struct tally_function_frame *ret_frame)
 {
 	struct tally_goroutine_key key;
 	struct tally_function_frame *frame;
 
-	if (!goroutine_key(regs, rule, &key))
+	if (!goroutine_key(regs, rule, function, &key))
 		return false;
 	frame = bpf_map_lookup_elem(&goroutine_frames, &key);
 	if (!frame)

@@ -4,7 +4,7 @@
  *
  * One program serves every probe; what a probe is for, its point says, whose number
  * is the attach cookie. An entry that needs the moment or the result of the return
- * leaves a frame, identified by rule and stack pointer: whatever lies between (other
+ * leaves a frame, known by rule, function and stack pointer: what lies between (other
  * calls, recursion, a longjmp or an exception out of it) does not move it, and no
  * return can match the frame of another call. A frame that is never returned to is
  * replaced by the next call at its place, or ends with its thread; then it is in the
@@ -223,6 +223,12 @@ static __noinline bool is_selected(__u32 rule, __u32 how)
 	return true;
 }
 
+/* The upper half of the cookie: which of the functions of its rule. */
+static __always_inline __u32 function_of(struct pt_regs *regs)
+{
+	return (__u32)(bpf_get_attach_cookie(regs) >> 32);
+}
+
 /* --- entry and return ----------------------------------------------------------- */
 
 __noinline int enter(struct bpf_user_pt_regs_t *context,
@@ -230,7 +236,11 @@ __noinline int enter(struct bpf_user_pt_regs_t *context,
 		     const struct tally_function_point *point, __u64 arguments)
 {
 	struct pt_regs *regs = (void *)context;
-	struct tally_function_frame frame = {.sp = regs->sp, .arguments = arguments};
+	struct tally_function_frame frame = {
+	    .sp = regs->sp,
+	    .arguments = arguments,
+	    .function = function_of(regs),
+	};
 	struct tally_function_key key = {.arguments = arguments};
 
 	if (!rule || !point)
@@ -271,6 +281,7 @@ __noinline int leave(struct bpf_user_pt_regs_t *context,
 {
 	struct pt_regs *regs = (void *)context;
 	const __u64 now_ns = bpf_ktime_get_ns();
+	const __u32 function = function_of(regs);
 	struct tally_function_key key = {};
 	__u64 sp = regs->sp;
 	__s64 number, judged = 0, result = 0;
@@ -281,8 +292,8 @@ __noinline int leave(struct bpf_user_pt_regs_t *context,
 	key.rule = point->rule;
 	if (point->role == TALLY_POINT_TRAMPOLINE)
 		sp -= SP_AT_TRAMPOLINE;
-	if (point->is_go ? !goroutine_leave(regs, point->rule, &frame)
-			 : !thread_leave(point->rule, sp, &frame)) {
+	if (point->is_go ? !goroutine_leave(regs, point->rule, function, &frame)
+			 : !thread_leave(point->rule, function, sp, &frame)) {
 		/* a jump out that was none finds none either */
 		if (point->role == TALLY_POINT_TRAMPOLINE && !thread_is_full())
 			function_missed(TALLY_FUNCTION_UNENTERED);

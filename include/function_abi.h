@@ -193,7 +193,7 @@ struct tally_function_frame {
 	__u64 arguments; /* hash of the labels */
 	__s64 number;    /* what the entry gave of it */
 	__u32 rule;
-	__u32 reserved;
+	__u32 function; /* of the rule's, by where it is in its file */
 };
 
 /* Whose call, of a goroutine. */
@@ -202,6 +202,8 @@ struct tally_goroutine_key {
 	__u32 rule;
 	__u64 g;     /* address of its runtime structure */
 	__u64 depth; /* of the call, from the upper end of its stack */
+	__u32 function;
+	__u32 reserved;
 };
 
 /* Who a rule selects: a process, or a program by its file. The other is zero. */

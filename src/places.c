@@ -26,6 +26,7 @@ struct search {
 	bool no_return_probe;
 	struct points *points;
 	struct places *places;
+	uint32_t at; /* the function that is looked at: where it is in the file */
 	char *error;
 };
 
@@ -71,6 +72,7 @@ static int add_place(struct search *search, uint64_t offset, uint64_t semaphore,
 	struct uprobes_place place = {
 	    .offset = offset,
 	    .semaphore = semaphore,
+	    .function = search->at,
 	    .trampoline = point->role == TALLY_POINT_TRAMPOLINE,
 	};
 	struct uprobes_place *items;
@@ -125,6 +127,7 @@ static int add_function(struct search *search, const struct elf_function *functi
 
 	if (err)
 		return err;
+	search->at = (uint32_t)function->offset;
 	err = add_point(search, function->offset + site.entry, TALLY_POINT_ENTRY);
 	if (!err && site.return_probe)
 		err = add_point(search, function->offset + site.entry,
@@ -334,8 +337,15 @@ int places_find(struct elf *elf, const struct config_function *function, uint32_
 		bool no_return_probe, struct points *points, struct places *places,
 		char ret_error[PLACES_ERROR_LEN])
 {
-	struct search search = {elf,    function, rule,     no_return_probe,
-				points, places,   ret_error};
+	struct search search = {
+	    .elf = elf,
+	    .function = function,
+	    .rule = rule,
+	    .no_return_probe = no_return_probe,
+	    .points = points,
+	    .places = places,
+	    .error = ret_error,
+	};
 	char *end;
 	uint64_t address;
 	int err;

@@ -203,6 +203,11 @@ int uprobes_set_point(struct uprobes *uprobes, uint32_t number,
 
 /* --- attaching ------------------------------------------------------------------ */
 
+static uint64_t cookie_of(const struct uprobes_place *place)
+{
+	return (uint64_t)place->function << 32 | place->point;
+}
+
 /* Those of one kind, as the system call wants them. */
 struct multi_places {
 	uint64_t *offsets, *semaphores, *cookies;
@@ -231,7 +236,7 @@ static int multi_places_fill(const struct uprobes_place *places, size_t count,
 			continue;
 		ret_places->offsets[to] = places[i].offset;
 		ret_places->semaphores[to] = places[i].semaphore;
-		ret_places->cookies[to] = places[i].point;
+		ret_places->cookies[to] = cookie_of(&places[i]);
 		ret_places->count++;
 	}
 	return 0;
@@ -271,7 +276,7 @@ static int attach_perf(struct uprobes *uprobes, const char *path,
 	DECLARE_LIBBPF_OPTS(bpf_uprobe_opts, options);
 
 	options.ref_ctr_offset = place->semaphore;
-	options.bpf_cookie = place->point;
+	options.bpf_cookie = cookie_of(place);
 	options.retprobe = place->trampoline;
 	*ret_event = bpf_program__attach_uprobe_opts(
 	    uprobes->skeleton->progs.function_probe, -1, path, place->offset, &options);

@@ -78,6 +78,18 @@ PROBED void probed_waits(const int *gate)
 		;
 }
 
+/* Both have the caller's stack pointer at their entry, and return at once. */
+__asm__(".pushsection .text\n"
+	".type probed_tail_outer, @function\n"
+	"probed_tail_outer: push %rbp; pop %rbp; jmp probed_tail_inner\n"
+	".size probed_tail_outer, . - probed_tail_outer\n"
+	".type probed_tail_inner, @function\n"
+	"probed_tail_inner: push %rbp; pop %rbp; ret\n"
+	".size probed_tail_inner, . - probed_tail_inner\n"
+	".popsection");
+void probed_tail_outer(void);
+void probed_tail_inner(void);
+
 /* --- counts ----------------------------------------------------------------------- */
 
 static void *call_often(void *context)
@@ -260,6 +272,22 @@ static void test_recursion_is_one_call_a_level(void **state)
 			 TALLY_FUNCTION_FRAMES + 7);
 	assert_value(value_of(&rules, "depth_seconds"), 2 * TALLY_FUNCTION_FRAMES);
 	assert_value(missed(&rules, "too_deep"), 7);
+	stop(&rules);
+}
+
+static void test_functions_that_end_in_each_other_are_two_calls(void **state)
+{
+	struct rules rules = {};
+
+	(void)state;
+	add_rule(&rules, "tail_seconds", "probed_tail_*");
+	start(&rules);
+	for (int i = 0; i < 100; i++) {
+		probed_tail_outer();
+		probed_tail_inner();
+	}
+	assert_value(value_of(&rules, "tail_seconds"), 300);
+	assert_missed_nothing(&rules);
 	stop(&rules);
 }
 
@@ -674,6 +702,7 @@ int main(void)
 	    cmocka_unit_test(test_calls_count_by_their_result),
 	    cmocka_unit_test(test_a_call_is_in_the_bucket_of_its_duration),
 	    cmocka_unit_test(test_recursion_is_one_call_a_level),
+	    cmocka_unit_test(test_functions_that_end_in_each_other_are_two_calls),
 	    cmocka_unit_test(test_a_longjmp_out_leaves_no_wrong_duration),
 	    cmocka_unit_test(test_a_fork_inside_is_one_call),
 	    cmocka_unit_test(test_calls_under_way_are_a_gauge),

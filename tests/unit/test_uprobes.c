@@ -391,8 +391,8 @@ static const struct uprobes_place places[] = {
     {.offset = 0x1000, .point = 0},
     {.offset = 0x1000, .point = 1, .trampoline = true},
     {.offset = 0x2000, .semaphore = 0x30, .point = 2},
-    {.offset = 0x3000, .point = 4, .trampoline = true},
-    {.offset = 0x1010, .point = 3},
+    {.offset = 0x3000, .point = 4, .function = 7, .trampoline = true},
+    {.offset = 0x1010, .point = 3, .function = 7},
 };
 
 static int attach(struct scene *scene, size_t count)
@@ -515,13 +515,13 @@ static void a_file_is_a_link_of_returns_and_one_of_entries(void **state)
 	assert_int_equal(returns->count, 2);
 	assert_memory_equal(returns->offsets, ((uint64_t[]){0x1000, 0x3000}), 16);
 	assert_memory_equal(returns->semaphores, ((uint64_t[]){0, 0}), 16);
-	assert_memory_equal(returns->cookies, ((uint64_t[]){1, 4}), 16);
+	assert_memory_equal(returns->cookies, ((uint64_t[]){1, 7ull << 32 | 4}), 16);
 	check_multi(entries, 0);
 	assert_int_equal(entries->count, 3);
 	assert_memory_equal(entries->offsets, ((uint64_t[]){0x1000, 0x2000, 0x1010}),
 			    24);
 	assert_memory_equal(entries->semaphores, ((uint64_t[]){0, 0x30, 0}), 24);
-	assert_memory_equal(entries->cookies, ((uint64_t[]){0, 2, 3}), 24);
+	assert_memory_equal(entries->cookies, ((uint64_t[]){0, 2, 7ull << 32 | 3}), 24);
 	assert_true(is_open(returns->fd) && is_open(entries->fd));
 	uprobes_detach(&scene->link);
 	assert_false(is_open(returns->fd) || is_open(entries->fd));
@@ -579,7 +579,8 @@ static void older_kernels_have_an_event_a_place(void **state)
 		assert_int_equal(perf->pid, -1);
 		assert_int_equal(perf->offset, place->offset);
 		assert_int_equal(perf->semaphore, place->semaphore);
-		assert_int_equal(perf->cookie, place->point);
+		assert_int_equal(perf->cookie,
+				 (uint64_t)place->function << 32 | place->point);
 		assert_int_equal(perf->trampoline, place->trampoline);
 		assert_false(perf->destroyed);
 	}
