@@ -42,7 +42,7 @@ struct uprobes_place {
 	uint64_t semaphore; /* in the file, of a USDT probe's counter; 0: none */
 	uint32_t point;
 	uint32_t function; /* tells functions of one rule in one file apart */
-	bool trampoline; /* when the function returns to its caller */
+	bool trampoline;   /* when the function returns to its caller */
 };
 
 /* Probes of one file. */
