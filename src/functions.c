@@ -2,8 +2,9 @@
 /*
  * A rule is tried on every file that it names, and again on those that come: a file
  * has its probes before it runs when it is found on disk. A file that is written to
- * in place loses them at once (its code is not what the places were chosen for) and
- * gets them anew.
+ * in place loses them (its code is not what the places were chosen for: a breakpoint in
+ * it would end who runs it) and gets them anew: before the first byte is written where
+ * the file system has leases, at once after it where it has none.
  */
 #include "functions.h"
 
@@ -27,6 +28,7 @@
 #include "function_series.h"
 #include "goroutines.h"
 #include "groups.h"
+#include "lease.h"
 #include "log.h"
 #include "places.h"
 #include "return_probes.h"
@@ -60,9 +62,10 @@ struct attached {
 	off_t size;
 	struct uprobes_link *link; /* of all rules; NULL: it could not be had */
 	struct probed *probed;     /* of each rule */
-	int fd;                    /* O_PATH, of the file */
-	int watch; /* of the file itself, whatever path it is written by */
-	bool seen; /* in the look under way */
+	int fd;                    /* of the file, to read */
+	int watch;   /* of the file itself, whatever path it is written by */
+	bool leased; /* who is about to write to it waits for us */
+	bool seen;   /* in the look under way */
 	struct attached *next;
 };
 
@@ -83,7 +86,8 @@ struct functions {
 	uint64_t swept; /* calls of goroutines that their processes took along */
 	bool return_probes_are_safe;
 	int watch_fd; /* inotify, of directories and of files with probes */
-	int epoll_fd; /* of watch_fd and of events of programs */
+	int calls_fd; /* to give leases back */
+	int epoll_fd; /* of these two and of events of programs */
 };
 
 /* --- families --------------------------------------------------------------------- */
@@ -508,11 +512,21 @@ static struct attached *add_attached(struct functions *functions,
 	return attached;
 }
 
+/* Nobody writes to it from here on unless we are told, where there are leases; where
+ * there are none, we are told afterwards. False: somebody does already. */
+static bool hold(struct attached *attached)
+{
+	int err = attached->leased ? 0 : lease_take(attached->fd);
+
+	attached->leased = !err;
+	return err != -EAGAIN;
+}
+
 /* Once a file as it is: what failed fails again until it changes. */
 static int try_file(struct functions *functions, const struct subject *subject,
 		    const struct binary *binary)
 {
-	AUTO_CLOSE int fd = open(binary->path, O_PATH | O_CLOEXEC);
+	AUTO_CLOSE int fd = open(binary->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	struct attached *attached =
 	    find_attached(functions, subject, &binary->identity);
 	struct stat status;
@@ -530,10 +544,13 @@ static int try_file(struct functions *functions, const struct subject *subject,
 	if (!attached)
 		return -ENOMEM;
 	attached->seen = true;
+	attached->size = NOT_JUDGED;
+	if (!hold(attached) || fstat(attached->fd, &status))
+		return 0; /* when it is closed, it is tried again */
+	if (attach(functions, binary, attached) && is_gone(binary))
+		return 0;
 	attached->changed = status.st_mtim;
 	attached->size = status.st_size;
-	if (attach(functions, binary, attached) && is_gone(binary))
-		attached->size = NOT_JUDGED;
 	return 0;
 }
 
@@ -720,8 +737,13 @@ static int watch(struct functions *functions)
 	functions->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (functions->watch_fd < 0 || functions->epoll_fd < 0)
 		return -errno;
+	functions->calls_fd = lease_calls();
+	if (functions->calls_fd < 0)
+		return functions->calls_fd;
 	watch_directories(functions);
 	err = wait_also_for(functions, functions->watch_fd);
+	if (!err)
+		err = wait_also_for(functions, functions->calls_fd);
 	return err ? err
 		   : wait_also_for(functions, uprobes_events_fd(functions->uprobes));
 }
@@ -773,7 +795,21 @@ static void take_probes(struct functions *functions, int watch)
 		if (a->watch != watch)
 			continue;
 		detach(a);
-		a->size = -1;
+		a->size = NOT_JUDGED;
+	}
+}
+
+/* Somebody is about to write to files with probes, and waits until these are gone. */
+static void give_back(struct functions *functions)
+{
+	lease_forget_calls(functions->calls_fd);
+	for (struct attached *a = functions->attached; a; a = a->next) {
+		if (!a->leased || !lease_is_wanted(a->fd))
+			continue;
+		detach(a);
+		a->size = NOT_JUDGED;
+		a->leased = false;
+		lease_give(a->fd);
 	}
 }
 
@@ -821,8 +857,10 @@ int functions_fd(const struct functions *functions)
 
 bool functions_news(struct functions *functions, bool *ret_program)
 {
-	bool changed = take_changes(functions);
+	bool changed;
 
+	give_back(functions);
+	changed = take_changes(functions);
 	*ret_program = has_events(functions);
 	uprobes_forget_events(functions->uprobes);
 	return changed || *ret_program;
@@ -923,7 +961,7 @@ int functions_create(const struct config *config, const char *proc_root,
 		return -ENOMEM;
 	functions->config = config;
 	functions->proc_root = proc_root;
-	functions->watch_fd = functions->epoll_fd = -1;
+	functions->watch_fd = functions->calls_fd = functions->epoll_fd = -1;
 	if (getrandom(&functions->seed, sizeof(functions->seed), 0) !=
 	    sizeof(functions->seed))
 		err = -EIO;
@@ -969,6 +1007,8 @@ void functions_free(struct functions **functions)
 	free_subjects(*functions);
 	if ((*functions)->watch_fd >= 0)
 		close((*functions)->watch_fd);
+	if ((*functions)->calls_fd >= 0)
+		close((*functions)->calls_fd);
 	if ((*functions)->epoll_fd >= 0)
 		close((*functions)->epoll_fd);
 	free((*functions)->rules);

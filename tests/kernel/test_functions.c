@@ -659,16 +659,47 @@ static bool has_news(struct rules *rules)
 	return functions_news(rules->running, &program);
 }
 
-static void test_probes_leave_a_file_that_is_written_to(void **state)
+/* A child opens the file to write, waits to be told, writes and closes it. */
+static int start_writer(const char *path, const int *gate)
+{
+	int pid = fork();
+	char byte;
+	int fd;
+
+	if (pid)
+		return pid;
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	REQUIRE(fd >= 0 && read(gate[0], &byte, 1) == 1);
+	write_byte(fd, 0);
+	_exit(0);
+}
+
+static void await_news(struct rules *rules)
+{
+	const uint64_t start_ns = now_ns();
+
+	while (!has_news(rules))
+		REQUIRE(keep_waiting(start_ns));
+}
+
+static void await_no_probes(struct rules *rules)
+{
+	const uint64_t start_ns = now_ns();
+
+	for (; value_of(rules, "bpftally_function_probed") != 0; has_news(rules))
+		REQUIRE(keep_waiting(start_ns));
+}
+
+static void test_probes_leave_a_file_before_it_is_written_to(void **state)
 {
 	char directory[] = "/tmp/functions-XXXXXX";
 	AUTO_FREE char *command = NULL, *path = NULL, *link = NULL;
 	struct rules rules = {};
-	int fd;
+	int gate[2], pid, status;
 
 	(void)state;
 	add_counter(&rules, "adds", "probed_add");
-	REQUIRE(mkdtemp(directory));
+	REQUIRE(mkdtemp(directory) && !pipe(gate));
 	REQUIRE(asprintf(&path, "%s/watched/program", directory) > 0);
 	REQUIRE(asprintf(&link, "%s/link", directory) > 0);
 	REQUIRE(asprintf(&command, "mkdir %s/watched && cp %s %s && ln %s %s",
@@ -678,17 +709,18 @@ static void test_probes_leave_a_file_that_is_written_to(void **state)
 	start(&rules);
 	assert_value(value_of(&rules, "bpftally_function_probed"), 1);
 	/* by another link, in a directory that no rule names */
-	fd = open(link, O_RDWR | O_CLOEXEC);
-	REQUIRE(fd >= 0);
-	write_byte(fd, 0);
-	has_news(&rules);
+	pid = start_writer(link, gate);
+	await_no_probes(&rules);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	functions_look(rules.running); /* while it is open to write */
 	assert_value(value_of(&rules, "bpftally_function_probed"), 0);
-	close(fd);
-	assert_true(has_news(&rules));
+	REQUIRE(write(gate[1], "", 1) == 1);
+	REQUIRE(waitpid(pid, &status, 0) == pid && !status);
+	await_news(&rules);
 	functions_look(rules.running);
 	assert_value(value_of(&rules, "bpftally_function_probed"), 1);
 	stop(&rules);
-	REQUIRE(!unlink(path) && !unlink(link));
+	REQUIRE(!unlink(path) && !unlink(link) && !close(gate[0]) && !close(gate[1]));
 	REQUIRE(!rmdir(dirname(path)) && !rmdir(directory));
 }
 
@@ -718,7 +750,7 @@ int main(void)
 	    cmocka_unit_test(test_programs_that_are_selected_may_come_for_ever),
 	    cmocka_unit_test(test_attaching_and_detaching_changes_no_result),
 	    cmocka_unit_test(test_what_is_not_there_stops_no_other_rule),
-	    cmocka_unit_test(test_probes_leave_a_file_that_is_written_to),
+	    cmocka_unit_test(test_probes_leave_a_file_before_it_is_written_to),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@
 
 #define KEPT                                                                           \
 	(1ull << CAP_BPF | 1ull << CAP_PERFMON | 1ull << CAP_SYS_PTRACE |              \
-	 1ull << CAP_DAC_READ_SEARCH)
+	 1ull << CAP_DAC_READ_SEARCH | 1ull << CAP_LEASE)
 
 /* The value of a line of /proc/self/status, in hexadecimal. */
 static unsigned long long status_value(const char *name)
