@@ -19,7 +19,7 @@ CC ?= cc
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
-PKGS := libbpf libelf libmicrohttpd libcurl yaml-0.1 libprotobuf-c zlib liblzma capstone
+PKGS := libbpf libelf libmicrohttpd libcurl yaml-0.1 libprotobuf-c zlib liblzma
 ARCH_INCLUDE := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 B := build
@@ -194,7 +194,7 @@ $(B)/fuzz/%: tests/fuzz/%.c
 # The parser of the file is not a header: its sources and their libraries come along.
 $(B)/fuzz/fuzz_config: FUZZ_WITH = $(CONFIG_SOURCES) -lyaml -lbpf
 $(B)/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard include/config*.h)
-$(B)/fuzz/fuzz_elf: FUZZ_WITH = $(ELF_SOURCES) -lelf -llzma -liberty -lcapstone
+$(B)/fuzz/fuzz_elf: FUZZ_WITH = $(ELF_SOURCES) -lelf -llzma -liberty
 $(B)/fuzz/fuzz_elf: $(ELF_SOURCES) $(wildcard include/elf*.h)
 
 check:

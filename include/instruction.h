@@ -65,12 +65,13 @@ struct instructions {
 	bool is_whole; /* all bytes could be decoded */
 };
 
-/* What many functions are read with: making one takes longer than reading one. NULL:
- * memory ran out. */
-struct decoder *decoder_create(void);
+/* What many functions are read with: making one takes longer than reading one. -ENOMEM,
+ * or -ELIBACC, -ELIBBAD: there is no Capstone, or no good one. */
+int decoder_create(struct decoder **ret_decoder);
 void decoder_free(struct decoder **decoder);
 
-/* 0, -ENOMEM, or -E2BIG for more than a MB. decoder: NULL, for one of its own. */
+/* As decoder_create, or -E2BIG for more than a MB. decoder: NULL, for one of its own.
+ */
 int instructions_read(struct decoder *decoder, const uint8_t *code, size_t len,
 		      uint64_t address, struct instructions *ret_instructions);
 void instructions_free(struct instructions *instructions);

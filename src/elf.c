@@ -368,7 +368,7 @@ const uint8_t *elf_cold(struct elf *elf, const struct elf_function *function,
 struct decoder *elf_decoder(struct elf *elf)
 {
 	if (!elf->decoder)
-		elf->decoder = decoder_create();
+		decoder_create(&elf->decoder);
 	return elf->decoder;
 }
 

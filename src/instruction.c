@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instruction.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,7 +218,15 @@ static enum instruction_kind jump_kind(const cs_x86_op *operand)
 						     : INSTRUCTION_TABLE;
 }
 
-static enum instruction_kind kind_of(csh handle, const cs_insn *insn)
+static bool is_jump(const cs_insn *insn)
+{
+	for (uint8_t i = 0; i < insn->detail->groups_count; i++)
+		if (insn->detail->groups[i] == X86_GRP_JUMP)
+			return true;
+	return false;
+}
+
+static enum instruction_kind kind_of(const cs_insn *insn)
 {
 	switch (insn->id) {
 	case X86_INS_RET:
@@ -241,8 +250,7 @@ static enum instruction_kind kind_of(csh handle, const cs_insn *insn)
 	case X86_INS_XBEGIN:
 		return INSTRUCTION_BRANCH;
 	default:
-		return cs_insn_group(handle, insn, X86_GRP_JUMP) ? INSTRUCTION_BRANCH
-								 : INSTRUCTION_PLAIN;
+		return is_jump(insn) ? INSTRUCTION_BRANCH : INSTRUCTION_PLAIN;
 	}
 }
 
@@ -403,7 +411,7 @@ static bool compares_g(const cs_insn *insn)
 	       with->mem.disp == 16;
 }
 
-static void describe(csh handle, const cs_insn *insn, uint64_t address,
+static void describe(const cs_insn *insn, uint64_t address,
 		     struct instruction *instruction)
 {
 	static const uint8_t nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
@@ -411,7 +419,7 @@ static void describe(csh handle, const cs_insn *insn, uint64_t address,
 	*instruction = (struct instruction){
 	    .offset = (uint32_t)(insn->address - address),
 	    .len = (uint8_t)insn->size,
-	    .kind = kind_of(handle, insn),
+	    .kind = kind_of(insn),
 	    .writes = written(insn),
 	    .is_emulated = is_emulated(insn),
 	    .is_refused = is_refused(insn) || is_stepped_wrongly(insn),
@@ -428,20 +436,32 @@ static void describe(csh handle, const cs_insn *insn, uint64_t address,
 	find_memory(insn, instruction);
 }
 
-static void read_row(csh handle, const uint8_t *code, uint64_t address,
-		     struct instructions *instructions)
+/* Capstone's functions. The library is there while something is decoded, and not for
+ * the many who have no rule over functions: it takes 3 MB. */
+struct decoder {
+	void *library;
+	__typeof__(&cs_malloc) allocate;
+	__typeof__(&cs_disasm_iter) next;
+	__typeof__(&cs_free) release;
+	__typeof__(&cs_close) close;
+	csh handle;
+};
+
+static void read_row(const struct decoder *decoder, const uint8_t *code,
+		     uint64_t address, struct instructions *instructions)
 {
-	cs_insn *insn = cs_malloc(handle);
+	cs_insn *insn = decoder->allocate(decoder->handle);
 	size_t left = instructions->len;
 	uint64_t next = address;
 	struct origins origins = {0};
 	size_t end = 0;
 
-	while (insn && left && cs_disasm_iter(handle, &code, &left, &next, insn)) {
+	while (insn && left &&
+	       decoder->next(decoder->handle, &code, &left, &next, insn)) {
 		struct instruction *instruction =
 		    &instructions->row[instructions->count];
 
-		describe(handle, insn, address, instruction);
+		describe(insn, address, instruction);
 		if (is_ambiguous(insn, instruction))
 			break;
 		if (instruction->kind == INSTRUCTION_REGISTER)
@@ -452,7 +472,7 @@ static void read_row(csh handle, const uint8_t *code, uint64_t address,
 	}
 	instructions->is_whole = end == instructions->len;
 	if (insn)
-		cs_free(insn, 1);
+		decoder->release(insn, 1);
 }
 
 void instructions_free(struct instructions *instructions)
@@ -462,28 +482,51 @@ void instructions_free(struct instructions *instructions)
 	*instructions = (struct instructions){0};
 }
 
-struct decoder {
-	csh handle;
-};
+#define TEXT(number) #number
+#define LIBRARY_OF(version) "libcapstone.so." TEXT(version)
+#define LIBRARY LIBRARY_OF(CS_API_MAJOR)
 
-struct decoder *decoder_create(void)
+static int open_library(struct decoder *decoder)
 {
-	struct decoder *decoder = calloc(1, sizeof(*decoder));
+	__typeof__(&cs_option) option;
+	__typeof__(&cs_open) open;
 
-	if (!decoder ||
-	    cs_open(CS_ARCH_X86, CS_MODE_64, &decoder->handle) != CS_ERR_OK) {
-		free(decoder);
-		return NULL;
-	}
-	cs_option(decoder->handle, CS_OPT_DETAIL, CS_OPT_ON);
-	return decoder;
+	decoder->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	if (!decoder->library)
+		return -ELIBACC;
+	open = dlsym(decoder->library, "cs_open");
+	option = dlsym(decoder->library, "cs_option");
+	decoder->allocate = dlsym(decoder->library, "cs_malloc");
+	decoder->next = dlsym(decoder->library, "cs_disasm_iter");
+	decoder->release = dlsym(decoder->library, "cs_free");
+	decoder->close = dlsym(decoder->library, "cs_close");
+	if (!open || !option || !decoder->allocate || !decoder->next ||
+	    !decoder->release || !decoder->close)
+		return -ELIBBAD;
+	if (open(CS_ARCH_X86, CS_MODE_64, &decoder->handle) != CS_ERR_OK)
+		return -ENOMEM;
+	option(decoder->handle, CS_OPT_DETAIL, CS_OPT_ON);
+	return 0;
+}
+
+int decoder_create(struct decoder **ret_decoder)
+{
+	CLEANUP(decoder_free) struct decoder *decoder = calloc(1, sizeof(*decoder));
+	int err = decoder ? open_library(decoder) : -ENOMEM;
+
+	if (!err)
+		*ret_decoder = TAKE(decoder);
+	return err;
 }
 
 void decoder_free(struct decoder **decoder)
 {
 	if (!*decoder)
 		return;
-	cs_close(&(*decoder)->handle);
+	if ((*decoder)->handle)
+		(*decoder)->close(&(*decoder)->handle);
+	if ((*decoder)->library)
+		dlclose((*decoder)->library);
 	free(*decoder);
 	*decoder = NULL;
 }
@@ -493,16 +536,18 @@ int instructions_read(struct decoder *decoder, const uint8_t *code, size_t len,
 {
 	CLEANUP(instructions_free) struct instructions instructions = {.len = len};
 	CLEANUP(decoder_free) struct decoder *own = NULL;
+	int err;
 
 	if (len > CODE_MAX_BYTES)
 		return -E2BIG;
 	instructions.row = calloc(len + 1, sizeof(*instructions.row));
 	instructions.at = calloc(len + 1, sizeof(*instructions.at));
-	if (!decoder)
-		decoder = own = decoder_create();
-	if (!instructions.row || !instructions.at || !decoder)
+	if (!instructions.row || !instructions.at)
 		return -ENOMEM;
-	read_row(decoder->handle, code, address, &instructions);
+	err = decoder ? 0 : decoder_create(&own);
+	if (err)
+		return err;
+	read_row(decoder ? decoder : own, code, address, &instructions);
 	*ret_instructions = instructions;
 	instructions = (struct instructions){0};
 	return 0;

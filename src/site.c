@@ -483,6 +483,8 @@ static int choose(const uint8_t *code, size_t len, uint64_t address,
 	err = instructions_read(wish->decoder, code, len, address, &instructions);
 	if (err == -E2BIG)
 		return choose_unread(wish, site, "it is longer than 1 MB", ret_why);
+	if (err == -ELIBACC || err == -ELIBBAD)
+		return refuse("the library Capstone cannot be loaded", ret_why);
 	if (!err)
 		err = choose_entry(&instructions, wish, site, ret_why);
 	if (!err)
