@@ -363,58 +363,69 @@ static int attach_together(struct functions *functions, const char *path,
 	return uprobes_attach(functions->uprobes, path, all, all_count, ret_link);
 }
 
-static void say_attached(const struct functions *functions, uint32_t rule,
-			 const struct binary *binary, const struct places *places)
+/* What of a file a rule is measured in. */
+static void say_found(const struct config_function *config, const struct binary *binary,
+		      const struct places *places)
 {
-	log_info("metric \"%s\": %zu %s of %s, %zu of them single-stepped",
-		 rule_of(functions, rule)->metric, places->functions,
+	log_info("%s: metric \"%s\": %zu %s of %s, %zu of them single-stepped",
+		 config->where, config->metric, places->functions,
 		 places->functions == 1 ? "function" : "functions", binary->shown,
 		 places->stepped);
 }
 
-/* By itself, where `apart` says that one link for all could not be had. */
-static int attach_rule(const struct functions *functions, const struct binary *binary,
-		       const struct places *places, int apart, struct probed *probed)
+static void warn_unattached(const struct functions *functions, uint32_t rule,
+			    const struct binary *binary, int err)
 {
-	int err = 0;
+	char error[FUNCTIONS_ERROR_LEN];
 
-	if (apart)
-		err = uprobes_attach(functions->uprobes, binary->path, places->items,
-				     places->count, &probed->link);
-	if (!err)
-		probed->functions = places->functions;
-	return err;
+	snprintf(error, sizeof(error), "cannot attach to %s: %s", binary->shown,
+		 strerror(-err));
+	warn(functions, rule, error);
 }
 
-/* One link for all, and when that cannot be had, one for each: a rule that fails stops
- * no other. The last error. */
+/* err: of one link for all. Where that cannot be had, each rule has its own, so that
+ * one that fails stops no other. */
+static int attach_rule(const struct functions *functions, const struct binary *binary,
+		       const struct places *places, uint32_t rule, int err,
+		       struct probed *probed)
+{
+	if (err)
+		err = uprobes_attach(functions->uprobes, binary->path, places->items,
+				     places->count, &probed->link);
+	if (err) {
+		warn_unattached(functions, rule, binary, err);
+		return err;
+	}
+	probed->functions = places->functions;
+	say_found(rule_of(functions, rule), binary, places);
+	return 0;
+}
+
+/* The last error. No place is attached of which the kernel does not know the point. */
 static int attach_places(struct functions *functions, const struct binary *binary,
 			 const struct places *places, struct attached *attached)
 {
 	const struct subject *subject = attached->subject;
-	const int untold = tell_points(functions);
-	const int apart = untold ? untold
-				 : attach_together(functions, binary->path, places,
-						   subject->count, &attached->link);
-	int last = 0;
+	int last = tell_points(functions);
+	int together;
 
+	if (last) {
+		for (size_t i = 0; i < subject->count; i++)
+			if (places[i].count)
+				warn_unattached(functions, subject->rules[i], binary,
+						last);
+		return last;
+	}
+	together = attach_together(functions, binary->path, places, subject->count,
+				   &attached->link);
 	for (size_t i = 0; i < subject->count; i++) {
-		char error[FUNCTIONS_ERROR_LEN];
-		int err = apart;
+		int err = 0;
 
-		if (!places[i].count) /* said when they were looked for */
-			continue;
-		if (!untold && (!apart || subject->count > 1))
-			err = attach_rule(functions, binary, &places[i], apart,
+		if (places[i].count) /* else it was said when they were looked for */
+			err = attach_rule(functions, binary, &places[i],
+					  subject->rules[i], together,
 					  &attached->probed[i]);
-		if (!err) {
-			say_attached(functions, subject->rules[i], binary, &places[i]);
-			continue;
-		}
-		last = err;
-		snprintf(error, sizeof(error), "cannot attach to %s: %s", binary->shown,
-			 strerror(-err));
-		warn(functions, subject->rules[i], error);
+		last = err ? err : last;
 	}
 	return last;
 }
@@ -1034,10 +1045,7 @@ static bool check_file(const struct config_function *rule, const struct binary *
 	if (err)
 		log_error("%s: metric \"%s\": %s", rule->where, rule->metric, error);
 	else
-		log_info("%s: metric \"%s\": %zu %s of %s, %zu of them single-stepped",
-			 rule->where, rule->metric, places.functions,
-			 places.functions == 1 ? "function" : "functions",
-			 binary->shown, places.stepped);
+		say_found(rule, binary, &places);
 	return !err;
 }
 
