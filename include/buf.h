@@ -22,6 +22,9 @@ void buf_append(struct buf *buf, const void *data, size_t len);
 void buf_string(struct buf *buf, const char *string);
 void buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Room for len bytes behind the content; whoever wrote them adds to buf->len. NULL:
+ * there is none, see buf->error. Valid until the next call. */
+char *buf_reserve(struct buf *buf, size_t len);
 /* Forget the content and the error, keep the memory. */
 void buf_clear(struct buf *buf);
 void buf_free(struct buf *buf);

@@ -49,6 +49,11 @@ static bool reserve(struct buf *buf, size_t more)
 	return true;
 }
 
+char *buf_reserve(struct buf *buf, size_t len)
+{
+	return reserve(buf, len) ? buf->data + buf->len : NULL;
+}
+
 void buf_append(struct buf *buf, const void *data, size_t len)
 {
 	if (!len || !reserve(buf, len))

@@ -89,6 +89,24 @@ static void a_print_longer_than_the_room_is_whole(void **state)
 	buf_free(&buf);
 }
 
+static void reserved_room_is_content_once_it_is_counted(void **state)
+{
+	struct buf buf = BUF_INIT(1000);
+	char *room;
+
+	(void)state;
+	buf_string(&buf, "ab");
+	room = buf_reserve(&buf, 998);
+	memset(room, 'x', 998);
+	assert_content(&buf, "ab");
+	buf.len += 1;
+	assert_content(&buf, "abx");
+	assert_null(buf_reserve(&buf, 998));
+	assert_int_equal(buf.error, -E2BIG);
+	assert_null(buf_reserve(&buf, 1));
+	buf_free(&buf);
+}
+
 static void the_ceiling_itself_is_reached(void **state)
 {
 	struct buf appended = BUF_INIT(4), printed = BUF_INIT(4);
@@ -211,6 +229,7 @@ int main(void)
 	    cmocka_unit_test(bytes_of_any_value_are_kept),
 	    cmocka_unit_test(growth_loses_nothing_at_any_length),
 	    cmocka_unit_test(a_print_longer_than_the_room_is_whole),
+	    cmocka_unit_test(reserved_room_is_content_once_it_is_counted),
 	    cmocka_unit_test(the_ceiling_itself_is_reached),
 	    cmocka_unit_test(past_the_ceiling_nothing_of_the_append_is_kept),
 	    cmocka_unit_test(the_ceiling_holds_where_room_is_left_in_memory),
