@@ -81,8 +81,10 @@ struct snapshot {
 	struct metric *metrics;
 	size_t count;
 	size_t capacity;
-	int error;       /* first failure sticks: -ENOMEM, -E2BIG */
-	int64_t time_ms; /* wall clock of the collection */
+	int error;        /* first failure sticks: -ENOMEM, -E2BIG */
+	int64_t time_ms;  /* wall clock of the collection */
+	int64_t boot_ms;  /* CLOCK_BOOTTIME then; 0: unknown. The maker sets it, */
+	int64_t start_ms; /* and since when (wall clock) it counts; 0: unknown */
 	struct arena_block *arena;
 };
 

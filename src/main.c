@@ -54,8 +54,9 @@ struct agent {
 	struct loop_timer *functions_timer;
 	struct loop_timer *greeting_timer;
 	int signal_fd;
-	int64_t started_ms;
-	uint32_t named; /* processes, since the last collection */
+	int64_t started_ms; /* boot clock, when all of it ran */
+	int64_t start_ms;   /* wall clock, before anything was counted */
+	uint32_t named;     /* processes, since the last collection */
 	bool stopping;
 	char subject[SUBJECT_LEN]; /* what is observed, for people */
 };
@@ -145,6 +146,8 @@ static int collect(struct agent *agent, struct snapshot *snapshot)
 
 	agent->named = 0;
 	snapshot_init(snapshot, clock_ms(CLOCK_REALTIME));
+	snapshot->boot_ms = clock_ms(CLOCK_BOOTTIME);
+	snapshot->start_ms = agent->start_ms;
 	probes_poll(agent->probes, name_process, agent);
 	drain_processes(probes_map_fd(agent->probes, PROBES_PROCESSES), name_leftover,
 			agent);
@@ -507,6 +510,7 @@ static int build(struct agent *agent)
 		return err;
 	}
 	err = start_httpd(agent);
+	agent->start_ms = clock_ms(CLOCK_REALTIME);
 	if (!err)
 		err = start_probes(agent);
 	if (!err)
