@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire.h - snapshots as Remote-Write 1.0 bytes: protobuf (from
- * src/remote_write.proto by protobuf-c), snappy block format. Pure: bytes in
- * memory, no network, no clock.
+ * wire.h - samples as Remote-Write requests, 1.0 or 2.0: protobuf
+ * (src/remote_write.proto and remote_write_v2.proto by protobuf-c), snappy block
+ * format. Pure: bytes in memory, no network, no clock.
  *
- * Rules obeyed (spec 1.0): labels sorted by byte order, unique, none empty;
- * __name__ first by that order; timestamps in ms; stale marker bits
- * 0x7ff0000000000002 moved as integers, never through a float register.
+ * Native histograms are of schema 3, their zero bucket ends at 2^-20. What is longer
+ * than the last bucket of buckets.h is in the one after it: its lower end (64 s) is
+ * true, its upper end (69.8 s) is not; count, sum and all below are. Count is the
+ * sum of the buckets. A stale one has the marker as its sum, and no bucket.
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "buf.h"
-#include "config.h"
-#include "snapshot.h"
+#include "sample.h"
 
-/* One encoded WriteRequest, ready to be a request body. Reference counted:
- * several endpoints share one. */
+/* prometheus.WriteRequest (1.0) and io.prometheus.write.v2.Request (2.0-rc.4). */
+enum wire_message { WIRE_V1, WIRE_V2 };
+
+/* One request, ready to be a body. Reference counted. */
 struct wire_batch {
 	unsigned int references;
-	uint32_t samples;
-	int64_t time_ms; /* of its newest sample */
+	enum wire_message message;
+	bool is_metadata;    /* of families, and nothing else: has no samples */
+	uint32_t samples;    /* numbers; stale markers are some */
+	uint32_t histograms; /* native ones, beside them */
+	int64_t time_ms; /* of its newest sample; metadata: of the last one before */
 	size_t len;
 	unsigned char bytes[];
 };
@@ -29,27 +35,35 @@ struct wire_batch {
 struct wire_batch *wire_batch_get(struct wire_batch *batch);
 void wire_batch_put(struct wire_batch **batch);
 
-/* Turns collections into batches and remembers which series the last one had,
- * so that one which ended gets its stale marker. */
-struct wire_encoder;
+struct wire_format {
+	enum wire_message message;
+	bool native;          /* send native histograms too; else they are ignored */
+	uint32_t samples_max; /* numbers and histograms in a batch, at least 1 */
+};
 
-/* Clock steps back up to this far are waited out, see wire_encode. */
-#define WIRE_CLOCK_STEP_MAX_MS (10 * 60 * 1000)
-
-/* `external` labels (copied) are added where absent. samples_max: per batch, at
- * least 1. The series of a metric share a batch unless they are more than that. */
-int wire_encoder_create(const struct config_labels *external, uint32_t samples_max,
-			struct wire_encoder **ret_encoder);
-void wire_encoder_free(struct wire_encoder **encoder);
-
-/* Hands each batch over (the callee puts it). The snapshot is finished; families
- * are constants and remembered by address. Series of the previous snapshot that
- * this one lacks are marked stale at this one's time; an empty one marks all.
- * The time of a collection is at least a millisecond after the last one's,
- * whatever the clock did, because a series must not go back; only a step back of
- * more than WIRE_CLOCK_STEP_MAX_MS is followed: the time before was wrong then.
- * Errors: -ENOMEM, or the snapshot's own, with nothing emitted; what was emitted
- * before an error stays emitted. */
+/* Hands each batch over; the callee puts it. */
 typedef void (*wire_emit)(void *context, struct wire_batch *batch);
-int wire_encode(struct wire_encoder *encoder, const struct snapshot *snapshot,
-		wire_emit emit, void *context);
+
+/* What samples of one collection after another become batches in. */
+struct wire_writer;
+
+int wire_writer_create(const struct wire_format *format, wire_emit emit, void *context,
+		       struct wire_writer **ret_writer);
+void wire_writer_free(struct wire_writer **writer);
+/* The next `count` samples, or fewer, belong in one batch: the open one is closed if
+ * it has no room for them. They are cut only where no batch can hold them. */
+int wire_begin(struct wire_writer *writer, size_t count);
+/* Copies what it needs. 2.0 gets the family with each series, and start_ms. */
+int wire_add(struct wire_writer *writer, const struct sample *sample);
+/* Closes the last batch, if there is one. After it the writer is as new.
+ * The first error of the three (-ENOMEM, -E2BIG: a series of some 30 MB) is
+ * returned by all until then; its batch is lost, those before were handed out. */
+int wire_finish(struct wire_writer *writer);
+/* What 1.0 says of families: batches of their own, handed out at once, under the
+ * name that their samples have (with _total, _info). Nothing in 2.0. */
+int wire_metadata(struct wire_writer *writer, const struct family *const *families,
+		  size_t count);
+/* A batch of 2.0 as one of 1.0: the same series, values and times. NULL: nothing is
+ * left of it without its native histograms. -EBADMSG: it is none of ours. */
+int wire_downgrade(const struct wire_batch *v2, bool native,
+		   struct wire_batch **ret_v1);

@@ -27,6 +27,7 @@
 #include "log.h"
 #include "queue.h"
 #include "retry.h"
+#include "samples.h"
 #include "secret.h"
 #include "slice.h"
 #include "wire.h"
@@ -96,7 +97,8 @@ struct push {
 	uint64_t flush_end_ms; /* 0: no flush is running */
 	bool is_ended;         /* the markers are out: nothing may come after them */
 	uint64_t collection;   /* the newest's number */
-	struct wire_encoder *encoder;
+	struct samples *samples;
+	struct wire_writer *writer;
 	struct endpoint *endpoints;
 	size_t endpoint_count;
 };
@@ -840,7 +842,7 @@ static uint32_t samples_max(const struct config *config)
 }
 
 /* Pushed series need the two labels that a scrape would have given them. */
-static int make_encoder(struct push *push, const struct config *config)
+static int make_samples(struct push *push, const struct config *config)
 {
 	const struct config_labels *external = &config->external_labels;
 	struct config_labels labels = {.count = external->count};
@@ -862,7 +864,27 @@ static int make_encoder(struct push *push, const struct config *config)
 	if (!has_label(external, instance))
 		items[labels.count++] = (struct config_label){instance, host_label};
 	labels.items = items;
-	return wire_encoder_create(&labels, samples_max(config), &push->encoder);
+	return samples_create(&labels, &push->samples);
+}
+
+static void on_batch(void *context, struct wire_batch *batch)
+{
+	struct push *push = context;
+
+	for (size_t i = 0; i < push->endpoint_count; i++) {
+		struct endpoint *endpoint = &push->endpoints[i];
+
+		endpoint->counters.dropped +=
+		    queue_put(endpoint->queue, push->collection, wire_batch_get(batch));
+	}
+	wire_batch_put(&batch);
+}
+
+static int make_writer(struct push *push, const struct config *config)
+{
+	const struct wire_format format = {.samples_max = samples_max(config)};
+
+	return wire_writer_create(&format, on_batch, push, &push->writer);
 }
 
 static int make_endpoints(struct push *push, const struct config *config)
@@ -895,7 +917,9 @@ int push_create(struct loop *loop, const struct config *config, struct push **re
 		if (!err)
 			err = start_curl(push);
 		if (!err)
-			err = make_encoder(push, config);
+			err = make_samples(push, config);
+		if (!err)
+			err = make_writer(push, config);
 		if (!err)
 			err = make_endpoints(push, config);
 		if (err)
@@ -918,33 +942,40 @@ void push_free(struct push **push)
 	if ((*push)->has_curl)
 		curl_global_cleanup();
 	loop_timer_free(&(*push)->timer);
-	wire_encoder_free(&(*push)->encoder);
+	wire_writer_free(&(*push)->writer);
+	samples_free(&(*push)->samples);
 	free(*push);
 	*push = NULL;
 }
 
 /* --- collecting and flushing --------------------------------------------------- */
 
-static void on_batch(void *context, struct wire_batch *batch)
+static int on_metric(void *context, const struct family *family, size_t count)
 {
-	struct push *push = context;
+	const struct push *push = context;
 
-	for (size_t i = 0; i < push->endpoint_count; i++) {
-		struct endpoint *endpoint = &push->endpoints[i];
+	(void)family;
+	return wire_begin(push->writer, count);
+}
 
-		endpoint->counters.dropped +=
-		    queue_put(endpoint->queue, push->collection, wire_batch_get(batch));
-	}
-	wire_batch_put(&batch);
+static int on_sample(void *context, const struct sample *sample)
+{
+	const struct push *push = context;
+
+	return wire_add(push->writer, sample);
 }
 
 static int enqueue(struct push *push, const struct snapshot *snapshot)
 {
-	int err;
+	const struct samples_sink sink = {on_metric, on_sample, push};
+	int err, finish_err;
 
 	if (!push->endpoint_count || push->is_ended)
 		return 0;
-	err = wire_encode(push->encoder, snapshot, on_batch, push);
+	err = samples_walk(push->samples, snapshot, &sink);
+	finish_err = wire_finish(push->writer);
+	if (!err)
+		err = finish_err;
 	for (size_t i = 0; i < push->endpoint_count; i++)
 		send_next(&push->endpoints[i]);
 	rearm(push);
@@ -1000,6 +1031,7 @@ void push_flush(struct push *push, uint64_t deadline_ms)
 
 	/* Part of the last collection, which its markers must not push out. */
 	snapshot_init(&nothing, (int64_t)clock_ms(CLOCK_REALTIME));
+	nothing.boot_ms = (int64_t)clock_ms(CLOCK_BOOTTIME);
 	err = enqueue(push, &nothing);
 	snapshot_free(&nothing);
 	push->is_ended = true;

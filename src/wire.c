@@ -1,106 +1,91 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A metric becomes one series or, for a histogram and a summary, one per bucket
- * or quantile and two more. Its labels are merged and sorted once; the series of
- * a metric share the label messages and differ in pointers only. What a batch is
- * built of lives in a scratch arena that is dropped with each batch: a collection
- * of any size needs the memory of one.
+ * Each series is packed as soon as it comes, as a request of one: protobuf messages
+ * one behind the other are one message, with the lists of all. So there is no tree
+ * of a batch, nothing is measured before it is packed, and a series costs what
+ * differs from the one before: labels that are the same, at the same place, are
+ * packed (1.0) or looked up (2.0) once.
  *
- * The metrics of the last collection are remembered in the order of snapshots.
- * Both lists are sorted alike, so one walk over the two finds what is new, what
- * stayed and what ended: no hash, and no copy of what stayed.
+ * protobuf-c knows the format. A tree of label messages would take 1.0 three times
+ * as long, which is why they are bytes in remote_write.proto.
  */
 #include "wire.h"
 
 #include <errno.h>
-#include <math.h>
 #include <snappy-c.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "buckets.h"
+#include "buf.h"
 #include "cleanup.h"
 #include "remote_write.pb-c.h"
-#include "text.h"
+#include "remote_write_v2.pb-c.h"
+#include "symbols.h"
 
-typedef Prometheus__TimeSeries series_message;
-typedef Prometheus__Label label_message;
 typedef Prometheus__Sample sample_message;
+typedef Prometheus__Histogram histogram_message;
+typedef Prometheus__BucketSpan span_message;
 
-#define STALE_MARKER 0x7ff0000000000002ull /* signalling: bits, never a double */
-#define ORDINARY_NAN 0x7ff8000000000001ull
 /* A batch is closed by the first metric behind this many bytes of label text:
- * receivers refuse 32 MiB and more. */
+ * receivers refuse 32 MiB and more. In 2.0 too, where most of them are written
+ * once: it may have to become 1.0. */
 #define LABEL_BYTES_MAX ((size_t)4 << 20)
+/* And, between samples that belong together, by this many bytes. */
+#define BATCH_BYTES_MAX ((size_t)16 << 20)
+#define BATCH_BYTES_CEILING ((size_t)32 << 20)
+/* What a batch of ours may be before it was compressed. */
+#define UNPACKED_BYTES_MAX (2 * BATCH_BYTES_CEILING)
+/* Tags, lengths and numbers: of a series with a sample, of a label or ref in it. */
+#define SERIES_OVERHEAD 128
+#define LABEL_OVERHEAD 16
+/* Shorter gaps between filled buckets cost less as empty buckets. */
+#define SPAN_GAP_MIN 3
 
-/* What tells the series of one metric apart: bounds of a histogram, quantiles of
- * a summary; none of other types. */
-struct parts {
-	const double *values;
-	size_t count;
-};
-
-/* Each set of parts once: there are as many as kinds of metric that have some. */
-struct part_set {
-	struct part_set *next;
-	size_t count;
-	double values[];
-};
-
-/* A metric of the last collection: what is needed to write its series again. */
-struct remembered {
-	const struct family *family;
-	const struct part_set *parts; /* NULL where its type has none */
-	size_t label_count;
-	char strings[]; /* name, NUL, value, NUL, ... */
-};
-
-struct memory {
-	struct remembered **metrics; /* in the order of snapshots, unique */
-	size_t count;
-};
-
-/* The labels of one metric, sorted. Each series puts its own in the slots. */
-struct merged_labels {
-	label_message **labels;
-	size_t count;
-	const label_message *name_slot;
-	const label_message *part_slot; /* NULL where its type has none */
-};
-
-/* The `le` or `quantile` labels of the last metric that had some: a family shares
- * them. */
-struct part_labels {
-	const char *name;
-	struct parts parts;
-	label_message **labels; /* one a part, then +Inf for `le` */
+/* A label of the last series, for the next one's. */
+struct known_label {
+	const char *name; /* NULL: none yet */
+	const char *value;
+	size_t text_bytes;
+	struct buf memory; /* 1.0: name, NUL, value, NUL, packed label */
 };
 
 /* The batch that is being filled. */
 struct draft {
-	struct snapshot scratch; /* of which only the arena is used */
-	series_message **series; /* samples_max */
-	uint32_t count;
+	enum wire_message message;
+	uint32_t samples;
+	uint32_t histograms;
+	int64_t time_ms;
 	size_t label_bytes;
-	struct part_labels part_labels;
+	struct buf packed; /* all but the symbols */
+
+	struct known_label *labels;
+	ProtobufCBinaryData *packed_labels; /* 1.0: of the series */
+	uint32_t *refs;                     /* 2.0: likewise, two a label */
+	size_t label_capacity;
+
+	struct symbols symbols;
+	const struct family *family; /* whose metadata the one below is; NULL: none */
+	Prometheus__V2__Metadata metadata;
 };
 
-struct wire_encoder {
-	struct snapshot constants; /* arena of the external labels */
-	struct label_set external;
-	uint32_t samples_max;
-	int64_t last_time_ms;
-	struct part_set *part_sets;
-	struct memory memory;
+struct wire_writer {
+	struct wire_format format;
+	wire_emit emit;
+	void *context;
+	int error; /* sticks until wire_finish */
+	int64_t time_ms;
 	struct draft draft;
 };
 
-/* One call of wire_encode. */
-struct pass {
-	struct wire_encoder *encoder;
-	int64_t time_ms;
-	wire_emit emit;
-	void *context;
+/* A histogram and all that it points to. */
+struct native {
+	histogram_message message;
+	span_message *spans[NATIVE_BUCKETS];
+	span_message span_storage[NATIVE_BUCKETS];
+	int64_t deltas[NATIVE_BUCKETS];
+	uint64_t last; /* what the last delta led to */
 };
 
 struct wire_batch *wire_batch_get(struct wire_batch *batch)
@@ -118,34 +103,50 @@ void wire_batch_put(struct wire_batch **batch)
 
 /* --- a draft becomes a batch -------------------------------------------------- */
 
+static void draft_init(struct draft *draft, enum wire_message message)
+{
+	uint64_t seed = (uintptr_t)draft;
+
+	/* Before the kernel has entropy, an address is the best there is. */
+	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
+	*draft = (struct draft){
+	    .message = message,
+	    .packed = BUF_INIT(BATCH_BYTES_CEILING),
+	};
+	symbols_init(&draft->symbols, seed);
+}
+
+/* Forgets what is in it, and what was known because it was. */
 static void draft_clear(struct draft *draft)
 {
-	snapshot_free(&draft->scratch);
-	draft->count = 0;
+	draft->samples = 0;
+	draft->histograms = 0;
 	draft->label_bytes = 0;
-	draft->part_labels = (struct part_labels){0};
+	draft->family = NULL;
+	buf_clear(&draft->packed);
+	if (draft->message == WIRE_V1)
+		return;
+	symbols_clear(&draft->symbols);
+	for (size_t i = 0; i < draft->label_capacity; i++)
+		draft->labels[i].name = NULL;
 }
 
-static int pack(const struct draft *draft, unsigned char **ret_bytes, size_t *ret_len)
+static void draft_free(struct draft *draft)
 {
-	Prometheus__WriteRequest request = PROMETHEUS__WRITE_REQUEST__INIT;
-	unsigned char *bytes;
-	size_t len;
-
-	request.n_timeseries = draft->count;
-	request.timeseries = draft->series;
-	len = prometheus__write_request__get_packed_size(&request);
-	bytes = malloc(len);
-	if (!bytes)
-		return -ENOMEM;
-	prometheus__write_request__pack(&request, bytes);
-	*ret_bytes = bytes;
-	*ret_len = len;
-	return 0;
+	draft_clear(draft);
+	for (size_t i = 0; i < draft->label_capacity; i++)
+		buf_free(&draft->labels[i].memory);
+	free(draft->labels);
+	free(draft->packed_labels);
+	free(draft->refs);
+	draft->labels = NULL;
+	draft->packed_labels = NULL;
+	draft->refs = NULL;
+	draft->label_capacity = 0;
+	buf_free(&draft->packed);
 }
 
-static int compress(const unsigned char *bytes, size_t len,
-		    struct wire_batch **ret_batch)
+static int compress(const char *bytes, size_t len, struct wire_batch **ret_batch)
 {
 	size_t compressed = snappy_max_compressed_length(len);
 	AUTO_FREE struct wire_batch *batch = malloc(sizeof(*batch) + compressed);
@@ -154,8 +155,7 @@ static int compress(const unsigned char *bytes, size_t len,
 	if (!batch)
 		return -ENOMEM;
 	*batch = (struct wire_batch){.references = 1};
-	if (snappy_compress((const char *)bytes, len, (char *)batch->bytes,
-			    &compressed) != SNAPPY_OK)
+	if (snappy_compress(bytes, len, (char *)batch->bytes, &compressed) != SNAPPY_OK)
 		return -EINVAL;
 	batch->len = compressed;
 	fitting = realloc(batch, sizeof(*batch) + compressed);
@@ -165,683 +165,585 @@ static int compress(const unsigned char *bytes, size_t len,
 	return 0;
 }
 
-/* Hands out what was drafted. The scratch stays: the rest of a metric that is
- * larger than a batch still needs its labels. */
-static int emit_draft(const struct pass *pass)
+/* Symbols go first: a receiver may look them up while it reads the series. */
+static int compress_with_symbols(const struct draft *draft,
+				 struct wire_batch **ret_batch)
 {
-	struct draft *draft = &pass->encoder->draft;
-	AUTO_FREE unsigned char *packed = NULL;
-	struct wire_batch *batch;
+	Prometheus__V2__Request request = PROMETHEUS__V2__REQUEST__INIT;
+	AUTO_FREE char *bytes = NULL;
 	size_t len;
+
+	request.n_symbols = draft->symbols.count;
+	request.symbols = draft->symbols.strings;
+	len = prometheus__v2__request__get_packed_size(&request);
+	bytes = malloc(len + draft->packed.len);
+	if (!bytes)
+		return -ENOMEM;
+	prometheus__v2__request__pack(&request, (unsigned char *)bytes);
+	memcpy(bytes + len, draft->packed.data, draft->packed.len);
+	return compress(bytes, len + draft->packed.len, ret_batch);
+}
+
+/* Of a draft that is not empty. */
+static int draft_close(struct draft *draft, struct wire_batch **ret_batch)
+{
+	struct wire_batch *batch;
 	int err;
 
-	if (draft->scratch.error)
-		return draft->scratch.error;
-	if (!draft->count)
-		return 0;
-	err = pack(draft, &packed, &len);
-	if (!err)
-		err = compress(packed, len, &batch);
+	if (draft->message == WIRE_V2)
+		err = compress_with_symbols(draft, &batch);
+	else
+		err = compress(draft->packed.data, draft->packed.len, &batch);
 	if (err)
 		return err;
-	batch->samples = draft->count;
-	batch->time_ms = pass->time_ms;
-	draft->count = 0;
-	draft->label_bytes = 0;
-	pass->emit(pass->context, batch);
+	batch->message = draft->message;
+	batch->samples = draft->samples;
+	batch->histograms = draft->histograms;
+	batch->time_ms = draft->time_ms;
+	draft_clear(draft);
+	*ret_batch = batch;
 	return 0;
 }
 
-static const char *part_name(const struct family *family)
+static size_t series_count(const struct draft *draft)
 {
-	if (family->type == METRIC_HISTOGRAM)
-		return "le";
-	return family->type == METRIC_SUMMARY ? "quantile" : NULL;
+	return (size_t)draft->samples + draft->histograms;
 }
 
-static struct parts parts_of(const struct metric *metric)
+static int emit_draft(struct wire_writer *writer)
 {
-	const struct histogram *histogram = &metric->histogram;
-	const struct summary *summary = &metric->summary;
-
-	if (metric->family->type == METRIC_HISTOGRAM)
-		return (struct parts){histogram->bounds, histogram->bound_count};
-	if (metric->family->type == METRIC_SUMMARY)
-		return (struct parts){summary->quantiles, summary->count};
-	return (struct parts){0};
-}
-
-/* _sum and _count, and of a histogram what is above all bounds. */
-static size_t series_count(const struct family *family, size_t part_count)
-{
-	if (family->type == METRIC_HISTOGRAM)
-		return part_count + 3;
-	return family->type == METRIC_SUMMARY ? part_count + 2 : 1;
-}
-
-/* A metric's series go into one batch where one can hold them: a receiver then
- * has all buckets of a histogram or none, and so on. */
-static int make_room(const struct pass *pass, const struct family *family,
-		     size_t part_count)
-{
-	struct draft *draft = &pass->encoder->draft;
-	size_t needed = series_count(family, part_count);
+	struct wire_batch *batch;
 	int err;
 
-	/* An empty draft may have the scratch of the one before. */
-	if (draft->count && draft->count + needed <= pass->encoder->samples_max &&
-	    draft->label_bytes < LABEL_BYTES_MAX)
+	if (!series_count(&writer->draft))
 		return 0;
-	err = emit_draft(pass);
-	if (!err)
-		draft_clear(draft);
-	return err;
+	err = draft_close(&writer->draft, &batch);
+	if (err)
+		return err;
+	writer->emit(writer->context, batch);
+	return 0;
 }
 
-/* --- labels ------------------------------------------------------------------ */
+/* --- labels ------------------------------------------------------------------- */
+
+static int reserve_labels(struct draft *draft, size_t count)
+{
+	struct known_label *labels;
+	ProtobufCBinaryData *packed;
+	uint32_t *refs;
+
+	if (count <= draft->label_capacity)
+		return 0;
+	packed = reallocarray(draft->packed_labels, count, sizeof(*packed));
+	if (!packed)
+		return -ENOMEM;
+	draft->packed_labels = packed;
+	refs = reallocarray(draft->refs, count, 2 * sizeof(*refs));
+	if (!refs)
+		return -ENOMEM;
+	draft->refs = refs;
+	labels = reallocarray(draft->labels, count, sizeof(*labels));
+	if (!labels)
+		return -ENOMEM;
+	draft->labels = labels;
+	for (; draft->label_capacity < count; draft->label_capacity++)
+		labels[draft->label_capacity] = (struct known_label){
+		    .memory = BUF_INIT(BATCH_BYTES_CEILING),
+		};
+	return 0;
+}
+
+static bool is_known(const struct known_label *known, const struct label *label)
+{
+	return known->name && !strcmp(known->value, label->value) &&
+	       !strcmp(known->name, label->name);
+}
 
 /* protobuf-c has no const; it only reads what is packed. */
-static void set_label(label_message *label, const char *name, const char *value)
+static int pack_label(struct draft *draft, size_t i, const struct label *label)
 {
-	prometheus__label__init(label);
-	label->name = (char *)name;
-	label->value = (char *)value;
-}
-
-/* In byte order of names; of two that are equal the one that came first stays. */
-static void insert_label(struct merged_labels *merged, label_message *label)
-{
-	size_t i = merged->count;
-	int order = -1;
-
-	while (i && (order = strcmp(merged->labels[i - 1]->name, label->name)) > 0)
-		i--;
-	if (i && !order)
-		return;
-	memmove(&merged->labels[i + 1], &merged->labels[i],
-		(merged->count - i) * sizeof(*merged->labels));
-	merged->labels[i] = label;
-	merged->count++;
-}
-
-static void insert_labels(struct merged_labels *merged, label_message *messages,
-			  const struct label_set *set)
-{
-	for (size_t i = 0; i < set->count; i++) {
-		set_label(&messages[i], set->labels[i].name, set->labels[i].value);
-		insert_label(merged, &messages[i]);
-	}
-}
-
-/* Whoever comes first wins: a metric's label over an external one. */
-static int merge_labels(struct wire_encoder *encoder, const struct metric *metric,
-			struct merged_labels *ret_merged)
-{
-	struct snapshot *scratch = &encoder->draft.scratch;
-	size_t count = metric->labels.count + encoder->external.count + 2;
-	label_message *messages = snapshot_alloc(scratch, count * sizeof(*messages));
-	const char *part = part_name(metric->family);
-	struct merged_labels merged = {
-	    .labels = snapshot_alloc(scratch, count * sizeof(*merged.labels)),
-	    .name_slot = messages,
-	};
-
-	if (!messages || !merged.labels)
-		return scratch->error;
-	set_label(messages, "__name__", "");
-	insert_label(&merged, messages++);
-	if (part) {
-		merged.part_slot = messages;
-		set_label(messages, part, "");
-		insert_label(&merged, messages++);
-	}
-	insert_labels(&merged, messages, &metric->labels);
-	insert_labels(&merged, messages + metric->labels.count, &encoder->external);
-	*ret_merged = merged;
-	return 0;
-}
-
-static label_message *name_label(struct snapshot *scratch, const struct family *family,
-				 const char *suffix)
-{
-	size_t len = strlen(family->name), suffix_len = strlen(suffix);
-	char *name = snapshot_alloc(scratch, len + suffix_len + 1);
-	label_message *label = snapshot_alloc(scratch, sizeof(*label));
-
-	if (!name || !label)
-		return NULL;
-	memcpy(name, family->name, len);
-	memcpy(name + len, suffix, suffix_len);
-	set_label(label, "__name__", name);
-	return label;
-}
-
-static label_message *part_label(struct snapshot *scratch, const char *name,
-				 double part)
-{
-	char *value = snapshot_alloc(scratch, 32);
-	label_message *label = snapshot_alloc(scratch, sizeof(*label));
-
-	if (!value || !label)
-		return NULL;
-	text_bound(value, part);
-	set_label(label, name, value);
-	return label;
-}
-
-static bool are_same_parts(struct parts a, struct parts b)
-{
-	return a.count == b.count &&
-	       (!a.count || a.values == b.values ||
-		!memcmp(a.values, b.values, a.count * sizeof(*a.values)));
-}
-
-static int prepare_part_labels(struct draft *draft, const struct metric *metric)
-{
-	const char *name = part_name(metric->family);
-	struct parts parts = parts_of(metric);
-	label_message **labels;
-
-	if (draft->part_labels.labels && !strcmp(name, draft->part_labels.name) &&
-	    are_same_parts(parts, draft->part_labels.parts))
-		return 0;
-	labels = snapshot_alloc(&draft->scratch, (parts.count + 1) * sizeof(*labels));
-	if (!labels)
-		return draft->scratch.error;
-	for (size_t i = 0; i <= parts.count; i++)
-		labels[i] = part_label(&draft->scratch, name,
-				       i < parts.count ? parts.values[i] : INFINITY);
-	draft->part_labels = (struct part_labels){name, parts, labels};
-	return draft->scratch.error;
-}
-
-/* --- series ------------------------------------------------------------------ */
-
-static uint64_t value_bits(double value, bool is_stale)
-{
-	uint64_t bits;
-
-	if (is_stale)
-		return STALE_MARKER;
-	/* Whatever made it, it must not look like a stale marker. */
-	if (isnan(value))
-		return ORDINARY_NAN;
-	memcpy(&bits, &value, sizeof(bits));
-	return bits;
-}
-
-static void fill_slots(series_message *series, const struct merged_labels *merged,
-		       label_message *name, label_message *part, size_t *label_bytes)
-{
-	for (size_t i = 0; i < merged->count; i++) {
-		label_message *label = merged->labels[i];
-
-		if (label == merged->name_slot)
-			label = name;
-		else if (label == merged->part_slot)
-			label = part;
-		if (!label)
-			continue;
-		series->labels[series->n_labels++] = label;
-		*label_bytes += strlen(label->name) + strlen(label->value);
-	}
-}
-
-static int add_series(const struct pass *pass, const struct merged_labels *merged,
-		      label_message *name, label_message *part, uint64_t bits)
-{
-	struct draft *draft = &pass->encoder->draft;
-	struct snapshot *scratch = &draft->scratch;
-	series_message *series = snapshot_alloc(scratch, sizeof(*series));
-	sample_message *sample = snapshot_alloc(scratch, sizeof(*sample));
-	label_message **labels =
-	    snapshot_alloc(scratch, merged->count * sizeof(*labels));
-	sample_message **samples = snapshot_alloc(scratch, sizeof(*samples));
-
-	if (scratch->error)
-		return scratch->error;
-	prometheus__sample__init(sample);
-	memcpy(&sample->value, &bits, sizeof(bits));
-	sample->timestamp = pass->time_ms;
-	*samples = sample;
-	prometheus__time_series__init(series);
-	series->labels = labels;
-	series->samples = samples;
-	series->n_samples = 1;
-	fill_slots(series, merged, name, part, &draft->label_bytes);
-	draft->series[draft->count++] = series;
-	return draft->count == pass->encoder->samples_max ? emit_draft(pass) : 0;
-}
-
-static int write_value(const struct pass *pass, const struct metric *metric,
-		       bool is_stale)
-{
-	struct wire_encoder *encoder = pass->encoder;
-	uint64_t bits = value_bits(metric->value, is_stale);
-	struct merged_labels merged;
-	label_message *name;
-	int err = merge_labels(encoder, metric, &merged);
-
-	if (err)
-		return err;
-	name = name_label(&encoder->draft.scratch, metric->family,
-			  family_suffix(metric->family));
-	return add_series(pass, &merged, name, NULL, bits);
-}
-
-static int write_buckets(const struct pass *pass, const struct metric *metric,
-			 const struct merged_labels *merged, bool is_stale,
-			 uint64_t *ret_count)
-{
-	const struct histogram *histogram = &metric->histogram;
-	struct draft *draft = &pass->encoder->draft;
-	label_message *name = name_label(&draft->scratch, metric->family, "_bucket");
-	uint64_t count = 0;
-	int err = prepare_part_labels(draft, metric);
-
-	for (size_t i = 0; !err && i <= histogram->bound_count; i++) {
-		if (!is_stale)
-			count += histogram->buckets[i];
-		err = add_series(pass, merged, name, draft->part_labels.labels[i],
-				 value_bits((double)count, is_stale));
-	}
-	*ret_count = count;
-	return err;
-}
-
-static int write_quantiles(const struct pass *pass, const struct metric *metric,
-			   const struct merged_labels *merged, bool is_stale)
-{
-	const struct summary *summary = &metric->summary;
-	struct draft *draft = &pass->encoder->draft;
-	label_message *name = name_label(&draft->scratch, metric->family, "");
-	int err = prepare_part_labels(draft, metric);
-
-	for (size_t i = 0; !err && i < summary->count; i++) {
-		double value = is_stale ? NAN : summary->values[i];
-
-		err = add_series(pass, merged, name, draft->part_labels.labels[i],
-				 value_bits(value, is_stale));
-	}
-	return err;
-}
-
-static int write_sum_and_count(const struct pass *pass, const struct metric *metric,
-			       const struct merged_labels *merged, bool is_stale,
-			       double sum, uint64_t count)
-{
-	struct snapshot *scratch = &pass->encoder->draft.scratch;
-	int err = add_series(pass, merged, name_label(scratch, metric->family, "_sum"),
-			     NULL, value_bits(sum, is_stale));
-
-	if (err)
-		return err;
-	return add_series(pass, merged, name_label(scratch, metric->family, "_count"),
-			  NULL, value_bits((double)count, is_stale));
-}
-
-static int write_histogram(const struct pass *pass, const struct metric *metric,
-			   bool is_stale)
-{
-	struct merged_labels merged;
-	uint64_t count;
-	int err = merge_labels(pass->encoder, metric, &merged);
-
-	if (!err)
-		err = write_buckets(pass, metric, &merged, is_stale, &count);
-	if (err)
-		return err;
-	return write_sum_and_count(pass, metric, &merged, is_stale,
-				   metric->histogram.sum, count);
-}
-
-static int write_summary(const struct pass *pass, const struct metric *metric,
-			 bool is_stale)
-{
-	const struct summary *summary = &metric->summary;
-	struct merged_labels merged;
-	int err = merge_labels(pass->encoder, metric, &merged);
-
-	if (!err)
-		err = write_quantiles(pass, metric, &merged, is_stale);
-	if (err)
-		return err;
-	return write_sum_and_count(pass, metric, &merged, is_stale, summary->sum,
-				   summary->observations);
-}
-
-static int write_metric(const struct pass *pass, const struct metric *metric,
-			bool is_stale)
-{
-	switch (metric->family->type) {
-	case METRIC_HISTOGRAM:
-		return write_histogram(pass, metric, is_stale);
-	case METRIC_SUMMARY:
-		return write_summary(pass, metric, is_stale);
-	case METRIC_COUNTER:
-	case METRIC_GAUGE:
-	case METRIC_INFO:
-		break;
-	}
-	return write_value(pass, metric, is_stale);
-}
-
-/* --- what the last collection had --------------------------------------------- */
-
-static struct part_set *add_part_set(struct wire_encoder *encoder, struct parts parts)
-{
-	size_t bytes = parts.count * sizeof(*parts.values);
-	struct part_set *set = malloc(sizeof(*set) + bytes);
-
-	if (!set)
-		return NULL;
-	set->count = parts.count;
-	if (bytes)
-		memcpy(set->values, parts.values, bytes);
-	set->next = encoder->part_sets;
-	encoder->part_sets = set;
-	return set;
-}
-
-static const struct part_set *keep_parts(struct wire_encoder *encoder,
-					 struct parts parts)
-{
-	for (struct part_set *set = encoder->part_sets; set; set = set->next) {
-		if (are_same_parts(parts, (struct parts){set->values, set->count}))
-			return set;
-	}
-	return add_part_set(encoder, parts);
-}
-
-static void free_part_sets(struct wire_encoder *encoder)
-{
-	while (encoder->part_sets) {
-		struct part_set *next = encoder->part_sets->next;
-
-		free(encoder->part_sets);
-		encoder->part_sets = next;
-	}
-}
-
-static struct remembered *remember(struct wire_encoder *encoder,
-				   const struct metric *metric)
-{
-	bool has_parts = part_name(metric->family);
-	const struct part_set *parts =
-	    has_parts ? keep_parts(encoder, parts_of(metric)) : NULL;
-	const struct label *labels = metric->labels.labels;
-	struct remembered *remembered;
-	size_t bytes = 0;
+	struct known_label *known = &draft->labels[i];
+	struct buf *memory = &known->memory;
+	Prometheus__Label message = PROMETHEUS__LABEL__INIT;
+	size_t name_len = strlen(label->name), value_len = strlen(label->value);
+	size_t text_bytes = name_len + value_len, packed_len;
 	char *at;
 
-	for (size_t i = 0; i < metric->labels.count; i++)
-		bytes += strlen(labels[i].name) + strlen(labels[i].value) + 2;
-	if (has_parts && !parts)
-		return NULL;
-	remembered = malloc(sizeof(*remembered) + bytes);
-	if (!remembered)
-		return NULL;
-	*remembered = (struct remembered){
-	    .family = metric->family,
-	    .parts = parts,
-	    .label_count = metric->labels.count,
+	known->name = NULL;
+	message.name = (char *)label->name;
+	message.value = (char *)label->value;
+	buf_clear(memory);
+	at = buf_reserve(memory, 2 * text_bytes + LABEL_OVERHEAD);
+	if (!at)
+		return memory->error;
+	memcpy(at, label->name, name_len + 1);
+	memcpy(at + name_len + 1, label->value, value_len + 1);
+	packed_len =
+	    prometheus__label__pack(&message, (unsigned char *)at + text_bytes + 2);
+	known->name = at;
+	known->value = at + name_len + 1;
+	known->text_bytes = text_bytes;
+	draft->packed_labels[i] = (ProtobufCBinaryData){
+	    packed_len,
+	    (unsigned char *)at + text_bytes + 2,
 	};
-	at = remembered->strings;
-	for (size_t i = 0; i < metric->labels.count; i++) {
-		at = stpcpy(at, labels[i].name) + 1;
-		at = stpcpy(at, labels[i].value) + 1;
-	}
-	return remembered;
-}
-
-static void set_parts(struct metric *metric, const struct part_set *set)
-{
-	if (metric->family->type == METRIC_SUMMARY)
-		metric->summary = (struct summary){
-		    .quantiles = set->values,
-		    .count = set->count,
-		};
-	else
-		metric->histogram = (struct histogram){
-		    .bounds = set->values,
-		    .bound_count = set->count,
-		};
-}
-
-/* The metric without its values; its strings stay those of remembered. */
-static int recall(const struct remembered *remembered, struct snapshot *scratch,
-		  struct metric *ret_metric)
-{
-	size_t count = remembered->label_count;
-	struct label *labels = snapshot_alloc(scratch, count * sizeof(*labels));
-	const char *at = remembered->strings;
-
-	if (!labels)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		labels[i].name = at;
-		at += strlen(at) + 1;
-		labels[i].value = at;
-		at += strlen(at) + 1;
-	}
-	*ret_metric = (struct metric){
-	    .family = remembered->family,
-	    .labels = {.labels = labels, .count = count},
-	};
-	if (remembered->parts)
-		set_parts(ret_metric, remembered->parts);
 	return 0;
 }
 
-static int mark_stale(const struct pass *pass, const struct remembered *remembered)
+static int refer_label(struct draft *draft, size_t i, const struct label *label)
 {
-	struct metric metric;
-	int err = make_room(pass, remembered->family,
-			    remembered->parts ? remembered->parts->count : 0);
+	struct known_label *known = &draft->labels[i];
+	struct symbols *symbols = &draft->symbols;
+	uint32_t name = symbols_add(symbols, label->name);
+	uint32_t value = symbols_add(symbols, label->value);
 
-	if (!err)
-		err = recall(remembered, &pass->encoder->draft.scratch, &metric);
-	return err ? err : write_metric(pass, &metric, true);
+	known->name = NULL;
+	if (symbols->error)
+		return symbols->error;
+	known->name = symbols->strings[name];
+	known->value = symbols->strings[value];
+	known->text_bytes = strlen(label->name) + strlen(label->value);
+	draft->refs[2 * i] = name;
+	draft->refs[2 * i + 1] = value;
+	return 0;
 }
 
-/* As snapshot_finish sorts. */
-static int compare_families(const struct family *a, const struct family *b)
+/* For the series that is packed next. */
+static int set_labels(struct draft *draft, const struct label *labels, size_t count,
+		      size_t *ret_text_bytes)
 {
-	if (a == b)
+	int err = reserve_labels(draft, count);
+	size_t text_bytes = 0;
+
+	for (size_t i = 0; !err && i < count; i++) {
+		if (!is_known(&draft->labels[i], &labels[i]))
+			err = draft->message == WIRE_V1
+				  ? pack_label(draft, i, &labels[i])
+				  : refer_label(draft, i, &labels[i]);
+		text_bytes += draft->labels[i].text_bytes;
+	}
+	*ret_text_bytes = text_bytes;
+	return err;
+}
+
+static Prometheus__MetricType metric_type(const struct family *family)
+{
+	static const Prometheus__MetricType types[] = {
+	    [METRIC_COUNTER] = PROMETHEUS__METRIC_TYPE__COUNTER,
+	    [METRIC_GAUGE] = PROMETHEUS__METRIC_TYPE__GAUGE,
+	    [METRIC_HISTOGRAM] = PROMETHEUS__METRIC_TYPE__HISTOGRAM,
+	    [METRIC_SUMMARY] = PROMETHEUS__METRIC_TYPE__SUMMARY,
+	    [METRIC_INFO] = PROMETHEUS__METRIC_TYPE__INFO,
+	};
+
+	return types[family->type];
+}
+
+static int set_metadata(struct draft *draft, const struct family *family)
+{
+	if (draft->message == WIRE_V1 || draft->family == family)
 		return 0;
-	if (a->order != b->order)
-		return a->order < b->order ? -1 : 1;
-	return strcmp(a->name, b->name);
+	prometheus__v2__metadata__init(&draft->metadata);
+	draft->metadata.type = metric_type(family);
+	draft->metadata.help_ref = symbols_add(&draft->symbols, family->help);
+	draft->metadata.unit_ref = symbols_add(&draft->symbols, family->unit);
+	draft->family = draft->symbols.error ? NULL : family;
+	return draft->symbols.error;
 }
 
-static int compare_labels(const struct remembered *remembered,
-			  const struct label_set *set)
+/* --- series ------------------------------------------------------------------- */
+
+/* What a series has of values; n of each. */
+struct values {
+	size_t sample_count;
+	sample_message **samples;
+	size_t histogram_count;
+	histogram_message **histograms;
+};
+
+static size_t pack_v1(struct draft *draft, size_t label_count,
+		      const struct values *values, unsigned char *to)
 {
-	const char *at = remembered->strings;
+	Prometheus__WriteRequest request = PROMETHEUS__WRITE_REQUEST__INIT;
+	Prometheus__TimeSeries series = PROMETHEUS__TIME_SERIES__INIT;
+	Prometheus__TimeSeries *only = &series;
 
-	for (size_t i = 0; i < remembered->label_count && i < set->count; i++) {
-		int order = strcmp(at, set->labels[i].name);
-
-		at += strlen(at) + 1;
-		if (!order)
-			order = strcmp(at, set->labels[i].value);
-		if (order)
-			return order;
-		at += strlen(at) + 1;
-	}
-	return (remembered->label_count > set->count) -
-	       (remembered->label_count < set->count);
+	series.n_labels = label_count;
+	series.labels = draft->packed_labels;
+	series.n_samples = values->sample_count;
+	series.samples = values->samples;
+	series.n_histograms = values->histogram_count;
+	series.histograms = values->histograms;
+	request.n_timeseries = 1;
+	request.timeseries = &only;
+	return prometheus__write_request__pack(&request, to);
 }
 
-static int compare_with(const struct remembered *remembered,
-			const struct metric *metric)
+static size_t pack_v2(struct draft *draft, size_t label_count,
+		      const struct values *values, unsigned char *to)
 {
-	int order = compare_families(remembered->family, metric->family);
+	Prometheus__V2__Request request = PROMETHEUS__V2__REQUEST__INIT;
+	Prometheus__V2__TimeSeries series = PROMETHEUS__V2__TIME_SERIES__INIT;
+	Prometheus__V2__TimeSeries *only = &series;
 
-	return order ? order : compare_labels(remembered, &metric->labels);
+	series.n_labels_refs = 2 * label_count;
+	series.labels_refs = draft->refs;
+	series.n_samples = values->sample_count;
+	series.samples = values->samples;
+	series.n_histograms = values->histogram_count;
+	series.histograms = values->histograms;
+	series.metadata = &draft->metadata;
+	request.n_timeseries = 1;
+	request.timeseries = &only;
+	return prometheus__v2__request__pack(&request, to);
 }
 
-static bool is_repeated(const struct metric *metrics, size_t i)
+/* Never less than it will be. */
+static size_t packed_bound(size_t label_count, size_t text_bytes,
+			   const struct values *values)
 {
-	return i && !compare_families(metrics[i - 1].family, metrics[i].family) &&
-	       !label_set_compare(&metrics[i - 1].labels, &metrics[i].labels);
+	size_t bound = text_bytes + label_count * LABEL_OVERHEAD +
+		       (values->sample_count + 1) * SERIES_OVERHEAD;
+
+	for (size_t i = 0; i < values->histogram_count; i++)
+		bound += prometheus__histogram__get_packed_size(values->histograms[i]) +
+			 SERIES_OVERHEAD;
+	return bound;
 }
 
-/* Writes a metric and moves or makes its entry in `next`. */
-static int keep(const struct pass *pass, const struct metric *metric,
-		struct remembered **known, struct memory *next)
+static int add_series(struct draft *draft, const struct label *labels,
+		      size_t label_count, const struct values *values)
 {
-	struct remembered *remembered =
-	    known ? TAKE(*known) : remember(pass->encoder, metric);
-	int err;
+	struct buf *packed = &draft->packed;
+	size_t text_bytes;
+	char *to;
+	int err = set_labels(draft, labels, label_count, &text_bytes);
 
-	if (!remembered)
-		return -ENOMEM;
-	next->metrics[next->count++] = remembered;
-	err = make_room(pass, metric->family, parts_of(metric).count);
-	return err ? err : write_metric(pass, metric, false);
-}
-
-/* Below zero: old metric i has ended. Zero: metric j is it. Above: j is new. */
-static int compare_at(const struct memory *old, size_t i,
-		      const struct snapshot *snapshot, size_t j)
-{
-	if (i == old->count)
-		return 1;
-	if (j == snapshot->count)
-		return -1;
-	return compare_with(old->metrics[i], &snapshot->metrics[j]);
-}
-
-/* After it, and after an error too, `next` holds what may have been written and
- * what was not looked at, in order; `old` what ended. */
-static int walk(const struct pass *pass, const struct snapshot *snapshot,
-		struct memory *old, struct memory *next)
-{
-	size_t i = 0, j = 0;
-	int err = 0;
-
-	while (!err && (i < old->count || j < snapshot->count)) {
-		int order = compare_at(old, i, snapshot, j);
-
-		if (order < 0) {
-			err = mark_stale(pass, old->metrics[i]);
-			i += !err;
-			continue;
-		}
-		if (!is_repeated(snapshot->metrics, j))
-			err = keep(pass, &snapshot->metrics[j],
-				   order ? NULL : &old->metrics[i], next);
-		if (!order)
-			i++;
-		j++;
-	}
-	for (; i < old->count; i++)
-		next->metrics[next->count++] = TAKE(old->metrics[i]);
-	return err ? err : emit_draft(pass);
-}
-
-static void forget(struct memory *memory)
-{
-	for (size_t i = 0; i < memory->count; i++)
-		free(memory->metrics[i]);
-	free(memory->metrics);
-	*memory = (struct memory){0};
-}
-
-/* --- the encoder --------------------------------------------------------------- */
-
-static char *copy_string(struct snapshot *arena, const char *string)
-{
-	size_t len = strlen(string);
-	char *copy = snapshot_alloc(arena, len + 1);
-
-	return copy ? memcpy(copy, string, len) : NULL;
-}
-
-static int copy_external(struct wire_encoder *encoder,
-			 const struct config_labels *external)
-{
-	struct snapshot *arena = &encoder->constants;
-	AUTO_FREE struct label *labels = calloc(external->count + 1, sizeof(*labels));
-
-	if (!labels)
-		return -ENOMEM;
-	for (size_t i = 0; i < external->count; i++) {
-		labels[i].name = copy_string(arena, external->items[i].name);
-		labels[i].value = copy_string(arena, external->items[i].value);
-	}
-	if (!arena->error)
-		encoder->external = snapshot_labels(arena, labels, external->count);
-	return arena->error;
-}
-
-int wire_encoder_create(const struct config_labels *external, uint32_t samples_max,
-			struct wire_encoder **ret_encoder)
-{
-	CLEANUP(wire_encoder_free)
-	struct wire_encoder *encoder = calloc(1, sizeof(*encoder));
-	int err;
-
-	if (!encoder)
-		return -ENOMEM;
-	encoder->samples_max = samples_max;
-	encoder->last_time_ms = INT64_MIN;
-	encoder->draft.series = calloc(samples_max, sizeof(*encoder->draft.series));
-	if (!encoder->draft.series)
-		return -ENOMEM;
-	err = copy_external(encoder, external);
 	if (err)
 		return err;
-	*ret_encoder = TAKE(encoder);
+	to = buf_reserve(packed, packed_bound(label_count, text_bytes, values));
+	if (!to)
+		return packed->error;
+	packed->len += draft->message == WIRE_V1
+			   ? pack_v1(draft, label_count, values, (unsigned char *)to)
+			   : pack_v2(draft, label_count, values, (unsigned char *)to);
+	draft->samples += (uint32_t)values->sample_count;
+	draft->histograms += (uint32_t)values->histogram_count;
+	draft->label_bytes += text_bytes;
 	return 0;
 }
 
-void wire_encoder_free(struct wire_encoder **encoder)
+/* In 1.0 nothing has a start. */
+static int64_t start_of(const struct draft *draft, const struct sample *sample)
 {
-	if (!*encoder)
+	return draft->message == WIRE_V2 ? sample->start_ms : 0;
+}
+
+static int add_number(struct draft *draft, const struct sample *sample)
+{
+	sample_message message = PROMETHEUS__SAMPLE__INIT, *only = &message;
+	const struct values values = {.sample_count = 1, .samples = &only};
+
+	memcpy(&message.value, &sample->bits, sizeof(message.value));
+	message.timestamp = sample->time_ms;
+	message.start_timestamp = start_of(draft, sample);
+	return add_series(draft, sample->labels, sample->label_count, &values);
+}
+
+/* --- native histograms -------------------------------------------------------- */
+
+static void add_bucket(struct native *native, uint64_t count)
+{
+	histogram_message *message = &native->message;
+
+	native->deltas[message->n_positive_deltas++] = (int64_t)(count - native->last);
+	native->spans[message->n_positive_spans - 1]->length++;
+	native->last = count;
+}
+
+static void add_span(struct native *native, int32_t offset)
+{
+	size_t i = native->message.n_positive_spans++;
+
+	native->spans[i] = &native->span_storage[i];
+	prometheus__bucket_span__init(native->spans[i]);
+	native->spans[i]->offset = offset;
+}
+
+/* counts[0] is the zero bucket; counts[i] is of bucket NATIVE_FIRST + i - 1. */
+static void add_buckets(struct native *native, const uint64_t *counts)
+{
+	int32_t next = 0; /* behind the last one in a span */
+
+	for (int32_t i = 1; i < NATIVE_BUCKETS; i++) {
+		if (!counts[i])
+			continue;
+		if (!next)
+			add_span(native, NATIVE_FIRST + i - 1);
+		else if (i - next >= SPAN_GAP_MIN)
+			add_span(native, i - next);
+		else
+			for (; next < i; next++)
+				add_bucket(native, 0);
+		add_bucket(native, counts[i]);
+		next = i + 1;
+	}
+}
+
+static void fill_native(struct native *native, const struct sample *sample)
+{
+	histogram_message *message = &native->message;
+	uint64_t count = 0;
+
+	prometheus__histogram__init(message);
+	message->count_case = PROMETHEUS__HISTOGRAM__COUNT_COUNT_INT;
+	message->timestamp = sample->time_ms;
+	memcpy(&message->sum, &sample->bits, sizeof(message->sum));
+	if (sample->bits == SAMPLE_STALE)
 		return;
-	forget(&(*encoder)->memory);
-	free_part_sets(*encoder);
-	draft_clear(&(*encoder)->draft);
-	free((*encoder)->draft.series);
-	snapshot_free(&(*encoder)->constants);
-	free(*encoder);
-	*encoder = NULL;
+	for (size_t i = 0; i < NATIVE_BUCKETS; i++)
+		count += sample->native[i];
+	message->count_int = count;
+	message->sum = sample->sum;
+	message->schema = NATIVE_SCHEMA;
+	message->zero_threshold = 0x1p-20;
+	message->zero_count_case = PROMETHEUS__HISTOGRAM__ZERO_COUNT_ZERO_COUNT_INT;
+	message->zero_count_int = sample->native[0];
+	message->positive_spans = native->spans;
+	message->positive_deltas = native->deltas;
+	native->last = 0;
+	add_buckets(native, sample->native);
 }
 
-static int64_t next_time_ms(const struct wire_encoder *encoder, int64_t time_ms)
+static int add_native(struct draft *draft, const struct sample *sample)
 {
-	int64_t last = encoder->last_time_ms;
+	struct native native;
+	histogram_message *only = &native.message;
+	const struct values values = {.histogram_count = 1, .histograms = &only};
 
-	if (time_ms > last || last - time_ms > WIRE_CLOCK_STEP_MAX_MS)
-		return time_ms;
-	return last + 1;
+	fill_native(&native, sample);
+	native.message.start_timestamp = start_of(draft, sample);
+	return add_series(draft, sample->labels, sample->label_count, &values);
 }
 
-int wire_encode(struct wire_encoder *encoder, const struct snapshot *snapshot,
-		wire_emit emit, void *context)
+/* --- the writer --------------------------------------------------------------- */
+
+int wire_writer_create(const struct wire_format *format, wire_emit emit, void *context,
+		       struct wire_writer **ret_writer)
 {
-	struct memory *old = &encoder->memory, next = {0};
-	struct pass pass = {
-	    .encoder = encoder,
-	    .time_ms = next_time_ms(encoder, snapshot->time_ms),
-	    .emit = emit,
-	    .context = context,
+	struct wire_writer *writer = calloc(1, sizeof(*writer));
+
+	if (!writer)
+		return -ENOMEM;
+	writer->format = *format;
+	writer->emit = emit;
+	writer->context = context;
+	draft_init(&writer->draft, format->message);
+	*ret_writer = writer;
+	return 0;
+}
+
+void wire_writer_free(struct wire_writer **writer)
+{
+	if (!*writer)
+		return;
+	draft_free(&(*writer)->draft);
+	free(*writer);
+	*writer = NULL;
+}
+
+int wire_begin(struct wire_writer *writer, size_t count)
+{
+	const struct draft *draft = &writer->draft;
+
+	if (!writer->error &&
+	    (series_count(draft) + count > writer->format.samples_max ||
+	     draft->label_bytes >= LABEL_BYTES_MAX))
+		writer->error = emit_draft(writer);
+	return writer->error;
+}
+
+int wire_add(struct wire_writer *writer, const struct sample *sample)
+{
+	struct draft *draft = &writer->draft;
+
+	if (writer->error || (sample->is_native && !writer->format.native))
+		return writer->error;
+	writer->error = set_metadata(draft, sample->family);
+	if (!writer->error)
+		writer->error = sample->is_native ? add_native(draft, sample)
+						  : add_number(draft, sample);
+	if (writer->error)
+		return writer->error;
+	draft->time_ms = sample->time_ms;
+	writer->time_ms = sample->time_ms;
+	if (series_count(draft) >= writer->format.samples_max ||
+	    draft->packed.len >= BATCH_BYTES_MAX)
+		writer->error = emit_draft(writer);
+	return writer->error;
+}
+
+int wire_finish(struct wire_writer *writer)
+{
+	int err = writer->error ? writer->error : emit_draft(writer);
+
+	/* Between collections there is no memory in use. */
+	draft_free(&writer->draft);
+	writer->error = 0;
+	return err;
+}
+
+/* --- metadata of 1.0 ---------------------------------------------------------- */
+
+static int pack_metadata(struct buf *packed, const struct family *family)
+{
+	Prometheus__WriteRequest request = PROMETHEUS__WRITE_REQUEST__INIT;
+	Prometheus__MetricMetadata metadata = PROMETHEUS__METRIC_METADATA__INIT;
+	Prometheus__MetricMetadata *only = &metadata;
+	AUTO_FREE char *name = NULL;
+	char *to;
+
+	if (asprintf(&name, "%s%s", family->name, family_suffix(family)) < 0) {
+		name = NULL;
+		return -ENOMEM;
+	}
+	metadata.type = metric_type(family);
+	metadata.metric_family_name = name;
+	metadata.help = (char *)family->help;
+	metadata.unit = (char *)family->unit;
+	request.n_metadata = 1;
+	request.metadata = &only;
+	to = buf_reserve(packed, prometheus__write_request__get_packed_size(&request));
+	if (!to)
+		return packed->error;
+	packed->len += prometheus__write_request__pack(&request, (unsigned char *)to);
+	return 0;
+}
+
+static int emit_metadata(struct wire_writer *writer, struct buf *packed)
+{
+	struct wire_batch *batch;
+	int err;
+
+	if (!packed->len)
+		return 0;
+	err = compress(packed->data, packed->len, &batch);
+	if (err)
+		return err;
+	batch->message = WIRE_V1;
+	batch->is_metadata = true;
+	batch->time_ms = writer->time_ms;
+	buf_clear(packed);
+	writer->emit(writer->context, batch);
+	return 0;
+}
+
+int wire_metadata(struct wire_writer *writer, const struct family *const *families,
+		  size_t count)
+{
+	CLEANUP(buf_free) struct buf packed = BUF_INIT(BATCH_BYTES_CEILING);
+	int err = 0;
+
+	if (writer->format.message != WIRE_V1)
+		return 0;
+	for (size_t i = 0; !err && i < count; i++) {
+		err = pack_metadata(&packed, families[i]);
+		if (!err && (i + 1) % writer->format.samples_max == 0)
+			err = emit_metadata(writer, &packed);
+	}
+	return err ? err : emit_metadata(writer, &packed);
+}
+
+/* --- 2.0 as 1.0 --------------------------------------------------------------- */
+
+static void free_request(Prometheus__V2__Request **request)
+{
+	if (*request)
+		prometheus__v2__request__free_unpacked(*request, NULL);
+}
+
+static int unpack(const struct wire_batch *batch, Prometheus__V2__Request **ret_request)
+{
+	const char *bytes = (const char *)batch->bytes;
+	AUTO_FREE char *packed = NULL;
+	size_t len;
+
+	if (batch->message != WIRE_V2 ||
+	    snappy_uncompressed_length(bytes, batch->len, &len) != SNAPPY_OK ||
+	    len > UNPACKED_BYTES_MAX)
+		return -EBADMSG;
+	packed = malloc(len + 1);
+	if (!packed)
+		return -ENOMEM;
+	if (snappy_uncompress(bytes, batch->len, packed, &len) != SNAPPY_OK)
+		return -EBADMSG;
+	*ret_request =
+	    prometheus__v2__request__unpack(NULL, len, (unsigned char *)packed);
+	return *ret_request ? 0 : -EBADMSG;
+}
+
+/* Labels of a series; their number is half of its refs'. */
+static int look_up(const Prometheus__V2__Request *request,
+		   const Prometheus__V2__TimeSeries *series, struct label **ret_labels)
+{
+	size_t count = series->n_labels_refs / 2;
+	AUTO_FREE struct label *labels = calloc(count + 1, sizeof(*labels));
+
+	if (!labels)
+		return -ENOMEM;
+	if (series->n_labels_refs % 2)
+		return -EBADMSG;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t name = series->labels_refs[2 * i];
+		uint32_t value = series->labels_refs[2 * i + 1];
+
+		if (name >= request->n_symbols || value >= request->n_symbols)
+			return -EBADMSG;
+		labels[i].name = request->symbols[name];
+		labels[i].value = request->symbols[value];
+	}
+	*ret_labels = TAKE(labels);
+	return 0;
+}
+
+static int downgrade_series(struct draft *draft, const Prometheus__V2__Request *request,
+			    const Prometheus__V2__TimeSeries *series, bool native)
+{
+	AUTO_FREE struct label *labels = NULL;
+	const struct values values = {
+	    .sample_count = series->n_samples,
+	    .samples = series->samples,
+	    .histogram_count = native ? series->n_histograms : 0,
+	    .histograms = series->histograms,
 	};
 	int err;
 
-	if (snapshot->error)
-		return snapshot->error;
-	next.metrics =
-	    calloc(old->count + snapshot->count + 1, sizeof(struct remembered *));
-	if (!next.metrics)
-		return -ENOMEM;
-	err = walk(&pass, snapshot, old, &next);
-	encoder->last_time_ms = pass.time_ms;
-	/* Before `old`, whose strings it may point to. */
-	draft_clear(&encoder->draft);
-	forget(old);
-	encoder->memory = next;
-	return err;
+	if (!values.sample_count && !values.histogram_count)
+		return 0;
+	for (size_t i = 0; i < values.sample_count; i++)
+		values.samples[i]->start_timestamp = 0;
+	for (size_t i = 0; i < values.histogram_count; i++)
+		values.histograms[i]->start_timestamp = 0;
+	err = look_up(request, series, &labels);
+	return err ? err
+		   : add_series(draft, labels, series->n_labels_refs / 2, &values);
+}
+
+int wire_downgrade(const struct wire_batch *v2, bool native, struct wire_batch **ret_v1)
+{
+	CLEANUP(free_request) Prometheus__V2__Request *request = NULL;
+	CLEANUP(draft_free) struct draft draft;
+	int err;
+
+	draft_init(&draft, WIRE_V1);
+	draft.time_ms = v2->time_ms;
+	err = unpack(v2, &request);
+	for (size_t i = 0; !err && i < request->n_timeseries; i++)
+		err = downgrade_series(&draft, request, request->timeseries[i], native);
+	if (err)
+		return err;
+	if (series_count(&draft))
+		return draft_close(&draft, ret_v1);
+	*ret_v1 = NULL;
+	return 0;
 }

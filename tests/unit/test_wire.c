@@ -15,28 +15,64 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buckets.h"
 #include "wire.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define STALE 0x7ff0000000000002ull
-#define SERIES_MAX 4096
+#define SERIES_MAX 8192
 #define BATCHES_MAX 512
+#define TIME 1700000000123ll
+#define START 1699999999000ll
 
-/* name{label="value",...} as they came, then bits and time. */
+/* counts[i] of bucket FIRST_BUCKET + i. */
+#define FIRST_BUCKET (-200)
+#define BUCKETS 300
+
+struct histogram_read {
+	bool has_count, has_zero_count;
+	uint64_t count, zero_count, sum_bits;
+	int64_t schema;
+	double zero_threshold;
+	size_t span_count, bucket_count;
+	uint64_t counts[BUCKETS];
+};
+
 struct series {
-	char *text;
+	char *text; /* name=value name=value as they came */
+	bool is_native;
 	uint64_t bits;
-	int64_t time_ms;
+	int64_t time_ms, start_ms;
+	struct histogram_read *histogram;
+	uint64_t type; /* 2.0 */
+	char *help, *unit;
+};
+
+struct family_read {
+	uint64_t type;
+	char *name, *help, *unit;
 };
 
 struct received {
-	struct wire_encoder *encoder;
+	struct wire_writer *writer;
+	enum wire_message message;
 	struct series series[SERIES_MAX];
 	size_t count;
-	uint32_t batch_samples[BATCHES_MAX];
-	int64_t batch_time_ms;
-	size_t largest_batch_bytes; /* uncompressed */
+	struct family_read families[SERIES_MAX];
+	size_t family_count;
+	struct {
+		uint32_t samples, histograms;
+		size_t families;
+		int64_t time_ms;
+		size_t bytes, unpacked_bytes;
+	} batches[BATCHES_MAX];
 	size_t batch_count;
+	struct wire_batch *kept; /* the last one, where asked for */
+	bool keeps;
+	/* of the last request of 2.0 */
+	char *symbols[SERIES_MAX];
+	bool is_used[SERIES_MAX];
+	size_t symbol_count;
 };
 
 static const struct family requests = {"requests", "Requests.", "", METRIC_COUNTER, 1};
@@ -45,9 +81,7 @@ static const struct family target = {"target", "Target.", "", METRIC_INFO, 3};
 static const struct family duration = {"duration_seconds", "Duration.", "seconds",
 				       METRIC_HISTOGRAM, 4};
 static const struct family waits = {"wait_seconds", "Waits.", "seconds", METRIC_SUMMARY,
-				    6};
-
-static const struct family bare = {"bare", "No labels.", "", METRIC_GAUGE, 5};
+				    5};
 
 /* --- the decoder -------------------------------------------------------------- */
 
@@ -67,6 +101,13 @@ static uint64_t take_varint(struct bytes *bytes)
 	}
 	fail_msg("varint of more than ten bytes");
 	return 0;
+}
+
+static int64_t take_zigzag(struct bytes *bytes)
+{
+	uint64_t value = take_varint(bytes);
+
+	return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
 static uint64_t take_fixed64(struct bytes *bytes)
@@ -90,92 +131,386 @@ static struct bytes take_message(struct bytes *bytes)
 	return message;
 }
 
-/* field << 3 | wire type */
-enum { FIRST_MESSAGE = 1 << 3 | 2, SECOND_MESSAGE = 2 << 3 | 2 };
-enum { FIRST_DOUBLE = 1 << 3 | 1, SECOND_VARINT = 2 << 3 | 0 };
-
-static void read_label(struct bytes label, FILE *text, bool *is_first)
+static char *take_string(struct bytes *bytes)
 {
-	struct bytes name = {0}, value = {0};
+	struct bytes string = take_message(bytes);
+
+	return strndup((const char *)string.at, (size_t)(string.end - string.at));
+}
+
+static double double_of(uint64_t bits)
+{
+	double value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+enum { VARINT = 0, FIXED64 = 1, MESSAGE = 2 };
+#define FIELD(number, wire_type) ((number) << 3 | (wire_type))
+
+static void write_label(FILE *text, const char *name, const char *value)
+{
+	assert_true(*name && *value);
+	fprintf(text, "%s%s=%s", ftell(text) ? " " : "", name, value);
+}
+
+static void read_label(struct bytes label, FILE *text)
+{
+	char *name = NULL, *value = NULL;
 
 	while (label.at < label.end) {
-		uint64_t tag = take_varint(&label);
-
-		assert_true(tag == FIRST_MESSAGE || tag == SECOND_MESSAGE);
-		*(tag == FIRST_MESSAGE ? &name : &value) = take_message(&label);
+		switch (take_varint(&label)) {
+		case FIELD(1, MESSAGE):
+			name = take_string(&label);
+			break;
+		case FIELD(2, MESSAGE):
+			value = take_string(&label);
+			break;
+		default:
+			fail();
+		}
 	}
-	assert_true(name.at < name.end);
-	assert_true(value.at < value.end);
-	fprintf(text, "%s%.*s=%.*s", *is_first ? "" : " ", (int)(name.end - name.at),
-		name.at, (int)(value.end - value.at), value.at);
-	*is_first = false;
+	assert_non_null(name);
+	assert_non_null(value);
+	write_label(text, name, value);
+	free(name);
+	free(value);
 }
 
 static void read_sample(struct bytes sample, struct series *series)
 {
 	while (sample.at < sample.end) {
-		uint64_t tag = take_varint(&sample);
-
-		assert_true(tag == FIRST_DOUBLE || tag == SECOND_VARINT);
-		if (tag == FIRST_DOUBLE)
+		switch (take_varint(&sample)) {
+		case FIELD(1, FIXED64):
 			series->bits = take_fixed64(&sample);
-		else
+			break;
+		case FIELD(2, VARINT):
 			series->time_ms = (int64_t)take_varint(&sample);
+			break;
+		case FIELD(3, VARINT):
+			series->start_ms = (int64_t)take_varint(&sample);
+			break;
+		default:
+			fail();
+		}
 	}
 }
 
-static void read_series(struct bytes message, struct series *series)
+struct span_read {
+	int64_t offset;
+	uint64_t length;
+};
+
+static struct span_read read_span(struct bytes span)
 {
-	size_t size, samples = 0;
-	FILE *text = open_memstream(&series->text, &size);
-	bool is_first = true;
+	struct span_read read = {0};
 
-	assert_non_null(text);
-	while (message.at < message.end) {
-		uint64_t tag = take_varint(&message);
-
-		assert_true(tag == FIRST_MESSAGE || tag == SECOND_MESSAGE);
-		if (tag == FIRST_MESSAGE) {
-			read_label(take_message(&message), text, &is_first);
-			continue;
+	while (span.at < span.end) {
+		switch (take_varint(&span)) {
+		case FIELD(1, VARINT):
+			read.offset = take_zigzag(&span);
+			break;
+		case FIELD(2, VARINT):
+			read.length = take_varint(&span);
+			break;
+		default:
+			fail();
 		}
-		read_sample(take_message(&message), series);
-		samples++;
+	}
+	assert_true(read.length > 0);
+	return read;
+}
+
+static void read_buckets(struct histogram_read *histogram,
+			 const struct span_read *spans, struct bytes deltas)
+{
+	int64_t bucket = 0, count = 0;
+
+	for (size_t i = 0; i < histogram->span_count; i++) {
+		assert_true(!i || spans[i].offset > 2);
+		bucket += spans[i].offset;
+		for (uint64_t j = 0; j < spans[i].length; j++, bucket++) {
+			count += take_zigzag(&deltas);
+			assert_true(count >= 0);
+			assert_in_range(bucket - FIRST_BUCKET, 0, BUCKETS - 1);
+			histogram->counts[bucket - FIRST_BUCKET] = (uint64_t)count;
+			histogram->bucket_count++;
+		}
+	}
+	assert_ptr_equal(deltas.at, deltas.end);
+}
+
+static void read_histogram(struct bytes message, struct series *series)
+{
+	struct histogram_read *histogram = calloc(1, sizeof(*histogram));
+	struct span_read spans[BUCKETS];
+	struct bytes deltas = {0};
+
+	while (message.at < message.end) {
+		switch (take_varint(&message)) {
+		case FIELD(1, VARINT):
+			histogram->has_count = true;
+			histogram->count = take_varint(&message);
+			break;
+		case FIELD(3, FIXED64):
+			histogram->sum_bits = take_fixed64(&message);
+			break;
+		case FIELD(4, VARINT):
+			histogram->schema = take_zigzag(&message);
+			break;
+		case FIELD(5, FIXED64):
+			histogram->zero_threshold = double_of(take_fixed64(&message));
+			break;
+		case FIELD(6, VARINT):
+			histogram->has_zero_count = true;
+			histogram->zero_count = take_varint(&message);
+			break;
+		case FIELD(11, MESSAGE):
+			spans[histogram->span_count++] =
+			    read_span(take_message(&message));
+			break;
+		case FIELD(12, MESSAGE):
+			deltas = take_message(&message);
+			break;
+		case FIELD(15, VARINT):
+			series->time_ms = (int64_t)take_varint(&message);
+			break;
+		case FIELD(17, VARINT):
+			series->start_ms = (int64_t)take_varint(&message);
+			break;
+		default:
+			fail();
+		}
+	}
+	read_buckets(histogram, spans, deltas);
+	series->is_native = true;
+	series->histogram = histogram;
+}
+
+static void read_series_v1(struct bytes message, struct series *series)
+{
+	size_t size, values = 0;
+	FILE *text = open_memstream(&series->text, &size);
+
+	while (message.at < message.end) {
+		switch (take_varint(&message)) {
+		case FIELD(1, MESSAGE):
+			read_label(take_message(&message), text);
+			break;
+		case FIELD(2, MESSAGE):
+			read_sample(take_message(&message), series);
+			values++;
+			break;
+		case FIELD(4, MESSAGE):
+			read_histogram(take_message(&message), series);
+			values++;
+			break;
+		default:
+			fail();
+		}
 	}
 	fclose(text);
-	assert_int_equal(samples, 1);
+	assert_int_equal(values, 1);
+	assert_int_equal(series->start_ms, 0);
+}
+
+static void read_family(struct bytes message, struct family_read *family)
+{
+	while (message.at < message.end) {
+		switch (take_varint(&message)) {
+		case FIELD(1, VARINT):
+			family->type = take_varint(&message);
+			break;
+		case FIELD(2, MESSAGE):
+			family->name = take_string(&message);
+			break;
+		case FIELD(4, MESSAGE):
+			family->help = take_string(&message);
+			break;
+		case FIELD(5, MESSAGE):
+			family->unit = take_string(&message);
+			break;
+		default:
+			fail();
+		}
+	}
+}
+
+static void read_v1(struct received *received, struct bytes request)
+{
+	while (request.at < request.end) {
+		switch (take_varint(&request)) {
+		case FIELD(1, MESSAGE):
+			assert_true(received->count < SERIES_MAX);
+			read_series_v1(take_message(&request),
+				       &received->series[received->count++]);
+			break;
+		case FIELD(3, MESSAGE):
+			assert_true(received->family_count < SERIES_MAX);
+			read_family(take_message(&request),
+				    &received->families[received->family_count++]);
+			break;
+		default:
+			fail();
+		}
+	}
+}
+
+static const char *symbol(struct received *received, uint64_t ref)
+{
+	assert_true(ref < received->symbol_count);
+	received->is_used[ref] = true;
+	return received->symbols[ref];
+}
+
+static void read_metadata(struct received *received, struct bytes message,
+			  struct series *series)
+{
+	uint64_t help = 0, unit = 0;
+
+	while (message.at < message.end) {
+		switch (take_varint(&message)) {
+		case FIELD(1, VARINT):
+			series->type = take_varint(&message);
+			break;
+		case FIELD(3, VARINT):
+			help = take_varint(&message);
+			break;
+		case FIELD(4, VARINT):
+			unit = take_varint(&message);
+			break;
+		default:
+			fail();
+		}
+	}
+	series->help = strdup(symbol(received, help));
+	series->unit = strdup(symbol(received, unit));
+}
+
+static void read_refs(struct received *received, struct bytes refs, FILE *text)
+{
+	while (refs.at < refs.end) {
+		const char *name = symbol(received, take_varint(&refs));
+
+		write_label(text, name, symbol(received, take_varint(&refs)));
+	}
+}
+
+static void read_series_v2(struct received *received, struct bytes message,
+			   struct series *series)
+{
+	size_t size, values = 0;
+	FILE *text = open_memstream(&series->text, &size);
+
+	while (message.at < message.end) {
+		switch (take_varint(&message)) {
+		case FIELD(1, MESSAGE):
+			read_refs(received, take_message(&message), text);
+			break;
+		case FIELD(2, MESSAGE):
+			read_sample(take_message(&message), series);
+			values++;
+			break;
+		case FIELD(3, MESSAGE):
+			read_histogram(take_message(&message), series);
+			values++;
+			break;
+		case FIELD(5, MESSAGE):
+			read_metadata(received, take_message(&message), series);
+			break;
+		default:
+			fail();
+		}
+	}
+	fclose(text);
+	assert_int_equal(values, 1);
+	assert_non_null(series->help);
+}
+
+static void forget_symbols(struct received *received)
+{
+	for (size_t i = 0; i < received->symbol_count; i++)
+		free(received->symbols[i]);
+	received->symbol_count = 0;
+	memset(received->is_used, 0, sizeof(received->is_used));
+}
+
+/* All symbols, before all series: a reader may look them up while it reads. */
+static void read_v2(struct received *received, struct bytes request)
+{
+	size_t before = received->count;
+
+	forget_symbols(received);
+	while (request.at < request.end) {
+		switch (take_varint(&request)) {
+		case FIELD(4, MESSAGE):
+			assert_int_equal(received->count, before);
+			assert_true(received->symbol_count < SERIES_MAX);
+			received->symbols[received->symbol_count++] =
+			    take_string(&request);
+			break;
+		case FIELD(5, MESSAGE):
+			assert_true(received->count < SERIES_MAX);
+			read_series_v2(received, take_message(&request),
+				       &received->series[received->count++]);
+			break;
+		default:
+			fail();
+		}
+	}
+	assert_true(received->symbol_count > 0);
+	assert_string_equal(received->symbols[0], "");
+	for (size_t i = 1; i < received->symbol_count; i++)
+		assert_true(received->is_used[i]);
+}
+
+static char *decompress(const struct wire_batch *batch, size_t *ret_len)
+{
+	const char *bytes = (const char *)batch->bytes;
+	char *packed;
+
+	assert_int_equal(snappy_uncompressed_length(bytes, batch->len, ret_len),
+			 SNAPPY_OK);
+	packed = malloc(*ret_len + 1);
+	assert_int_equal(snappy_uncompress(bytes, batch->len, packed, ret_len),
+			 SNAPPY_OK);
+	return packed;
 }
 
 static void on_batch(void *context, struct wire_batch *batch)
 {
 	struct received *received = context;
-	size_t len, before = received->count;
-	struct bytes request;
-	char *packed;
+	size_t len, before = received->count, families = received->family_count;
+	size_t natives = 0, i = received->batch_count++;
+	char *packed = decompress(batch, &len);
+	struct bytes request = {(unsigned char *)packed, (unsigned char *)packed + len};
 
-	assert_int_equal(
-	    snappy_uncompressed_length((const char *)batch->bytes, batch->len, &len),
-	    SNAPPY_OK);
-	packed = malloc(len);
-	assert_int_equal(
-	    snappy_uncompress((const char *)batch->bytes, batch->len, packed, &len),
-	    SNAPPY_OK);
-	request =
-	    (struct bytes){(unsigned char *)packed, (unsigned char *)packed + len};
-	while (request.at < request.end) {
-		assert_int_equal(take_varint(&request), FIRST_MESSAGE);
-		assert_true(received->count < SERIES_MAX);
-		read_series(take_message(&request),
-			    &received->series[received->count++]);
-	}
+	assert_true(i < BATCHES_MAX);
+	assert_int_equal(batch->message, received->message);
+	if (batch->message == WIRE_V1)
+		read_v1(received, request);
+	else
+		read_v2(received, request);
 	free(packed);
-	if (len > received->largest_batch_bytes)
-		received->largest_batch_bytes = len;
-	assert_int_equal(batch->samples, received->count - before);
-	assert_true(received->batch_count < BATCHES_MAX);
-	received->batch_samples[received->batch_count++] = batch->samples;
-	received->batch_time_ms = batch->time_ms;
+	for (size_t j = before; j < received->count; j++)
+		natives += received->series[j].is_native;
+	assert_int_equal(batch->histograms, natives);
+	assert_int_equal(batch->samples, received->count - before - natives);
+	assert_int_equal(batch->is_metadata, received->family_count > families);
+	assert_true(!batch->is_metadata || received->count == before);
+	received->batches[i].samples = batch->samples;
+	received->batches[i].histograms = batch->histograms;
+	received->batches[i].families = received->family_count - families;
+	received->batches[i].time_ms = batch->time_ms;
+	received->batches[i].bytes = batch->len;
+	received->batches[i].unpacked_bytes = len;
 	assert_int_equal(batch->references, 1);
+	if (received->keeps) {
+		wire_batch_put(&received->kept);
+		received->kept = wire_batch_get(batch);
+		assert_int_equal(batch->references, 2);
+	}
 	wire_batch_put(&batch);
 	assert_null(batch);
 }
@@ -184,74 +519,47 @@ static void on_batch(void *context, struct wire_batch *batch)
 
 static void forget_received(struct received *received)
 {
-	for (size_t i = 0; i < received->count; i++)
+	for (size_t i = 0; i < received->count; i++) {
 		free(received->series[i].text);
+		free(received->series[i].histogram);
+		free(received->series[i].help);
+		free(received->series[i].unit);
+	}
+	for (size_t i = 0; i < received->family_count; i++) {
+		free(received->families[i].name);
+		free(received->families[i].help);
+		free(received->families[i].unit);
+	}
 	memset(received->series, 0, received->count * sizeof(*received->series));
+	memset(received->families, 0,
+	       received->family_count * sizeof(*received->families));
+	forget_symbols(received);
 	received->count = 0;
+	received->family_count = 0;
 	received->batch_count = 0;
 }
 
-static struct received *receive(const struct config_labels *external,
+static struct received *receive(enum wire_message message, bool native,
 				uint32_t samples_max)
 {
+	const struct wire_format format = {message, native, samples_max};
 	struct received *received = calloc(1, sizeof(*received));
 
 	assert_non_null(received);
-	assert_int_equal(wire_encoder_create(external, samples_max, &received->encoder),
-			 0);
+	received->message = message;
+	assert_int_equal(
+	    wire_writer_create(&format, on_batch, received, &received->writer), 0);
 	return received;
 }
 
 static void end(struct received *received)
 {
 	forget_received(received);
-	wire_encoder_free(&received->encoder);
-	assert_null(received->encoder);
-	wire_encoder_free(&received->encoder);
+	wire_batch_put(&received->kept);
+	wire_writer_free(&received->writer);
+	assert_null(received->writer);
+	wire_writer_free(&received->writer);
 	free(received);
-}
-
-/* Replaces what was received; frees the snapshot. */
-static int encode(struct received *received, struct snapshot *snapshot)
-{
-	int err;
-
-	forget_received(received);
-	snapshot_finish(snapshot);
-	err = wire_encode(received->encoder, snapshot, on_batch, received);
-	snapshot_free(snapshot);
-	return err;
-}
-
-static void add(struct snapshot *snapshot, const struct family *family,
-		const char *name, const char *value, double number)
-{
-	const struct label label = {name, value};
-
-	snapshot_value(snapshot, family, snapshot_labels(snapshot, &label, 1), number);
-}
-
-static void add_histogram(struct snapshot *snapshot, const double *bounds,
-			  size_t bound_count, const uint64_t *buckets, double sum)
-{
-	const struct label label = {"code", "200"};
-	const struct histogram histogram = {
-	    .bounds = bounds,
-	    .bound_count = bound_count,
-	    .buckets = buckets,
-	    .sum = sum,
-	};
-
-	snapshot_histogram(snapshot, &duration, snapshot_labels(snapshot, &label, 1),
-			   &histogram);
-}
-
-static void add_summary(struct snapshot *snapshot, const struct summary *summary)
-{
-	const struct label label = {"code", "200"};
-
-	snapshot_summary(snapshot, &waits, snapshot_labels(snapshot, &label, 1),
-			 summary);
 }
 
 static uint64_t bits_of(double value)
@@ -262,282 +570,465 @@ static uint64_t bits_of(double value)
 	return bits;
 }
 
-static void expect(const struct received *received, size_t i, const char *text,
-		   uint64_t bits, int64_t time_ms)
+/* A series of two labels. */
+static int add(struct received *received, const struct family *family, const char *name,
+	       const char *code, uint64_t bits)
 {
-	assert_true(i < received->count);
-	assert_string_equal(received->series[i].text, text);
-	assert_int_equal(received->series[i].bits, bits);
-	assert_int_equal(received->series[i].time_ms, time_ms);
-}
-
-static const struct config_labels none = {NULL, 0};
-
-/* --- tests -------------------------------------------------------------------- */
-
-static void each_type_has_its_names_and_its_value(void **state)
-{
-	struct received *received = receive(&none, 100);
-	struct snapshot snapshot;
-
-	(void)state;
-	snapshot_init(&snapshot, 1700000000123);
-	add(&snapshot, &requests, "code", "200", 9007199254740991.0);
-	add(&snapshot, &open_files, "pid", "1", 0);
-	add(&snapshot, &target, "version", "1.2", 1);
-	snapshot_value(&snapshot, &bare, snapshot_labels(&snapshot, NULL, 0), 0.1);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 4);
-	expect(received, 3, "__name__=bare", bits_of(0.1), 1700000000123);
-	expect(received, 0, "__name__=requests_total code=200",
-	       bits_of(9007199254740991.0), 1700000000123);
-	expect(received, 1, "__name__=open_files pid=1", 0, 1700000000123);
-	expect(received, 2, "__name__=target_info version=1.2", bits_of(1),
-	       1700000000123);
-	assert_int_equal(received->batch_count, 1);
-	assert_int_equal(received->batch_time_ms, 1700000000123);
-	end(received);
-}
-
-static void buckets_are_cumulative_with_canonical_bounds(void **state)
-{
-	static const double bounds[] = {0.005, 1, 10, 1000000};
-	static const uint64_t buckets[] = {3, 0, 4, 5, 6};
-	static const struct {
-		const char *text;
-		double value;
-	} expected[] = {
-	    {"__name__=duration_seconds_bucket code=200 le=0.005", 3},
-	    {"__name__=duration_seconds_bucket code=200 le=1.0", 3},
-	    {"__name__=duration_seconds_bucket code=200 le=10.0", 7},
-	    {"__name__=duration_seconds_bucket code=200 le=1e+06", 12},
-	    {"__name__=duration_seconds_bucket code=200 le=+Inf", 18},
-	    {"__name__=duration_seconds_sum code=200", 6.25},
-	    {"__name__=duration_seconds_count code=200", 18},
+	const struct label labels[] = {{"__name__", name}, {"code", code}};
+	const struct sample sample = {
+	    .labels = labels,
+	    .label_count = LENGTH(labels),
+	    .family = family,
+	    .time_ms = TIME,
+	    .start_ms = START,
+	    .bits = bits,
 	};
-	struct received *received = receive(&none, 100);
-	struct snapshot snapshot;
 
-	(void)state;
-	snapshot_init(&snapshot, 1000);
-	add_histogram(&snapshot, bounds, LENGTH(bounds), buckets, 6.25);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, LENGTH(expected));
-	for (size_t i = 0; i < LENGTH(expected); i++)
-		expect(received, i, expected[i].text, bits_of(expected[i].value), 1000);
-	end(received);
+	return wire_add(received->writer, &sample);
 }
 
-static const char *const waits_series[] = {
-    "__name__=wait_seconds code=200 quantile=0.5",
-    "__name__=wait_seconds code=200 quantile=1.0",
-    "__name__=wait_seconds_sum code=200",
-    "__name__=wait_seconds_count code=200",
+static int add_histogram(struct received *received, const uint64_t *native, double sum)
+{
+	const struct label labels[] = {{"__name__", "duration_seconds"},
+				       {"code", "200"}};
+	const struct sample sample = {
+	    .labels = labels,
+	    .label_count = LENGTH(labels),
+	    .family = &duration,
+	    .time_ms = TIME,
+	    .start_ms = START,
+	    .bits = native ? bits_of(sum) : STALE,
+	    .is_native = true,
+	    .native = native,
+	    .sum = sum,
+	};
+
+	return wire_add(received->writer, &sample);
+}
+
+/* --- numbers ------------------------------------------------------------------ */
+
+static void a_sample_is_a_series_with_its_labels_value_and_time(void **state)
+{
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, false, 100);
+		const struct series *series = received->series;
+
+		assert_int_equal(add(received, &requests, "requests_total", "200",
+				     bits_of(9007199254740991.0)),
+				 0);
+		assert_int_equal(
+		    add(received, &requests, "requests_total", "404", bits_of(0)), 0);
+		assert_int_equal(received->batch_count, 0);
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->batch_count, 1);
+		assert_int_equal(received->batches[0].time_ms, TIME);
+		assert_int_equal(received->count, 2);
+		assert_string_equal(series[0].text, "__name__=requests_total code=200");
+		assert_string_equal(series[1].text, "__name__=requests_total code=404");
+		assert_int_equal(series[0].bits, bits_of(9007199254740991.0));
+		assert_int_equal(series[1].bits, 0);
+		assert_int_equal(series[0].time_ms, TIME);
+		end(received);
+	}
+}
+
+static void bits_arrive_as_they_are(void **state)
+{
+	static const uint64_t patterns[] = {
+	    STALE, 0x7ff8000000000001, /* the ordinary NaN */
+	    0xfff0000000000000,        /* -Inf */
+	    0x0000000000000001,        /* the smallest number */
+	};
+
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, false, 100);
+
+		for (size_t i = 0; i < LENGTH(patterns); i++)
+			add(received, &open_files, "open_files", "1", patterns[i]);
+		assert_int_equal(wire_finish(received->writer), 0);
+		for (size_t i = 0; i < LENGTH(patterns); i++)
+			assert_int_equal(received->series[i].bits, patterns[i]);
+		end(received);
+	}
+}
+
+static void starts_are_sent_in_2_0_only(void **state)
+{
+	static const uint64_t native[NATIVE_BUCKETS] = {1};
+
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, true, 100);
+
+		add(received, &requests, "requests_total", "200", 1);
+		add_histogram(received, native, 1);
+		assert_int_equal(wire_finish(received->writer), 0);
+		for (size_t i = 0; i < 2; i++)
+			assert_int_equal(received->series[i].start_ms,
+					 message == WIRE_V2 ? START : 0);
+		end(received);
+	}
+}
+
+static void lengths_of_any_size_are_read_back(void **state)
+{
+	static const size_t lengths[] = {1, 100, 127, 128, 129, 16383, 16384, 200000};
+
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, false, 100);
+		char *value = malloc(200001);
+
+		for (size_t i = 0; i < LENGTH(lengths); i++) {
+			memset(value, 'a' + (int)i, lengths[i]);
+			value[lengths[i]] = 0;
+			add(received, &requests, "requests_total", value, 1);
+		}
+		assert_int_equal(wire_finish(received->writer), 0);
+		for (size_t i = 0; i < LENGTH(lengths); i++) {
+			const char *text = received->series[i].text;
+
+			assert_int_equal(strlen(text),
+					 strlen("__name__=requests_total code=") +
+					     lengths[i]);
+			assert_int_equal(text[strlen(text) - 1], 'a' + (int)i);
+		}
+		free(value);
+		end(received);
+	}
+}
+
+static unsigned int next_random(unsigned int *seed)
+{
+	*seed = *seed * 1103515245u + 12345u;
+	return *seed >> 16;
+}
+
+/* A label set of which little or much differs from the last one, in buffers that
+ * are the same ones each time. */
+struct random_labels {
+	struct label labels[8];
+	char names[8][16], values[8][16];
+	size_t count;
 };
 
-static void a_summary_is_a_series_per_quantile_a_sum_and_a_count(void **state)
+static void vary_labels(struct random_labels *random, unsigned int *seed)
 {
-	static const double quantiles[] = {0.5, 1}, values[] = {0.25, NAN};
-	const struct summary summary = {quantiles, values, 2, 18, 6.25};
-	const struct summary without = {.observations = 1, .sum = 2};
-	struct received *received = receive(&none, 100);
-	struct snapshot snapshot;
-
-	(void)state;
-	snapshot_init(&snapshot, 1000);
-	add_summary(&snapshot, &summary);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, LENGTH(waits_series));
-	expect(received, 0, waits_series[0], bits_of(0.25), 1000);
-	expect(received, 1, waits_series[1], 0x7ff8000000000001, 1000);
-	expect(received, 2, waits_series[2], bits_of(6.25), 1000);
-	expect(received, 3, waits_series[3], bits_of(18), 1000);
-
-	snapshot_init(&snapshot, 2000);
-	snapshot_summary(&snapshot, &waits, (struct label_set){0}, &without);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 2 + LENGTH(waits_series));
-	expect(received, 0, "__name__=wait_seconds_sum", bits_of(2), 2000);
-	expect(received, 1, "__name__=wait_seconds_count", bits_of(1), 2000);
-	for (size_t i = 0; i < LENGTH(waits_series); i++)
-		expect(received, 2 + i, waits_series[i], STALE, 2000);
-	end(received);
+	random->count = 1 + next_random(seed) % 8;
+	for (size_t i = 0; i < random->count; i++) {
+		random->labels[i] = (struct label){random->names[i], random->values[i]};
+		if (!*random->names[i] || !(next_random(seed) % 4))
+			snprintf(random->names[i], 16, "%c%c", '0' + (int)i,
+				 'a' + (int)(next_random(seed) % 3));
+		if (!*random->values[i] || !(next_random(seed) % 3))
+			snprintf(random->values[i], 16, "v%u", next_random(seed) % 9);
+	}
 }
 
-static void bounds_and_quantiles_of_equal_values_keep_their_labels(void **state)
+static void what_is_kept_of_the_last_series_never_shows_in_the_next(void **state)
 {
-	static const double parts[] = {0.5, 1};
-	static const uint64_t buckets[] = {1, 1, 1};
-	const struct summary summary = {parts, parts, 2, 1, 1};
-	struct received *received = receive(&none, 100);
+	enum { SERIES = 3000 };
 
 	(void)state;
-	for (int64_t time_ms = 1000; time_ms <= 2000; time_ms += 1000) {
-		struct snapshot snapshot;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, false, 700);
+		struct random_labels random = {0};
+		char **expected = calloc(SERIES, sizeof(*expected));
+		unsigned int seed = 20261129;
 
-		snapshot_init(&snapshot, time_ms);
-		if (time_ms == 1000) {
-			add_histogram(&snapshot, parts, 2, buckets, 3);
-			add_summary(&snapshot, &summary);
+		print_message("seed %u\n", seed);
+		for (int i = 0; i < SERIES; i++) {
+			struct sample sample = {.labels = random.labels,
+						.family = &requests};
+			size_t size;
+			FILE *text = open_memstream(&expected[i], &size);
+
+			vary_labels(&random, &seed);
+			sample.label_count = random.count;
+			for (size_t j = 0; j < random.count; j++)
+				write_label(text, random.names[j], random.values[j]);
+			fclose(text);
+			assert_int_equal(wire_add(received->writer, &sample), 0);
 		}
-		assert_int_equal(encode(received, &snapshot), 0);
-		assert_int_equal(received->count, 5 + LENGTH(waits_series));
-		assert_string_equal(received->series[0].text,
-				    "__name__=duration_seconds_bucket code=200 le=0.5");
-		for (size_t i = 0; i < LENGTH(waits_series); i++)
-			assert_string_equal(received->series[5 + i].text,
-					    waits_series[i]);
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->count, SERIES);
+		for (int i = 0; i < SERIES; i++) {
+			assert_string_equal(received->series[i].text, expected[i]);
+			free(expected[i]);
+		}
+		free(expected);
+		end(received);
+	}
+}
+
+/* --- 2.0 ---------------------------------------------------------------------- */
+
+static void each_string_of_a_request_is_there_once(void **state)
+{
+	struct received *received = receive(WIRE_V2, false, 100);
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		add(received, &requests, "requests_total", i % 2 ? "200" : "404", 1);
+		add(received, &duration, "duration_seconds_sum", "seconds", 1);
+	}
+	assert_int_equal(wire_finish(received->writer), 0);
+	/* "", 2 names of labels, 2 of metrics, 200, 404, seconds, 2 helps */
+	assert_int_equal(received->symbol_count, 10);
+	for (size_t i = 0; i < received->symbol_count; i++)
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(received->symbols[i],
+						received->symbols[j]);
+	end(received);
+}
+
+static void each_series_of_2_0_says_what_its_family_is(void **state)
+{
+	static const struct {
+		const struct family *family;
+		uint64_t type;
+	} cases[] = {
+	    {&requests, 1}, {&open_files, 2}, {&duration, 3},
+	    {&duration, 3}, {&waits, 5},      {&target, 6},
+	};
+	static const uint64_t native[NATIVE_BUCKETS] = {1};
+	struct received *received = receive(WIRE_V2, true, 4);
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		if (i == 3)
+			add_histogram(received, native, 1);
+		else
+			add(received, cases[i].family, cases[i].family->name, "1", 1);
+	assert_int_equal(wire_finish(received->writer), 0);
+	assert_int_equal(received->batch_count, 2);
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		const struct series *series = &received->series[i];
+
+		assert_int_equal(series->type, cases[i].type);
+		assert_string_equal(series->help, cases[i].family->help);
+		assert_string_equal(series->unit, cases[i].family->unit);
 	}
 	end(received);
 }
 
-static void labels_are_sorted_by_byte_and_external_ones_fill_gaps(void **state)
+/* --- metadata of 1.0 ---------------------------------------------------------- */
+
+static void metadata_of_1_0_is_by_the_names_of_samples(void **state)
 {
-	static const struct config_label labels[] = {
-	    {"job", "external"},  {"Zone", "z"},        {"empty", ""},
-	    {"code", "external"}, {"_x", "underscore"}, {"zz", "last"},
-	    {"__name__", "no"},   {"le", "no"},
+	static const struct {
+		const struct family *family;
+		uint64_t type;
+		const char *name;
+	} cases[] = {
+	    {&requests, 1, "requests_total"},   {&open_files, 2, "open_files"},
+	    {&duration, 3, "duration_seconds"}, {&waits, 5, "wait_seconds"},
+	    {&target, 6, "target_info"},
 	};
-	const struct config_labels external = {(struct config_label *)labels,
-					       LENGTH(labels)};
-	static const double bounds[] = {1};
-	static const uint64_t buckets[] = {1, 0};
-	struct received *received = receive(&external, 100);
-	struct snapshot snapshot;
+	const struct family *families[LENGTH(cases)];
+	struct received *received = receive(WIRE_V1, false, 2);
 
 	(void)state;
-	snapshot_init(&snapshot, 1000);
-	add(&snapshot, &requests, "code", "own", 1);
-	add_histogram(&snapshot, bounds, LENGTH(bounds), buckets, 0.5);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 5);
-	expect(received, 0,
-	       "Zone=z __name__=requests_total _x=underscore code=own job=external "
-	       "le=no zz=last",
-	       bits_of(1), 1000);
-	expect(received, 1,
-	       "Zone=z __name__=duration_seconds_bucket _x=underscore code=200 "
-	       "job=external le=1.0 zz=last",
-	       bits_of(1), 1000);
-	expect(received, 3,
-	       "Zone=z __name__=duration_seconds_sum _x=underscore code=200 "
-	       "job=external zz=last",
-	       bits_of(0.5), 1000);
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		families[i] = cases[i].family;
+	add(received, &requests, "requests_total", "200", 1);
+	assert_int_equal(wire_metadata(received->writer, families, LENGTH(cases)), 0);
+	assert_int_equal(received->batch_count, 3);
+	assert_int_equal(received->batches[0].families, 2);
+	assert_int_equal(received->batches[1].families, 2);
+	assert_int_equal(received->batches[2].families, 1);
+	assert_int_equal(received->batches[2].time_ms, TIME);
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		const struct family_read *family = &received->families[i];
+
+		assert_int_equal(family->type, cases[i].type);
+		assert_string_equal(family->name, cases[i].name);
+		assert_string_equal(family->help, cases[i].family->help);
+		if (*cases[i].family->unit)
+			assert_string_equal(family->unit, cases[i].family->unit);
+		else
+			assert_null(family->unit);
+	}
+	/* The series that was open is as it was. */
+	assert_int_equal(wire_finish(received->writer), 0);
+	assert_int_equal(received->count, 1);
 	end(received);
 }
 
-static void a_series_that_vanished_is_marked_stale_once(void **state)
+static void metadata_of_nothing_and_in_2_0_is_no_request(void **state)
 {
-	struct received *received = receive(&none, 100);
-	struct snapshot snapshot;
+	const struct family *const families[] = {&requests};
 
 	(void)state;
-	snapshot_init(&snapshot, 1000);
-	add(&snapshot, &requests, "code", "200", 1);
-	add(&snapshot, &requests, "code", "404", 2);
-	add(&snapshot, &requests, "code", "500", 3);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 3);
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, false, 2);
 
-	snapshot_init(&snapshot, 2000);
-	add(&snapshot, &requests, "code", "200", 1);
-	add(&snapshot, &requests, "code", "301", 1);
-	add(&snapshot, &requests, "code", "500", 4);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 4);
-	expect(received, 0, "__name__=requests_total code=200", bits_of(1), 2000);
-	expect(received, 1, "__name__=requests_total code=301", bits_of(1), 2000);
-	expect(received, 2, "__name__=requests_total code=404", STALE, 2000);
-	expect(received, 3, "__name__=requests_total code=500", bits_of(4), 2000);
-
-	snapshot_init(&snapshot, 3000);
-	add(&snapshot, &requests, "code", "404", 5); /* it came back */
-	add(&snapshot, &requests, "code", "500", 5);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 4);
-	expect(received, 0, "__name__=requests_total code=200", STALE, 3000);
-	expect(received, 1, "__name__=requests_total code=301", STALE, 3000);
-	expect(received, 2, "__name__=requests_total code=404", bits_of(5), 3000);
-	expect(received, 3, "__name__=requests_total code=500", bits_of(5), 3000);
-	end(received);
+		assert_int_equal(
+		    wire_metadata(received->writer, families, message == WIRE_V2), 0);
+		assert_int_equal(received->batch_count, 0);
+		end(received);
+	}
 }
 
-static void an_empty_snapshot_marks_everything_stale_once(void **state)
+/* --- native histograms -------------------------------------------------------- */
+
+static void expect_native(const struct series *series, const uint64_t *native,
+			  double sum)
 {
-	static const uint64_t buckets[] = {1, 2, 3};
-	static const char *const expected[] = {
-	    "__name__=requests_total code=200",
-	    "__name__=target_info version=1",
-	    "__name__=duration_seconds_bucket code=200 le=0.1",
-	    "__name__=duration_seconds_bucket code=200 le=2.5",
-	    "__name__=duration_seconds_bucket code=200 le=+Inf",
-	    "__name__=duration_seconds_sum code=200",
-	    "__name__=duration_seconds_count code=200",
+	const struct histogram_read *histogram = series->histogram;
+	uint64_t count = 0;
+
+	assert_non_null(histogram);
+	assert_int_equal(series->time_ms, TIME);
+	assert_string_equal(series->text, "__name__=duration_seconds code=200");
+	for (size_t i = 0; i < NATIVE_BUCKETS; i++)
+		count += native[i];
+	assert_true(histogram->has_count && histogram->has_zero_count);
+	assert_int_equal(histogram->count, count);
+	assert_int_equal(histogram->sum_bits, bits_of(sum));
+	assert_int_equal(histogram->schema, 3);
+	assert_true(histogram->zero_threshold == ldexp(1, -20));
+	assert_int_equal(histogram->zero_count, native[0]);
+	for (int i = 0; i < BUCKETS; i++) {
+		int bucket = FIRST_BUCKET + i, place = bucket - NATIVE_FIRST + 1;
+		bool is_ours = place >= 1 && place < NATIVE_BUCKETS;
+
+		assert_int_equal(histogram->counts[i], is_ours ? native[place] : 0);
+	}
+}
+
+/* Prometheus: bucket i of schema 3 ends at 2^(i/8), inclusive. */
+static void each_bucket_has_the_index_of_its_bound(void **state)
+{
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, true, 1000);
+
+		for (size_t i = 0; i < NATIVE_BUCKETS; i++) {
+			uint64_t native[NATIVE_BUCKETS] = {0};
+
+			native[i] = 1 + i;
+			assert_int_equal(add_histogram(received, native, 0.5), 0);
+		}
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->batches[0].histograms, NATIVE_BUCKETS);
+		assert_int_equal(received->batches[0].samples, 0);
+		for (size_t i = 0; i < NATIVE_BUCKETS; i++) {
+			const struct series *series = &received->series[i];
+			uint64_t native[NATIVE_BUCKETS] = {0};
+			double ns;
+
+			native[i] = 1 + i;
+			expect_native(series, native, 0.5);
+			if (!i || i == NATIVE_BUCKETS - 1)
+				continue;
+			ns = (double)native_bounds_ns[i];
+			for (int j = 0; j < BUCKETS; j++)
+				if (series->histogram->counts[j])
+					assert_true(
+					    ns == floor(1e9 * exp2((FIRST_BUCKET + j) /
+								   8.0)));
+		}
+		end(received);
+	}
+}
+
+/* Of all densities: none filled, few, all. */
+static void any_counts_are_read_back(void **state)
+{
+	enum { ROUNDS = 200 };
+
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, true, ROUNDS);
+		uint64_t(*natives)[NATIVE_BUCKETS] = calloc(ROUNDS, sizeof(*natives));
+		unsigned int seed = 20240301;
+
+		print_message("seed %u\n", seed);
+		for (unsigned int i = 0; i < ROUNDS; i++) {
+			for (size_t j = 0; j < NATIVE_BUCKETS; j++)
+				if (next_random(&seed) % ROUNDS < i)
+					natives[i][j] = (uint64_t)next_random(&seed)
+							<< next_random(&seed) % 40;
+			assert_int_equal(add_histogram(received, natives[i], i), 0);
+		}
+		assert_int_equal(received->batch_count, 1);
+		for (unsigned int i = 0; i < ROUNDS; i++)
+			expect_native(&received->series[i], natives[i], i);
+		free(natives);
+		end(received);
+	}
+}
+
+static void short_gaps_are_bridged_and_long_ones_are_not(void **state)
+{
+	/* Apart by: 1, 2, 3, 4. */
+	static const uint64_t native[NATIVE_BUCKETS] = {
+	    [10] = 1, [11] = 1, [13] = 1, [16] = 1, [20] = 1,
 	};
-	struct received *received = receive(&none, 4);
-	struct snapshot snapshot;
-	double *bounds;
+	struct received *received = receive(WIRE_V2, true, 10);
 
 	(void)state;
-	snapshot_init(&snapshot, 1000);
-	/* Gone with the snapshot: the encoder has to keep its own. */
-	bounds = snapshot_alloc(&snapshot, 2 * sizeof(*bounds));
-	bounds[0] = 0.1;
-	bounds[1] = 2.5;
-	add(&snapshot, &requests, "code", "200", 1);
-	add(&snapshot, &target, "version", "1", 1);
-	add_histogram(&snapshot, bounds, 2, buckets, 1);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, LENGTH(expected));
-
-	snapshot_init(&snapshot, 2000);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, LENGTH(expected));
-	for (size_t i = 0; i < LENGTH(expected); i++)
-		expect(received, i, expected[i], STALE, 2000);
-
-	snapshot_init(&snapshot, 3000);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->batch_count, 0);
+	add_histogram(received, native, 1);
+	assert_int_equal(wire_finish(received->writer), 0);
+	expect_native(&received->series[0], native, 1);
+	assert_int_equal(received->series[0].histogram->span_count, 2);
+	assert_int_equal(received->series[0].histogram->bucket_count, 8);
 	end(received);
 }
 
-static void no_value_looks_like_a_stale_marker(void **state)
+static void a_stale_histogram_is_one_with_the_marker_as_its_sum(void **state)
 {
-	static const uint64_t patterns[] = {STALE, 0x7ff8000000000002,
-					    0xfff8000000000000};
-	struct received *received = receive(&none, 100);
-	struct snapshot snapshot;
-
 	(void)state;
-	for (size_t i = 0; i < LENGTH(patterns); i++) {
-		double value;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, true, 100);
+		const struct series *series = received->series;
 
-		memcpy(&value, &patterns[i], sizeof(value));
-		snapshot_init(&snapshot, 1000 + (int64_t)i);
-		add(&snapshot, &open_files, "pid", "1", value);
-		assert_int_equal(encode(received, &snapshot), 0);
+		add_histogram(received, NULL, 0);
+		assert_int_equal(wire_finish(received->writer), 0);
 		assert_int_equal(received->count, 1);
-		assert_int_equal(received->series[0].bits, 0x7ff8000000000001);
+		assert_int_equal(series->histogram->sum_bits, STALE);
+		assert_true(series->histogram->has_count);
+		assert_int_equal(series->histogram->count, 0);
+		assert_int_equal(series->histogram->span_count, 0);
+		assert_int_equal(series->time_ms, TIME);
+		end(received);
 	}
-	snapshot_init(&snapshot, 2000);
-	add(&snapshot, &open_files, "pid", "1", -INFINITY);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->series[0].bits, 0xfff0000000000000);
-	end(received);
 }
+
+static void native_histograms_are_sent_only_where_asked_for(void **state)
+{
+	static const uint64_t native[NATIVE_BUCKETS] = {1};
+
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, false, 100);
+
+		assert_int_equal(add_histogram(received, native, 1), 0);
+		assert_int_equal(add_histogram(received, NULL, 1), 0);
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->batch_count, 0);
+		end(received);
+	}
+}
+
+/* --- batches ------------------------------------------------------------------ */
 
 static void expect_batches(const struct received *received, const uint32_t *sizes,
 			   size_t count)
 {
 	assert_int_equal(received->batch_count, count);
 	for (size_t i = 0; i < count; i++)
-		assert_int_equal(received->batch_samples[i], sizes[i]);
+		assert_int_equal(received->batches[i].samples +
+				     received->batches[i].histograms,
+				 sizes[i]);
 }
 
 static void batches_hold_at_most_samples_max(void **state)
 {
-	static const char *const codes[] = {"200", "201", "202", "203", "204"};
 	static const struct {
 		uint32_t samples_max;
 		uint32_t sizes[6];
@@ -548,29 +1039,26 @@ static void batches_hold_at_most_samples_max(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < LENGTH(cases); i++) {
-		struct received *received = receive(&none, cases[i].samples_max);
-		struct snapshot snapshot;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++)
+		for (size_t i = 0; i < LENGTH(cases); i++) {
+			struct received *received =
+			    receive(message, false, cases[i].samples_max);
 
-		snapshot_init(&snapshot, 1000);
-		for (size_t j = 0; j < LENGTH(codes); j++)
-			add(&snapshot, &requests, "code", codes[j], (double)j);
-		assert_int_equal(encode(received, &snapshot), 0);
-		expect_batches(received, cases[i].sizes, cases[i].count);
-		for (size_t j = 0; j < LENGTH(codes); j++)
-			assert_int_equal(received->series[j].bits, bits_of((double)j));
-		/* Markers are cut the same way. */
-		snapshot_init(&snapshot, 2000);
-		assert_int_equal(encode(received, &snapshot), 0);
-		expect_batches(received, cases[i].sizes, cases[i].count);
-		end(received);
-	}
+			for (size_t j = 0; j < 5; j++) {
+				assert_int_equal(wire_begin(received->writer, 1), 0);
+				add(received, &requests, "requests_total", "200", j);
+			}
+			assert_int_equal(wire_finish(received->writer), 0);
+			expect_batches(received, cases[i].sizes, cases[i].count);
+			for (size_t j = 0; j < 5; j++)
+				assert_int_equal(received->series[j].bits, j);
+			end(received);
+		}
 }
 
-static void a_histogram_is_cut_only_where_no_batch_can_hold_it(void **state)
+static void what_belongs_together_is_cut_only_where_no_batch_can_hold_it(void **state)
 {
-	static const double bounds[] = {1, 2};
-	static const uint64_t buckets[] = {1, 1, 1};
+	static const uint64_t native[NATIVE_BUCKETS] = {1};
 	static const struct {
 		uint32_t samples_max;
 		uint32_t sizes[9];
@@ -585,217 +1073,295 @@ static void a_histogram_is_cut_only_where_no_batch_can_hold_it(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < LENGTH(cases); i++) {
-		struct received *received = receive(&none, cases[i].samples_max);
-		struct snapshot snapshot;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++)
+		for (size_t i = 0; i < LENGTH(cases); i++) {
+			struct received *received =
+			    receive(message, true, cases[i].samples_max);
 
-		snapshot_init(&snapshot, 1000);
-		add(&snapshot, &requests, "code", "200", 1);
-		add(&snapshot, &requests, "code", "201", 1);
-		add_histogram(&snapshot, bounds, LENGTH(bounds), buckets, 3);
-		assert_int_equal(encode(received, &snapshot), 0);
-		expect_batches(received, cases[i].sizes, cases[i].count);
-		snapshot_init(&snapshot, 2000);
-		assert_int_equal(encode(received, &snapshot), 0);
-		expect_batches(received, cases[i].sizes, cases[i].count);
-		for (size_t j = 0; j < received->count; j++)
-			assert_int_equal(received->series[j].bits, STALE);
-		end(received);
-	}
-}
-
-static void a_summary_is_cut_only_where_no_batch_can_hold_it(void **state)
-{
-	static const double quantiles[] = {0.5, 1}, values[] = {1, 2};
-	static const struct {
-		uint32_t samples_max;
-		uint32_t sizes[5];
-		size_t count;
-	} cases[] = {
-	    {1, {1, 1, 1, 1, 1}, 5},
-	    {3, {1, 3, 1}, 3},
-	    {4, {1, 4}, 2},
-	    {5, {5}, 1},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < LENGTH(cases); i++) {
-		const struct summary summary = {quantiles, values, 2, 18, 6.25};
-		struct received *received = receive(&none, cases[i].samples_max);
-		struct snapshot snapshot;
-
-		snapshot_init(&snapshot, 1000);
-		add(&snapshot, &requests, "code", "200", 1);
-		add_summary(&snapshot, &summary);
-		assert_int_equal(encode(received, &snapshot), 0);
-		expect_batches(received, cases[i].sizes, cases[i].count);
-		snapshot_init(&snapshot, 2000);
-		assert_int_equal(encode(received, &snapshot), 0);
-		expect_batches(received, cases[i].sizes, cases[i].count);
-		end(received);
-	}
+			wire_begin(received->writer, 1);
+			add(received, &requests, "requests_total", "200", 1);
+			wire_begin(received->writer, 1);
+			add(received, &requests, "requests_total", "201", 1);
+			wire_begin(received->writer, 5);
+			for (int j = 0; j < 4; j++)
+				add(received, &duration, "duration_seconds_sum", "200",
+				    1);
+			add_histogram(received, native, 1);
+			assert_int_equal(wire_finish(received->writer), 0);
+			expect_batches(received, cases[i].sizes, cases[i].count);
+			end(received);
+		}
 }
 
 static void a_batch_stays_far_below_what_receivers_refuse(void **state)
 {
-	struct received *received = receive(&none, 50000);
-	struct snapshot snapshot;
 	char *value = malloc(65536);
 
 	(void)state;
 	memset(value, 'x', 65535);
 	value[65535] = 0;
-	snapshot_init(&snapshot, 1000);
-	for (int i = 0; i < 300; i++) { /* 19 MB of labels */
-		char *unique = snapshot_alloc(&snapshot, 65536);
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, false, 50000);
 
-		memcpy(unique, value, 65536);
-		unique[snprintf(unique, 8, "%d", i)] = '-';
-		add(&snapshot, &requests, "path", unique, i);
+		for (int i = 0; i < 300; i++) { /* 19 MB of labels */
+			value[snprintf(value, 8, "%d", i)] = '-';
+			wire_begin(received->writer, 1);
+			add(received, &requests, "requests_total", value, 1);
+		}
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->count, 300);
+		assert_int_equal(received->batch_count, 5);
+		for (size_t i = 0; i < 5; i++)
+			assert_true(received->batches[i].unpacked_bytes <
+				    (4 << 20) + (1 << 17));
+		end(received);
 	}
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 300);
-	assert_int_equal(received->batch_count, 5);
-	assert_true(received->largest_batch_bytes < (4 << 20) + (1 << 17));
+	free(value);
+}
+
+/* A label of a mebibyte, with each of the many series of a metric. */
+static void a_metric_too_large_for_a_request_is_cut(void **state)
+{
+	struct received *received = receive(WIRE_V1, false, 50000);
+	char *value = malloc((1 << 20) + 1);
+
+	(void)state;
+	memset(value, 'x', 1 << 20);
+	value[1 << 20] = 0;
+	wire_begin(received->writer, 40);
+	for (int i = 0; i < 40; i++)
+		add(received, &duration, "duration_seconds_sum", value, 1);
+	assert_int_equal(wire_finish(received->writer), 0);
+	assert_int_equal(received->count, 40);
+	assert_int_equal(received->batch_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(received->batches[i].unpacked_bytes < 18 << 20);
 	free(value);
 	end(received);
 }
 
-static void a_series_never_goes_back_in_time(void **state)
+static void an_error_lasts_until_finish(void **state)
+{
+	size_t len = (size_t)33 << 20;
+	char *value = malloc(len + 1);
+
+	(void)state;
+	memset(value, 'x', len);
+	value[len] = 0;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, false, 2);
+
+		add(received, &requests, "requests_total", "1", 1);
+		add(received, &requests, "requests_total", "2", 1);
+		add(received, &requests, "requests_total", "3", 1);
+		assert_int_equal(received->count, 2);
+		assert_int_equal(add(received, &requests, "requests_total", value, 1),
+				 -E2BIG);
+		assert_int_equal(wire_begin(received->writer, 1), -E2BIG);
+		assert_int_equal(add(received, &requests, "requests_total", "4", 1),
+				 -E2BIG);
+		assert_int_equal(wire_finish(received->writer), -E2BIG);
+		assert_int_equal(received->count, 2);
+		add(received, &requests, "requests_total", "5", 1);
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->count, 3);
+		assert_string_equal(received->series[2].text,
+				    "__name__=requests_total code=5");
+		end(received);
+	}
+	free(value);
+}
+
+static void a_writer_that_got_nothing_emits_nothing(void **state)
+{
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, true, 5);
+
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(wire_begin(received->writer, 3), 0);
+		assert_int_equal(wire_begin(received->writer, 30), 0);
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->batch_count, 0);
+		end(received);
+	}
+}
+
+/* --- 2.0 as 1.0 --------------------------------------------------------------- */
+
+/* Series of all kinds. */
+static void write_all_kinds(struct received *received)
+{
+	static const uint64_t native[NATIVE_BUCKETS] = {5, [70] = 1, [90] = 7};
+
+	add(received, &requests, "requests_total", "200", bits_of(3));
+	add(received, &requests, "requests_total", "404", STALE);
+	add(received, &duration, "duration_seconds_sum", "200", bits_of(0.25));
+	add_histogram(received, native, 0.25);
+	add_histogram(received, NULL, 0);
+	add(received, &open_files, "open_files", "7", bits_of(-1));
+	assert_int_equal(wire_finish(received->writer), 0);
+}
+
+static void downgraded_series_are_those_of_a_1_0_writer(void **state)
+{
+	(void)state;
+	for (int native = 0; native <= 1; native++) {
+		struct received *v1 = receive(WIRE_V1, native, 100);
+		struct received *v2 = receive(WIRE_V2, true, 100);
+		struct wire_batch *batch;
+		size_t len, expected_len;
+		char *packed, *expected;
+
+		v1->keeps = true;
+		v2->keeps = true;
+		write_all_kinds(v1);
+		write_all_kinds(v2);
+		assert_int_equal(v2->count, 6);
+		assert_int_equal(wire_downgrade(v2->kept, native, &batch), 0);
+		packed = decompress(batch, &len);
+		expected = decompress(v1->kept, &expected_len);
+		assert_int_equal(len, expected_len);
+		assert_memory_equal(packed, expected, len);
+		assert_int_equal(batch->message, WIRE_V1);
+		assert_int_equal(batch->samples, 4);
+		assert_int_equal(batch->histograms, native ? 2 : 0);
+		assert_int_equal(batch->time_ms, TIME);
+		assert_int_equal(batch->references, 1);
+		assert_false(batch->is_metadata);
+		assert_int_equal(v2->kept->references, 1);
+		free(packed);
+		free(expected);
+		wire_batch_put(&batch);
+		end(v1);
+		end(v2);
+	}
+}
+
+static void nothing_is_left_of_native_histograms_alone(void **state)
+{
+	static const uint64_t native[NATIVE_BUCKETS] = {5};
+	struct received *received = receive(WIRE_V2, true, 100);
+	struct wire_batch *batch = (void *)&received;
+
+	(void)state;
+	received->keeps = true;
+	add_histogram(received, native, 1);
+	assert_int_equal(wire_finish(received->writer), 0);
+	assert_int_equal(wire_downgrade(received->kept, false, &batch), 0);
+	assert_null(batch);
+	end(received);
+}
+
+static struct wire_batch *make_batch(enum wire_message message, const char *bytes,
+				     size_t len)
+{
+	size_t compressed = snappy_max_compressed_length(len);
+	struct wire_batch *batch = calloc(1, sizeof(*batch) + compressed);
+
+	assert_int_equal(snappy_compress(bytes, len, (char *)batch->bytes, &compressed),
+			 SNAPPY_OK);
+	batch->references = 1;
+	batch->message = message;
+	batch->len = compressed;
+	return batch;
+}
+
+/* symbols "", "a"; one series with a sample and these refs. */
+#define WITH_REFS(len, refs) "\x22\x00\x22\x01\x61\x2a" len refs "\x12\x02\x10\x01"
+#define BYTES(literal) (literal), sizeof(literal) - 1
+
+static void a_batch_that_is_none_of_ours_is_refused(void **state)
 {
 	static const struct {
-		int64_t clock_ms, sent_ms;
+		enum wire_message message;
+		const char *bytes;
+		size_t len;
+		int err;
 	} cases[] = {
-	    {5000000, 5000000}, {5000000, 5000001}, /* twice in a millisecond */
-	    {5000000, 5000002}, {4400003, 5000003}, /* ten minutes back, nearly */
-	    {5000004, 5000004}, {4400003, 4400003}, /* more: the clock was wrong */
-	    {4400010, 4400010},
+	    {WIRE_V2, BYTES(WITH_REFS("\x08", "\x0a\x02\x01\x01")), 0},
+	    {WIRE_V1, BYTES(WITH_REFS("\x08", "\x0a\x02\x01\x01")), -EBADMSG},
+	    {WIRE_V2, BYTES(WITH_REFS("\x08", "\x0a\x02\x01\x02")), -EBADMSG},
+	    {WIRE_V2, BYTES(WITH_REFS("\x08", "\x0a\x02\x02\x01")), -EBADMSG},
+	    {WIRE_V2, BYTES(WITH_REFS("\x09", "\x0a\x03\x01\x01\x01")), -EBADMSG},
+	    {WIRE_V2, BYTES(WITH_REFS("\x0c", "\x0a\x06\x01\xff\xff\xff\xff\x0f")),
+	     -EBADMSG},
+	    {WIRE_V2, BYTES(WITH_REFS("\x7f", "\x0a\x02\x01\x01")), -EBADMSG},
 	};
-	struct received *received = receive(&none, 100);
 
 	(void)state;
 	for (size_t i = 0; i < LENGTH(cases); i++) {
-		struct snapshot snapshot;
+		struct wire_batch *batch =
+		    make_batch(cases[i].message, cases[i].bytes, cases[i].len);
+		struct wire_batch *v1 = NULL;
 
-		snapshot_init(&snapshot, cases[i].clock_ms);
-		add(&snapshot, &requests, "code", "200", 1);
-		assert_int_equal(encode(received, &snapshot), 0);
-		assert_int_equal(received->series[0].time_ms, cases[i].sent_ms);
-		assert_int_equal(received->batch_time_ms, cases[i].sent_ms);
+		assert_int_equal(wire_downgrade(batch, true, &v1), cases[i].err);
+		assert_int_equal(!v1, cases[i].err != 0);
+		wire_batch_put(&v1);
+		wire_batch_put(&batch);
 	}
-	end(received);
 }
 
-static void a_metric_that_was_added_twice_is_sent_once(void **state)
+/* Cut anywhere, compressed or before: from a disk that lost the end. */
+static void a_batch_that_was_cut_is_refused_or_lacks_series(void **state)
 {
-	struct received *received = receive(&none, 100);
-	struct snapshot snapshot;
+	struct received *received = receive(WIRE_V2, true, 100);
+	size_t len, whole;
+	char *packed;
 
 	(void)state;
-	for (int64_t time_ms = 1000; time_ms <= 2000; time_ms += 1000) {
-		snapshot_init(&snapshot, time_ms);
-		add(&snapshot, &requests, "code", "200", 1);
-		add(&snapshot, &requests, "code", "200", 1);
-		add(&snapshot, &requests, "code", "201", 1);
-		assert_int_equal(encode(received, &snapshot), 0);
-		assert_int_equal(received->count, 2);
+	received->keeps = true;
+	write_all_kinds(received);
+	packed = decompress(received->kept, &len);
+	for (size_t i = 0; i < len; i++) {
+		struct wire_batch *batch = make_batch(WIRE_V2, packed, i), *v1 = NULL;
+		int err = wire_downgrade(batch, true, &v1);
+
+		assert_true(!err || err == -EBADMSG);
+		assert_true(!v1 || v1->samples + v1->histograms < 6);
+		wire_batch_put(&v1);
+		wire_batch_put(&batch);
 	}
-	snapshot_init(&snapshot, 3000);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 2);
-	end(received);
-}
+	whole = received->kept->len;
+	for (size_t i = 0; i < whole; i++) {
+		struct wire_batch *v1 = NULL;
 
-static void a_broken_snapshot_ends_no_series(void **state)
-{
-	struct received *received = receive(&none, 100);
-	struct snapshot snapshot;
-
-	(void)state;
-	snapshot_init(&snapshot, 1000);
-	add(&snapshot, &requests, "code", "200", 1);
-	add(&snapshot, &requests, "code", "201", 1);
-	assert_int_equal(encode(received, &snapshot), 0);
-
-	snapshot_init(&snapshot, 2000);
-	add(&snapshot, &requests, "code", "200", 1);
-	snapshot.error = -ENOMEM;
-	assert_int_equal(encode(received, &snapshot), -ENOMEM);
-	assert_int_equal(received->batch_count, 0);
-
-	snapshot_init(&snapshot, 3000);
-	assert_int_equal(encode(received, &snapshot), 0);
-	assert_int_equal(received->count, 2);
-	end(received);
-}
-
-static unsigned int next_random(unsigned int *seed)
-{
-	*seed = *seed * 1103515245u + 12345u;
-	return *seed >> 16;
-}
-
-/* Every series that is not there now but was last time, and no other. */
-static void markers_match_the_difference_of_random_snapshots(void **state)
-{
-	enum { SERIES = 40, ROUNDS = 60 };
-	struct received *received = receive(&none, 7);
-	unsigned int seed = 20240229;
-	uint64_t was = 0;
-
-	(void)state;
-	print_message("seed %u\n", seed);
-	for (int round = 0; round < ROUNDS; round++) {
-		uint64_t is = 0;
-		struct snapshot snapshot;
-		size_t marked = 0, sent = 0;
-
-		snapshot_init(&snapshot, 1000 + round);
-		for (int i = 0; i < SERIES; i++) {
-			char *name = snapshot_alloc(&snapshot, 16);
-
-			snprintf(name, 16, "%d", i);
-			if (next_random(&seed) % 3)
-				continue;
-			is |= 1ull << i;
-			add(&snapshot, i % 2 ? &requests : &open_files, "i", name, 1);
-		}
-		assert_int_equal(encode(received, &snapshot), 0);
-		for (size_t j = 0; j < received->count; j++) {
-			int i = atoi(strrchr(received->series[j].text, '=') + 1);
-			bool stale = received->series[j].bits == STALE;
-
-			assert_true(stale ? was >> i & 1 && !(is >> i & 1)
-					  : is >> i & 1);
-			marked += stale;
-			sent += !stale;
-		}
-		assert_int_equal(sent, __builtin_popcountll(is));
-		assert_int_equal(marked, __builtin_popcountll(was & ~is));
-		was = is;
+		received->kept->len = i;
+		assert_int_equal(wire_downgrade(received->kept, true, &v1), -EBADMSG);
+		assert_null(v1);
 	}
+	free(packed);
 	end(received);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(each_type_has_its_names_and_its_value),
-	    cmocka_unit_test(buckets_are_cumulative_with_canonical_bounds),
-	    cmocka_unit_test(a_summary_is_a_series_per_quantile_a_sum_and_a_count),
-	    cmocka_unit_test(bounds_and_quantiles_of_equal_values_keep_their_labels),
-	    cmocka_unit_test(labels_are_sorted_by_byte_and_external_ones_fill_gaps),
-	    cmocka_unit_test(a_series_that_vanished_is_marked_stale_once),
-	    cmocka_unit_test(an_empty_snapshot_marks_everything_stale_once),
-	    cmocka_unit_test(no_value_looks_like_a_stale_marker),
+	    cmocka_unit_test(a_sample_is_a_series_with_its_labels_value_and_time),
+	    cmocka_unit_test(bits_arrive_as_they_are),
+	    cmocka_unit_test(starts_are_sent_in_2_0_only),
+	    cmocka_unit_test(lengths_of_any_size_are_read_back),
+	    cmocka_unit_test(what_is_kept_of_the_last_series_never_shows_in_the_next),
+	    cmocka_unit_test(each_string_of_a_request_is_there_once),
+	    cmocka_unit_test(each_series_of_2_0_says_what_its_family_is),
+	    cmocka_unit_test(metadata_of_1_0_is_by_the_names_of_samples),
+	    cmocka_unit_test(metadata_of_nothing_and_in_2_0_is_no_request),
+	    cmocka_unit_test(each_bucket_has_the_index_of_its_bound),
+	    cmocka_unit_test(any_counts_are_read_back),
+	    cmocka_unit_test(short_gaps_are_bridged_and_long_ones_are_not),
+	    cmocka_unit_test(a_stale_histogram_is_one_with_the_marker_as_its_sum),
+	    cmocka_unit_test(native_histograms_are_sent_only_where_asked_for),
 	    cmocka_unit_test(batches_hold_at_most_samples_max),
-	    cmocka_unit_test(a_histogram_is_cut_only_where_no_batch_can_hold_it),
-	    cmocka_unit_test(a_summary_is_cut_only_where_no_batch_can_hold_it),
+	    cmocka_unit_test(
+		what_belongs_together_is_cut_only_where_no_batch_can_hold_it),
 	    cmocka_unit_test(a_batch_stays_far_below_what_receivers_refuse),
-	    cmocka_unit_test(a_series_never_goes_back_in_time),
-	    cmocka_unit_test(a_metric_that_was_added_twice_is_sent_once),
-	    cmocka_unit_test(a_broken_snapshot_ends_no_series),
-	    cmocka_unit_test(markers_match_the_difference_of_random_snapshots),
+	    cmocka_unit_test(a_metric_too_large_for_a_request_is_cut),
+	    cmocka_unit_test(an_error_lasts_until_finish),
+	    cmocka_unit_test(a_writer_that_got_nothing_emits_nothing),
+	    cmocka_unit_test(downgraded_series_are_those_of_a_1_0_writer),
+	    cmocka_unit_test(nothing_is_left_of_native_histograms_alone),
+	    cmocka_unit_test(a_batch_that_is_none_of_ours_is_refused),
+	    cmocka_unit_test(a_batch_that_was_cut_is_refused_or_lacks_series),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * samples.h - snapshots as samples, one after another: full label sets, times that
+ * only go forward, and a stale marker for each series that the last snapshot had
+ * and this one lacks. It knows no format, no network and no clock.
+ */
+#pragma once
+
+#include "config.h"
+#include "sample.h"
+
+/* What remembers the series of the last collection. */
+struct samples;
+
+/* How far the wall clock may go back before the times of samples follow it. */
+#define SAMPLES_STEP_MAX_MS (2LL * 60 * 60 * 1000)
+
+/* `external` labels (copied) are added where absent. */
+int samples_create(const struct config_labels *external, struct samples **ret_samples);
+void samples_free(struct samples **samples);
+/* Before the first walk: an earlier life got as far as this, times go on after it. */
+void samples_continue(struct samples *samples, int64_t last_time_ms);
+
+/* begin comes before the samples of each metric, with their number: they belong in
+ * one request. An error of either ends the walk, which returns it. */
+struct samples_sink {
+	int (*begin)(void *context, const struct family *family, size_t count);
+	int (*add)(void *context, const struct sample *sample);
+	void *context;
+};
+
+/* The snapshot is finished; families are constants and remembered by address. An
+ * empty one marks all series stale. A histogram with native counts is its classic
+ * series, then one more, native, under the family's name.
+ * Times are the snapshot's. When the wall clock went back they go on at 7/8 of the
+ * boot clock's speed until it has caught up: none is equal or older, distances stay
+ * true to an eighth. Only a step of more than SAMPLES_STEP_MAX_MS is followed: the
+ * time before was wrong then.
+ * What is cumulative starts at the snapshot's start_ms, or where it appeared later
+ * at the collection before: it was zero then. A start that is not before its
+ * sample is unknown.
+ * Errors: -ENOMEM, the sink's, or the snapshot's own, with nothing handed out. What
+ * was handed out before an error counts as sent, the rest is told next time. */
+int samples_walk(struct samples *samples, const struct snapshot *snapshot,
+		 const struct samples_sink *sink);
