@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between src/spool.c (lanes, what waits in memory) and src/spool_disk.c,
+ * spool_write.c and spool_file.c (what is on disk). Nobody else includes it. */
+#pragma once
+
+#include "backlog.h"
+#include "spool.h"
+#include "spool_directory.h"
+#include "store.h"
+
+struct sums {
+	uint64_t batches;
+	uint64_t samples;
+	uint64_t bytes;
+};
+
+struct spool_lane {
+	struct spool *spool;
+	struct spool_lane *next;
+	bool is_wanted;       /* asked for by its name */
+	bool is_nameless;     /* its row on disk is lost or damaged: nobody finds it */
+	bool is_stored;       /* its row is on disk */
+	uint32_t number;      /* of that row; 0: none yet */
+	int64_t cursor;       /* what is on disk up to this id was taken */
+	struct sums stored;   /* on disk, under way among them */
+	struct backlog fresh; /* of the collection that is being put */
+	struct backlog waiting; /* in memory only */
+	struct backlog under_way;
+	uint64_t dropped[SPOOL_REASONS];
+	/* Of the transaction that is being made: it may fail. */
+	struct sums stored_before;
+	uint64_t falling[SPOOL_REASONS];
+	bool is_exhausted; /* has nothing more that may fall out */
+	char name[];
+};
+
+struct spool_number {
+	struct spool_number *next;
+	int64_t number;
+	bool is_stored;
+	char key[];
+};
+
+/* An acknowledgement that could not be written. */
+struct spool_acknowledged {
+	struct spool_lane *lane;
+	int64_t id;
+};
+
+struct spool {
+	struct spool_config config;
+	struct spool_directory *directory; /* NULL: in memory only */
+	struct store *store;               /* NULL: could not be opened */
+	bool is_collecting;                /* between begin and commit */
+	bool has_put;                      /* anything in this collection */
+	bool is_troubled;                  /* the disk is, and that was told */
+	bool is_damage_told;
+	int64_t now_ms;     /* as last told */
+	int64_t collection; /* the newest's */
+	int64_t next_id;
+	int64_t newest_ms;         /* of the samples of this collection */
+	uint64_t collection_bytes; /* of the newest one, on disk */
+	uint32_t last_lane;        /* number on disk */
+	struct spool_lane *lanes;
+	struct spool_number *numbers;
+	struct spool_acknowledged *acknowledged;
+	size_t acknowledged_count, acknowledged_room;
+	char error[SPOOL_ERROR_LEN / 2];
+};
+
+/* src/spool.c: */
+struct spool_lane *spool_make_lane(struct spool *spool, const char *name);
+struct spool_number *spool_number(const struct spool *spool, const char *key);
+int spool_set_key(struct spool *spool, const char *key, int64_t number);
+
+/* src/spool_file.c: */
+#define KEY_COLLECTION ".collection"
+#define KEY_ID ".id"
+#define KEY_TIME ".time_ms"
+
+const char *spool_path(const struct spool *spool);
+/* Opens it, or a fresh one in the place of one that is damaged, and learns what is in
+ * it. -errno, in words in spool->error. */
+int spool_file_open(struct spool *spool);
+/* It is damaged, spool->error says how: closes and renames it, and counts what is
+ * lost with it. Afterwards there is none. */
+int spool_file_set_aside(struct spool *spool);
+/* Log, once each. */
+void spool_file_trouble(struct spool *spool);
+void spool_file_works(struct spool *spool);
+
+void spool_sums_add(struct sums *sums, uint64_t samples, uint64_t bytes);
+void spool_sums_subtract(struct sums *sums, uint64_t samples, uint64_t bytes);
+/* What of the lane is on disk and under way. */
+struct sums spool_sums_under_way(const struct spool_lane *lane);
+uint64_t spool_less(uint64_t from, uint64_t number);
+
+/* src/spool_write.c: */
+/* Puts on disk what is in memory only, after what is too old or too much fell out:
+ * of collections before `spared`. On failure all is as it was. */
+int spool_transact(struct spool *spool, int64_t spared, bool is_durable);
+/* The lane's next row that is not under way, behind the id that is in row. -ENOENT */
+int spool_next_idle(struct spool_lane *lane, struct store_row *row);
+
+/* src/spool_disk.c, where there is a directory: */
+/* -EBUSY, -EPERM, -EACCES and -ENOMEM, in words in spool->error; after others the
+ * spool goes on in memory. */
+int spool_disk_open(struct spool *spool);
+/* What it cannot put there stays as it is. */
+void spool_disk_write(struct spool *spool, int64_t spared);
+/* The lane's next batch, of any collection if `only` is 0. -ENOENT: none on disk,
+ * -EAGAIN: another collection's, -ENOMEM. */
+int spool_disk_take(struct spool_lane *lane, int64_t only,
+		    struct backlog_item **ret_item);
+/* The batch is on disk: deletes it, or remembers to. */
+void spool_disk_acknowledge(struct spool_lane *lane, const struct backlog_item *item);
+void spool_disk_set(struct spool *spool, struct spool_number *number);
+void spool_disk_close(struct spool *spool);

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A batch is in one place at a time: fresh (of the collection being put), on disk,
+ * waiting (in memory, because the disk does not take it or there is none), under way.
+ * Ids count up over all lanes and restarts; they are the order, wherever a batch is.
+ * Both counters start at the wall clock's milliseconds at least: ahead of any that
+ * may be in a file that cannot be read.
+ */
+#include "spool.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "spool_internal.h"
+
+/* --- opening ------------------------------------------------------------------ */
+
+static int open_directory(struct spool *spool, char error[SPOOL_ERROR_LEN])
+{
+	int err = spool_directory_open(spool->config.directory, &spool->directory,
+				       error, SPOOL_ERROR_LEN);
+
+	if (err)
+		return err;
+	err = spool_disk_open(spool);
+	if (err) {
+		snprintf(error, SPOOL_ERROR_LEN, "\"%.200s\": %s",
+			 spool_directory_file(spool->directory), spool->error);
+		spool_directory_close(&spool->directory);
+	}
+	return err;
+}
+
+int spool_open(const struct spool_config *config, int64_t now_ms,
+	       struct spool **ret_spool, char error[SPOOL_ERROR_LEN])
+{
+	CLEANUP(spool_close) struct spool *spool = calloc(1, sizeof(*spool));
+	int err = 0;
+
+	if (!spool) {
+		snprintf(error, SPOOL_ERROR_LEN, "%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	spool->config = *config;
+	spool->now_ms = now_ms;
+	spool->collection = now_ms;
+	spool->next_id = now_ms;
+	/* Or what comes back from memory would be too much for the disk. */
+	if (spool->config.memory_bytes_max > spool->config.bytes_max &&
+	    config->directory)
+		spool->config.memory_bytes_max = spool->config.bytes_max;
+	if (config->directory)
+		err = open_directory(spool, error);
+	if (!err)
+		*ret_spool = TAKE(spool);
+	return err;
+}
+
+static void free_lanes(struct spool *spool)
+{
+	for (struct spool_lane *lane = spool->lanes, *next; lane; lane = next) {
+		next = lane->next;
+		backlog_clear(&lane->fresh);
+		backlog_clear(&lane->waiting);
+		backlog_clear(&lane->under_way);
+		free(lane);
+	}
+}
+
+static void free_numbers(struct spool *spool)
+{
+	for (struct spool_number *number = spool->numbers, *next; number;
+	     number = next) {
+		next = number->next;
+		free(number);
+	}
+}
+
+void spool_close(struct spool **spool)
+{
+	if (!*spool)
+		return;
+	if ((*spool)->directory)
+		spool_disk_close(*spool);
+	spool_directory_close(&(*spool)->directory);
+	free_lanes(*spool);
+	free_numbers(*spool);
+	free((*spool)->acknowledged);
+	free(*spool);
+	*spool = NULL;
+}
+
+/* --- lanes -------------------------------------------------------------------- */
+
+struct spool_lane *spool_make_lane(struct spool *spool, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	struct spool_lane *lane = calloc(1, sizeof(*lane) + size),
+			  **end = &spool->lanes;
+
+	if (!lane)
+		return NULL;
+	memcpy(lane->name, name, size);
+	lane->spool = spool;
+	while (*end)
+		end = &(*end)->next;
+	*end = lane;
+	return lane;
+}
+
+int spool_lane(struct spool *spool, const char *name, struct spool_lane **ret_lane)
+{
+	struct spool_lane *lane = spool->lanes;
+
+	while (lane && (lane->is_nameless || strcmp(lane->name, name) != 0))
+		lane = lane->next;
+	if (!lane)
+		lane = spool_make_lane(spool, name);
+	if (!lane)
+		return -ENOMEM;
+	lane->is_wanted = true;
+	*ret_lane = lane;
+	return 0;
+}
+
+void spool_orphans(const struct spool *spool, spool_orphan orphan, void *context)
+{
+	for (const struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		if (!lane->is_wanted && lane->stored.batches)
+			orphan(context, lane->name, lane->stored.samples);
+	}
+}
+
+void spool_waiting(const struct spool_lane *lane, struct spool_waiting *ret_waiting)
+{
+	struct spool_waiting waiting = {
+	    .samples =
+		lane->stored.samples + lane->waiting.samples + lane->fresh.samples,
+	    .bytes = lane->stored.bytes + lane->waiting.bytes + lane->fresh.bytes,
+	};
+
+	for (const struct backlog_item *item = lane->under_way.first; item;
+	     item = item->next) {
+		if (item->is_on_disk)
+			continue;
+		waiting.samples += backlog_item_samples(item);
+		waiting.bytes += backlog_item_bytes(item);
+	}
+	memcpy(waiting.dropped, lane->dropped, sizeof(waiting.dropped));
+	*ret_waiting = waiting;
+}
+
+/* --- what waits in memory ----------------------------------------------------- */
+
+static void drop_oldest(struct spool_lane *lane, enum spool_reason reason)
+{
+	lane->dropped[reason] += backlog_drop_oldest(&lane->waiting);
+}
+
+static bool may_fall(const struct spool_lane *lane, int64_t spared)
+{
+	return lane->waiting.first && lane->waiting.first->public.collection < spared;
+}
+
+static void drop_old(struct spool *spool)
+{
+	int64_t limit_ms = spool->now_ms - (int64_t)spool->config.age_max_ms;
+
+	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		while (lane->waiting.first &&
+		       lane->waiting.first->collected_ms < limit_ms)
+			drop_oldest(lane, SPOOL_TOO_OLD);
+	}
+}
+
+static void drop_excess(struct spool *spool, int64_t spared)
+{
+	for (;;) {
+		struct spool_lane *fullest = NULL;
+		uint64_t bytes = 0;
+
+		for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+			bytes += lane->waiting.bytes;
+			if (may_fall(lane, spared) &&
+			    (!fullest || lane->waiting.bytes > fullest->waiting.bytes))
+				fullest = lane;
+		}
+		if (bytes <= spool->config.memory_bytes_max || !fullest)
+			return;
+		drop_oldest(fullest, SPOOL_FULL);
+	}
+}
+
+/* --- collections -------------------------------------------------------------- */
+
+void spool_begin(struct spool *spool, int64_t now_ms)
+{
+	spool->now_ms = now_ms;
+	if (spool->has_put)
+		spool->collection++;
+	spool->has_put = false;
+	spool->newest_ms = 0;
+	spool->is_collecting = true;
+}
+
+void spool_put(struct spool_lane *lane, struct wire_batch *batch)
+{
+	struct spool *spool = lane->spool;
+	uint32_t samples = batch->samples + batch->histograms;
+	int64_t time_ms = batch->time_ms;
+	struct backlog_item *item = NULL;
+
+	if (batch->len <= STORE_BATCH_BYTES_MAX)
+		item = backlog_make(batch);
+	else
+		wire_batch_put(&batch);
+	if (!item) {
+		lane->dropped[SPOOL_FULL] += samples;
+		return;
+	}
+	item->public.id = spool->next_id++;
+	item->public.collection = spool->collection;
+	item->collected_ms = spool->now_ms;
+	backlog_append(&lane->fresh, item);
+	spool->has_put = true;
+	if (samples && time_ms > spool->newest_ms)
+		spool->newest_ms = time_ms;
+}
+
+/* They go to disk with the collection that they are about. */
+static int set_counters(struct spool *spool)
+{
+	int err = spool_set_key(spool, KEY_COLLECTION, spool->collection);
+
+	if (!err)
+		err = spool_set_key(spool, KEY_ID, spool->next_id - 1);
+	if (!err && spool->newest_ms)
+		err = spool_set_key(spool, KEY_TIME, spool->newest_ms);
+	return err;
+}
+
+void spool_commit(struct spool *spool, bool is_end)
+{
+	int64_t spared = spool->collection - (is_end ? 1 : 0);
+
+	spool->is_collecting = false;
+	/* Only the first time needs memory; the next opening counts from the clock. */
+	if (spool->has_put && set_counters(spool))
+		log_warning("no memory for the spool's counters");
+	if (spool->directory)
+		spool_disk_write(spool, spared);
+	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next)
+		backlog_move(&lane->waiting, &lane->fresh);
+	drop_old(spool);
+	drop_excess(spool, spared);
+}
+
+/* --- sending ------------------------------------------------------------------ */
+
+static struct backlog_item *take_waiting(struct spool_lane *lane, int64_t only)
+{
+	struct backlog_item *item = lane->waiting.first;
+
+	if (!item || (only && item->public.collection != only))
+		return NULL;
+	backlog_remove(&lane->waiting, item);
+	return item;
+}
+
+const struct spool_batch *spool_take(struct spool_lane *lane)
+{
+	const struct backlog_item *sent = lane->under_way.first;
+	int64_t only = sent ? sent->public.collection : 0;
+	struct backlog_item *item = NULL;
+	int err = -ENOENT;
+
+	if (lane->spool->directory)
+		err = spool_disk_take(lane, only, &item);
+	if (err == -ENOENT)
+		item = take_waiting(lane, only);
+	if (!item)
+		return NULL;
+	backlog_append(&lane->under_way, item);
+	return &item->public;
+}
+
+void spool_acknowledge(struct spool_lane *lane, int64_t id)
+{
+	struct backlog_item *item = backlog_find(&lane->under_way, id);
+
+	if (!item)
+		return;
+	backlog_remove(&lane->under_way, item);
+	if (item->is_on_disk)
+		spool_disk_acknowledge(lane, item);
+	backlog_item_free(&item);
+}
+
+/* --- numbers ------------------------------------------------------------------ */
+
+struct spool_number *spool_number(const struct spool *spool, const char *key)
+{
+	struct spool_number *number = spool->numbers;
+
+	while (number && strcmp(number->key, key) != 0)
+		number = number->next;
+	return number;
+}
+
+int spool_set_key(struct spool *spool, const char *key, int64_t value)
+{
+	struct spool_number *number = spool_number(spool, key);
+	size_t size = strlen(key) + 1;
+
+	if (!number) {
+		number = calloc(1, sizeof(*number) + size);
+		if (!number)
+			return -ENOMEM;
+		memcpy(number->key, key, size);
+		number->next = spool->numbers;
+		spool->numbers = number;
+	} else if (number->number == value) {
+		return 0;
+	}
+	number->number = value;
+	number->is_stored = false;
+	return 0;
+}
+
+/* Keys have no space in them. */
+static char *full_key(const struct spool_lane *lane, const char *key)
+{
+	char *full;
+
+	if (asprintf(&full, "%s%s%s", key, lane ? " " : "", lane ? lane->name : "") < 0)
+		return NULL;
+	return full;
+}
+
+int spool_set(struct spool *spool, const struct spool_lane *lane, const char *key,
+	      int64_t value)
+{
+	AUTO_FREE char *full = full_key(lane, key);
+	int err = full ? spool_set_key(spool, full, value) : -ENOMEM;
+
+	if (!err && spool->directory && !spool->is_collecting)
+		spool_disk_set(spool, spool_number(spool, full));
+	return err;
+}
+
+bool spool_get(const struct spool *spool, const struct spool_lane *lane,
+	       const char *key, int64_t *ret_value)
+{
+	AUTO_FREE char *full = full_key(lane, key);
+	const struct spool_number *number = full ? spool_number(spool, full) : NULL;
+
+	if (!number)
+		return false;
+	*ret_value = number->number;
+	return true;
+}
+
+int64_t spool_last_time_ms(const struct spool *spool)
+{
+	const struct spool_number *number = spool_number(spool, KEY_TIME);
+
+	return number ? number->number : 0;
+}

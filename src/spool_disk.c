@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Three things can happen to the file. It cannot be written (full, an I/O error,
+ * read-only): what is put stays in memory, what is acknowledged is remembered, and
+ * each collection tries again. It is damaged: it is replaced. Or a row is: then that
+ * row is lost.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "log.h"
+#include "spool_internal.h"
+
+/* An empty file of less is left as it is: it will be that large again. */
+#define SHRINK_BYTES ((uint64_t)4 << 20)
+#define SHRINK_COLLECTIONS 4
+#define ACKNOWLEDGED_MIN 64
+
+/* Not what a disk does that is full or broken. */
+static bool is_refusal(int err)
+{
+	return err == -EBUSY || err == -EPERM || err == -EACCES || err == -ENOMEM;
+}
+
+/* What is there goes by today's bounds, but for the newest collection. */
+int spool_disk_open(struct spool *spool)
+{
+	const struct spool_number *newest;
+	int err = spool_file_open(spool);
+
+	newest = spool_number(spool, KEY_COLLECTION);
+	if (!err)
+		err = spool_transact(spool, newest ? newest->number : 0, false);
+	if (err == -EUCLEAN)
+		err = spool_file_set_aside(spool) ?: spool_file_open(spool);
+	if (is_refusal(err)) {
+		store_close(&spool->store, true);
+		return err;
+	}
+	if (err)
+		spool_file_trouble(spool);
+	return 0;
+}
+
+static int write(struct spool *spool, int64_t spared)
+{
+	int err = spool->store ? 0 : spool_file_open(spool);
+
+	return err ? err : spool_transact(spool, spared, true);
+}
+
+void spool_disk_write(struct spool *spool, int64_t spared)
+{
+	int err = write(spool, spared);
+
+	if (err == -EUCLEAN && spool->store)
+		err = spool_file_set_aside(spool) ?: write(spool, spared);
+	if (err)
+		spool_file_trouble(spool);
+	else
+		spool_file_works(spool);
+}
+
+/* After a failure outside of a collection. */
+static void give_way(struct spool *spool, int err)
+{
+	snprintf(spool->error, sizeof(spool->error), "%s", store_error(spool->store));
+	if (err == -EUCLEAN)
+		err = spool_file_set_aside(spool) ?: spool_file_open(spool);
+	if (err)
+		spool_file_trouble(spool);
+}
+
+static void remember(struct spool *spool, struct spool_lane *lane, int64_t id)
+{
+	size_t room = spool->acknowledged_room;
+
+	if (spool->acknowledged_count == room) {
+		struct spool_acknowledged *more;
+
+		room = room ? room * 2 : ACKNOWLEDGED_MIN;
+		more = reallocarray(spool->acknowledged, room, sizeof(*more));
+		if (!more)
+			return; /* it is sent again after a restart */
+		spool->acknowledged = more;
+		spool->acknowledged_room = room;
+	}
+	spool->acknowledged[spool->acknowledged_count++] =
+	    (struct spool_acknowledged){lane, id};
+}
+
+static bool is_acknowledged(const struct spool *spool, const struct spool_lane *lane,
+			    int64_t id)
+{
+	for (size_t i = spool->acknowledged_count; i > 0; i--) {
+		if (spool->acknowledged[i - 1].id == id &&
+		    spool->acknowledged[i - 1].lane == lane)
+			return true;
+	}
+	return false;
+}
+
+static void delete_row(struct spool_lane *lane, int64_t id)
+{
+	struct spool *spool = lane->spool;
+	int err;
+
+	if (spool->is_troubled) {
+		remember(spool, lane, id);
+		return;
+	}
+	err = store_delete(spool->store, lane->number, id);
+	if (!err)
+		return;
+	if (err != -EUCLEAN)
+		remember(spool, lane, id);
+	give_way(spool, err);
+}
+
+static void lose_row(struct spool_lane *lane, const struct store_row *row)
+{
+	struct spool *spool = lane->spool;
+
+	if (!spool->is_damage_told)
+		log_error("spool \"%s\": a batch of %" PRIu32 " samples for \"%s\" is "
+			  "damaged and dropped; others that are will be counted only",
+			  spool_path(spool), row->samples, lane->name);
+	spool->is_damage_told = true;
+	lane->dropped[SPOOL_CORRUPT] += row->samples;
+	lane->cursor = row->id;
+	spool_sums_subtract(&lane->stored, row->samples, row->len);
+	delete_row(lane, row->id);
+}
+
+/* The file has fewer rows than were put into it. */
+static void lose_rest(struct spool_lane *lane)
+{
+	struct sums under_way = spool_sums_under_way(lane);
+
+	lane->dropped[SPOOL_CORRUPT] +=
+	    spool_less(lane->stored.samples, under_way.samples);
+	lane->stored = under_way;
+}
+
+/* The next one that is neither under way nor acknowledged. */
+static int next_row(struct spool_lane *lane, struct store_row *ret_row)
+{
+	struct store_row row = {.id = lane->cursor};
+	int err;
+
+	for (;;) {
+		err = spool_next_idle(lane, &row);
+		if (err)
+			return err;
+		if (!is_acknowledged(lane->spool, lane, row.id))
+			break;
+		lane->cursor = row.id;
+	}
+	*ret_row = row;
+	return 0;
+}
+
+static int read_row(struct spool_lane *lane, const struct store_row *row,
+		    struct backlog_item **ret_item)
+{
+	struct wire_batch *batch;
+	struct backlog_item *item;
+	int err = store_read(lane->spool->store, row, lane->name, &batch);
+
+	if (err)
+		return err;
+	item = backlog_make(batch);
+	if (!item)
+		return -ENOMEM;
+	item->public.id = row->id;
+	item->public.collection = row->collection;
+	item->collected_ms = row->collected_ms;
+	item->is_on_disk = true;
+	lane->cursor = row->id;
+	*ret_item = item;
+	return 0;
+}
+
+int spool_disk_take(struct spool_lane *lane, int64_t only,
+		    struct backlog_item **ret_item)
+{
+	struct spool *spool = lane->spool;
+	struct store_row row;
+	int err;
+
+	for (;;) {
+		if (!spool->store ||
+		    lane->stored.batches <= spool_sums_under_way(lane).batches)
+			return -ENOENT;
+		err = next_row(lane, &row);
+		if (err == -ENOENT) {
+			lose_rest(lane);
+			return err;
+		}
+		if (!err && only && row.collection != only)
+			return -EAGAIN;
+		if (!err)
+			err = read_row(lane, &row, ret_item);
+		if (!err || err == -ENOMEM)
+			return err;
+		if (err == -EBADMSG)
+			lose_row(lane, &row);
+		else
+			give_way(spool, err);
+		if (err != -EBADMSG)
+			return -ENOENT;
+	}
+}
+
+static void shrink_if_empty(struct spool *spool)
+{
+	uint64_t bytes;
+	int err;
+
+	for (const struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		if (lane->stored.batches)
+			return;
+	}
+	bytes = store_file_bytes(spool->store);
+	if (bytes < SHRINK_BYTES ||
+	    bytes < SHRINK_COLLECTIONS * spool->collection_bytes)
+		return;
+	err = store_shrink(spool->store);
+	if (err)
+		give_way(spool, err);
+}
+
+void spool_disk_acknowledge(struct spool_lane *lane, const struct backlog_item *item)
+{
+	struct spool *spool = lane->spool;
+
+	spool_sums_subtract(&lane->stored, backlog_item_samples(item),
+			    item->public.batch->len);
+	delete_row(lane, item->public.id);
+	if (spool->store && !spool->is_troubled)
+		shrink_if_empty(spool);
+}
+
+void spool_disk_set(struct spool *spool, struct spool_number *number)
+{
+	int err;
+
+	if (number->is_stored || !spool->store || spool->is_troubled)
+		return;
+	err = store_set(spool->store, number->key, number->number);
+	if (err)
+		give_way(spool, err);
+	else
+		number->is_stored = true;
+}
+
+/* Whether memory has anything that the file has not. */
+static bool is_behind(const struct spool *spool)
+{
+	for (const struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		if (lane->waiting.first || lane->fresh.first ||
+		    lane->under_way.count > spool_sums_under_way(lane).batches)
+			return true;
+	}
+	for (const struct spool_number *number = spool->numbers; number;
+	     number = number->next) {
+		if (!number->is_stored)
+			return true;
+	}
+	return spool->acknowledged_count != 0;
+}
+
+static uint64_t samples_in_memory(const struct spool *spool)
+{
+	uint64_t samples = 0;
+
+	for (const struct spool_lane *lane = spool->lanes; lane; lane = lane->next)
+		samples += lane->waiting.samples + lane->fresh.samples +
+			   lane->under_way.samples - spool_sums_under_way(lane).samples;
+	return samples;
+}
+
+void spool_disk_close(struct spool *spool)
+{
+	uint64_t lost;
+
+	if (!spool->directory || !spool->lanes)
+		return store_close(&spool->store, false);
+	if (is_behind(spool))
+		spool_disk_write(spool, spool->collection);
+	lost = samples_in_memory(spool);
+	if (lost)
+		log_warning("spool \"%s\": %" PRIu64 " samples could not be put there "
+			    "before the end",
+			    spool_path(spool), lost);
+	store_close(&spool->store, spool->is_troubled);
+}
