@@ -119,6 +119,7 @@ static void delete_row(struct spool_lane *lane, int64_t id)
 	give_way(spool, err);
 }
 
+/* The cursor stays where it is: the row's id may be as wrong as the rest. */
 static void lose_row(struct spool_lane *lane, const struct store_row *row)
 {
 	struct spool *spool = lane->spool;
@@ -129,7 +130,6 @@ static void lose_row(struct spool_lane *lane, const struct store_row *row)
 			  spool_path(spool), row->samples, lane->name);
 	spool->is_damage_told = true;
 	lane->dropped[SPOOL_CORRUPT] += row->samples;
-	lane->cursor = row->id;
 	spool_sums_subtract(&lane->stored, row->samples, row->len);
 	delete_row(lane, row->id);
 }
@@ -150,16 +150,12 @@ static int next_row(struct spool_lane *lane, struct store_row *ret_row)
 	struct store_row row = {.id = lane->cursor};
 	int err;
 
-	for (;;) {
+	do
 		err = spool_next_idle(lane, &row);
-		if (err)
-			return err;
-		if (!is_acknowledged(lane->spool, lane, row.id))
-			break;
-		lane->cursor = row.id;
-	}
-	*ret_row = row;
-	return 0;
+	while (!err && is_acknowledged(lane->spool, lane, row.id));
+	if (!err)
+		*ret_row = row;
+	return err;
 }
 
 static int read_row(struct spool_lane *lane, const struct store_row *row,

@@ -197,7 +197,7 @@ static struct spool_lane *lane_of_row(struct spool *spool, uint32_t number)
 static int count_rows(struct spool *spool)
 {
 	struct spool_lane *lane = NULL;
-	struct store_row row = {0};
+	struct store_row row = {.lane = 1}; /* the first there can be */
 	int err;
 
 	for (;;) {

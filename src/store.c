@@ -124,18 +124,30 @@ enum column {
 
 /* --- errors ------------------------------------------------------------------- */
 
-static int errno_of_io(int code, sqlite3 *db)
+/* Of the system call that failed. sqlite3_system_errno does not know those of a
+ * commit; others may have left what is no reason at all. */
+static int errno_of_io(int code)
 {
-	int number = sqlite3_system_errno(db);
+	const int number = errno;
 
 	if (code == SQLITE_IOERR_NOMEM)
 		return -ENOMEM;
 	if (code == SQLITE_IOERR_CORRUPTFS)
 		return -EUCLEAN;
-	return number ? -number : -EIO;
+	switch (number) {
+	case EACCES:
+	case EDQUOT:
+	case EMFILE:
+	case ENFILE:
+	case ENOSPC:
+	case EROFS:
+		return -number;
+	default:
+		return -EIO;
+	}
 }
 
-static int errno_of(int code, sqlite3 *db)
+static int errno_of(int code)
 {
 	switch (code & 0xff) {
 	case SQLITE_OK:
@@ -159,7 +171,7 @@ static int errno_of(int code, sqlite3 *db)
 		return -EACCES;
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
-		return errno_of_io(code, db);
+		return errno_of_io(code);
 	default:
 		/* CORRUPT and NOTADB; and whatever else our own statements cannot
 		 * meet in a file that we wrote (CONSTRAINT, MISMATCH, ERROR). */
@@ -167,10 +179,10 @@ static int errno_of(int code, sqlite3 *db)
 	}
 }
 
-/* Call it before anything else is done with the database. */
+/* Of what SQLite said just now; errno was 0 before. */
 static int judge(struct store *store, int code)
 {
-	int err = errno_of(code, store->db);
+	int err = errno_of(code);
 
 	if (err)
 		snprintf(store->error, sizeof(store->error), "%s (%s)",
@@ -193,7 +205,14 @@ const char *store_error(const struct store *store)
 
 static int execute(struct store *store, const char *text)
 {
+	errno = 0;
 	return judge(store, sqlite3_exec(store->db, text, NULL, NULL, NULL));
+}
+
+static int step(struct store *store, enum statement statement)
+{
+	errno = 0;
+	return sqlite3_step(store->statements[statement]);
 }
 
 /* For results of a statement that are done with: it holds no lock from then on. */
@@ -209,7 +228,7 @@ static int run(struct store *store, enum statement statement, int bound)
 	int err = judge(store, bound);
 
 	if (!err)
-		err = judge(store, sqlite3_step(store->statements[statement]));
+		err = judge(store, step(store, statement));
 	end(store, statement);
 	return err;
 }
@@ -218,7 +237,7 @@ static int64_t read_number(struct store *store, enum statement statement)
 {
 	int64_t number = 0;
 
-	if (sqlite3_step(store->statements[statement]) == SQLITE_ROW)
+	if (step(store, statement) == SQLITE_ROW)
 		number = sqlite3_column_int64(store->statements[statement], 0);
 	end(store, statement);
 	return number;
@@ -228,6 +247,7 @@ static int prepare(struct store *store)
 {
 	int err = 0;
 
+	errno = 0;
 	for (size_t i = 0; !err && i < STATEMENTS; i++)
 		err = judge(store, sqlite3_prepare_v3(store->db, statement_texts[i], -1,
 						      SQLITE_PREPARE_PERSISTENT,
@@ -251,8 +271,11 @@ static int on_text(void *context, int count, char **values, char **names)
 static int ask(struct store *store, const char *statement, char **ret_text)
 {
 	AUTO_FREE char *text = NULL;
-	int code = sqlite3_exec(store->db, statement, on_text, &text, NULL);
-	int err = code == SQLITE_ABORT ? -ENOMEM : judge(store, code);
+	int code, err;
+
+	errno = 0;
+	code = sqlite3_exec(store->db, statement, on_text, &text, NULL);
+	err = code == SQLITE_ABORT ? -ENOMEM : judge(store, code);
 
 	if (!err && !text)
 		return damaged(store, "an answer is missing");
@@ -325,8 +348,10 @@ static int open_file(struct store *store, const char *path)
 {
 	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 			  SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW;
-	int err, code = sqlite3_open_v2(path, &store->db, flags, NULL);
+	int err, code;
 
+	errno = 0;
+	code = sqlite3_open_v2(path, &store->db, flags, NULL);
 	if (!store->db)
 		return judge(store, code);
 	restrict_file(store->db);
@@ -482,8 +507,12 @@ int store_put(struct store *store, const struct store_row *row, const char *lane
 
 int store_delete(struct store *store, uint32_t lane, int64_t id)
 {
-	return run(store, DELETE,
-		   bind_number(store->statements[DELETE], 1, key_of(lane, id)));
+	int err = run(store, DELETE,
+		      bind_number(store->statements[DELETE], 1, key_of(lane, id)));
+
+	if (!err && sqlite3_changes(store->db) != 1)
+		return damaged(store, "a row that was there is not found");
+	return err;
 }
 
 int store_set(struct store *store, const char *key, int64_t number)
@@ -506,28 +535,41 @@ static uint32_t small_column(sqlite3_stmt *statement, int column)
 	return number < 0 || number > UINT32_MAX ? 0 : (uint32_t)number;
 }
 
+static void read_row(sqlite3_stmt *statement, struct store_row *ret_row)
+{
+	int64_t key = sqlite3_column_int64(statement, 0);
+
+	*ret_row = (struct store_row){
+	    .lane = (uint32_t)(key >> STORE_ID_BITS),
+	    .id = key & ID_LAST,
+	    .collection = sqlite3_column_int64(statement, 1),
+	    .collected_ms = sqlite3_column_int64(statement, 2),
+	    .samples = small_column(statement, 3),
+	    .len = small_column(statement, 4),
+	};
+}
+
+/* SQLite trusts a page to be in order. In one that is not, a walk may come back to
+ * where it was, and never end. */
 int store_next(struct store *store, uint32_t lane, int64_t after, uint32_t lane_last,
 	       struct store_row *ret_row)
 {
+	const int64_t above = key_of(lane, after), last = key_of(lane_last, ID_LAST);
 	sqlite3_stmt *statement = store->statements[NEXT];
-	int code = bind_number(statement, 1, key_of(lane, after)), err;
+	int code = bind_number(statement, 1, above), err;
 
 	if (!code)
-		code = bind_number(statement, 2, key_of(lane_last, ID_LAST));
+		code = bind_number(statement, 2, last);
 	if (!code)
-		code = sqlite3_step(statement);
+		code = step(store, NEXT);
 	err = judge(store, code);
 	if (code == SQLITE_ROW) {
 		int64_t key = sqlite3_column_int64(statement, 0);
 
-		*ret_row = (struct store_row){
-		    .lane = (uint32_t)(key >> STORE_ID_BITS),
-		    .id = key & ID_LAST,
-		    .collection = sqlite3_column_int64(statement, 1),
-		    .collected_ms = sqlite3_column_int64(statement, 2),
-		    .samples = small_column(statement, 3),
-		    .len = small_column(statement, 4),
-		};
+		if (key > above && key <= last)
+			read_row(statement, ret_row);
+		else
+			err = damaged(store, "rows out of order");
 	}
 	end(store, NEXT);
 	return code == SQLITE_DONE ? -ENOENT : err;
@@ -572,14 +614,14 @@ int store_read(struct store *store, const struct store_row *row, const char *lan
 	int code = bind_number(statement, 1, key_of(row->lane, row->id)), err;
 
 	if (!code)
-		code = sqlite3_step(statement);
+		code = step(store, READ);
 	err = judge(store, code);
 	if (code == SQLITE_ROW)
 		err = copy_batch(statement, lane_name, ret_batch);
 	else if (err == -E2BIG)
 		err = -EBADMSG;
 	else if (code == SQLITE_DONE)
-		err = damaged(store, "a row is there and is not");
+		err = damaged(store, "a row that was there is not found");
 	end(store, READ);
 	return err;
 }
@@ -594,7 +636,7 @@ int store_lanes(struct store *store,
 	do {
 		const char *name;
 
-		code = sqlite3_step(statement);
+		code = step(store, LANES);
 		err = judge(store, code);
 		if (code != SQLITE_ROW)
 			break;
@@ -616,7 +658,7 @@ int store_numbers(struct store *store,
 		const char *key;
 		int64_t value;
 
-		code = sqlite3_step(statement);
+		code = step(store, NUMBERS);
 		err = judge(store, code);
 		if (code != SQLITE_ROW)
 			break;

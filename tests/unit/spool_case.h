@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "spool.h"
@@ -31,9 +32,13 @@ static int case_set_up(void **state)
 
 	if (!test)
 		return -1;
-	strcpy(test->directory, "/tmp/test_spool.XXXXXX");
-	if (!mkdtemp(test->directory))
-		return -1;
+	/* In memory where that is possible: what is synced there costs nothing. */
+	strcpy(test->directory, "/dev/shm/test_spool.XXXXXX");
+	if (!mkdtemp(test->directory)) {
+		strcpy(test->directory, "/tmp/test_spool.XXXXXX");
+		if (!mkdtemp(test->directory))
+			return -1;
+	}
 	snprintf(test->file, sizeof(test->file), "%s/spool.db", test->directory);
 	test->config = (struct spool_config){
 	    .directory = test->directory,
@@ -61,6 +66,48 @@ static inline void case_each_file(const struct spool_case *test,
 		call(path, context);
 	}
 	closedir(listing);
+}
+
+/* To the directory `context`, under the same name. */
+static inline void case_copy(const char *path, void *context)
+{
+	char to[512], buf[65536];
+	int from_fd = open(path, O_RDONLY), to_fd;
+	ssize_t len;
+
+	snprintf(to, sizeof(to), "%s%s", (const char *)context, strrchr(path, '/'));
+	to_fd = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(from_fd >= 0 && to_fd >= 0);
+	while ((len = read(from_fd, buf, sizeof(buf))) > 0)
+		assert_int_equal(write(to_fd, buf, (size_t)len), len);
+	close(from_fd);
+	close(to_fd);
+}
+
+static inline unsigned int count_of(const char *text, const char *part)
+{
+	unsigned int count = 0;
+
+	while ((text = strstr(text, part))) {
+		text += strlen(part);
+		count++;
+	}
+	return count;
+}
+
+/* A generator that prints its seed. */
+static inline uint32_t random_number(uint32_t *random)
+{
+	*random = *random * 1664525 + 1013904223;
+	return *random >> 8;
+}
+
+static inline uint32_t random_seed(void)
+{
+	uint32_t seed = (uint32_t)time(NULL) ^ (uint32_t)getpid();
+
+	print_message("seed %u\n", seed);
+	return seed;
 }
 
 static void case_unlink(const char *path, void *context)
@@ -160,6 +207,24 @@ static inline const struct spool_batch *expect_next_of(struct spool_lane *lane,
 static inline void expect_and_acknowledge(struct spool_case *test, uint32_t number)
 {
 	spool_acknowledge(test->lane, expect_next_of(test->lane, number)->id);
+}
+
+/* A collection of `count` batches of 100 samples and 100,000 bytes. */
+static inline void put_large(struct spool_case *test, struct spool_lane *lane,
+			     uint32_t number, size_t count)
+{
+	spool_begin(test->spool, NOW_MS);
+	for (size_t i = 0; i < count; i++)
+		spool_put(lane, batch_of(number, 100, 100000));
+	spool_commit(test->spool, false);
+}
+
+static inline off_t case_file_size(const struct spool_case *test)
+{
+	struct stat stat_of;
+
+	assert_int_equal(stat(test->file, &stat_of), 0);
+	return stat_of.st_size;
 }
 
 static inline struct spool_waiting waiting(const struct spool_lane *lane)

@@ -263,148 +263,7 @@ static void the_time_of_the_last_samples_survives(void **state)
 	assert_int_equal(spool_last_time_ms(test->spool), NOW_MS + 5);
 }
 
-/* --- bounds ------------------------------------------------------------------- */
-
-static void what_is_too_old_falls_out(void **state)
-{
-	struct spool_case *test = *state;
-	const int64_t age_ms = (int64_t)test->config.age_max_ms;
-
-	case_open(test);
-	put_one_at(test->lane, test->spool, 1, NOW_MS);
-	put_one_at(test->lane, test->spool, 2, NOW_MS + 1);
-	put_one_at(test->lane, test->spool, 3, NOW_MS + age_ms);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 0);
-	put_one_at(test->lane, test->spool, 4, NOW_MS + age_ms + 1);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 100);
-	assert_int_equal(waiting(test->lane).samples, 300);
-	expect_and_acknowledge(test, 2);
-	spool_close(&test->spool);
-	case_open_at(test, NOW_MS + 2 * age_ms + 1);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 100);
-	expect_and_acknowledge(test, 4);
-	assert_null(spool_take(test->lane));
-}
-
-static void what_is_under_way_is_never_too_old(void **state)
-{
-	struct spool_case *test = *state;
-
-	case_open(test);
-	spool_begin(test->spool, NOW_MS);
-	spool_put(test->lane, batch_of(1, 100, 1000));
-	spool_put(test->lane, batch_of(2, 100, 1000));
-	spool_commit(test->spool, false);
-	expect_next_of(test->lane, 1);
-	put_one_at(test->lane, test->spool, 3, NOW_MS + 2 * 3600 * 1000);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 100);
-	assert_int_equal(waiting(test->lane).samples, 200);
-}
-
-static void put_large(struct spool_case *test, struct spool_lane *lane, uint32_t number,
-		      size_t count)
-{
-	spool_begin(test->spool, NOW_MS);
-	for (size_t i = 0; i < count; i++)
-		spool_put(lane, batch_of(number, 100, 100000));
-	spool_commit(test->spool, false);
-}
-
-static off_t file_size(const struct spool_case *test)
-{
-	struct stat stat_of;
-
-	assert_int_equal(stat(test->file, &stat_of), 0);
-	return stat_of.st_size;
-}
-
-static void the_oldest_collections_give_way_whole(void **state)
-{
-	struct spool_case *test = *state;
-	const struct spool_batch *batch;
-
-	test->config.bytes_max = 1 * MIB;
-	case_open(test);
-	for (uint32_t i = 1; i <= 3; i++)
-		put_large(test, test->lane, i, 3); /* 307200 bytes in pages */
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL], 0);
-	put_large(test, test->lane, 4, 3);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL], 300);
-	assert_int_equal(waiting(test->lane).samples, 900);
-	batch = spool_take(test->lane);
-	assert_true(is_batch(batch->batch, 2, 100, 100000));
-	for (uint32_t i = 5; i <= 40; i++)
-		put_large(test, test->lane, i, 3);
-	/* The rest of the collection that is under way, then those behind it. */
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL],
-			 4000 * 3 - 100 - 600 - 300);
-	spool_close(&test->spool);
-	assert_true(file_size(test) <= (off_t)MIB);
-}
-
-static void the_newest_collection_stays_whatever_its_size(void **state)
-{
-	struct spool_case *test = *state;
-
-	test->config.bytes_max = 1 * MIB;
-	case_open(test);
-	put_large(test, test->lane, 1, 1);
-	put_large(test, test->lane, 2, 20);
-	assert_int_equal(waiting(test->lane).samples, 2000);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL], 100);
-	put_large(test, test->lane, 3, 1);
-	assert_int_equal(waiting(test->lane).samples, 100);
-}
-
-static void markers_of_the_end_push_nothing_out_before_them(void **state)
-{
-	struct spool_case *test = *state;
-
-	test->config.bytes_max = 1 * MIB;
-	case_open(test);
-	put_large(test, test->lane, 1, 5);
-	put_large(test, test->lane, 2, 6);
-	spool_begin(test->spool, NOW_MS);
-	for (int i = 0; i < 6; i++)
-		spool_put(test->lane, batch_of(3, 100, 100000));
-	spool_commit(test->spool, true);
-	assert_int_equal(waiting(test->lane).samples, 1200);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL], 500);
-}
-
-static void who_has_most_gives_way(void **state)
-{
-	struct spool_case *test = *state;
-	struct spool_lane *other;
-
-	test->config.bytes_max = 1 * MIB;
-	case_open(test);
-	assert_int_equal(spool_lane(test->spool, "b", &other), 0);
-	put_large(test, other, 1, 2);
-	for (uint32_t i = 2; i <= 9; i++)
-		put_large(test, test->lane, i, 2);
-	assert_int_equal(waiting(other).dropped[SPOOL_FULL], 0);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL], 800);
-	assert_int_equal(waiting(test->lane).samples, 800);
-}
-
-static void who_nobody_asks_for_gives_way_first(void **state)
-{
-	struct spool_case *test = *state;
-	struct spool_lane *other;
-
-	test->config.bytes_max = 1 * MIB;
-	case_open(test);
-	assert_int_equal(spool_lane(test->spool, "b", &other), 0);
-	put_large(test, other, 1, 2);
-	put_large(test, test->lane, 2, 4);
-	case_reopen(test);
-	put_large(test, test->lane, 3, 5);
-	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL], 0);
-	assert_int_equal(spool_lane(test->spool, "b", &other), 0);
-	assert_int_equal(waiting(other).dropped[SPOOL_FULL], 200);
-	assert_int_equal(waiting(other).samples, 0);
-}
+/* --- size -------------------------------------------------------------------- */
 
 static void an_emptied_file_is_given_back(void **state)
 {
@@ -415,7 +274,7 @@ static void an_emptied_file_is_given_back(void **state)
 		put_large(test, test->lane, i, 10);
 	for (int i = 0; i < 100; i++)
 		spool_acknowledge(test->lane, spool_take(test->lane)->id);
-	assert_true(file_size(test) < 100000);
+	assert_true(case_file_size(test) < 100000);
 	put_one(test, 1);
 	case_reopen(test);
 	expect_and_acknowledge(test, 1);
@@ -536,13 +395,6 @@ int main(void)
 	    TEST(lanes_that_nobody_asks_for_are_reported),
 	    TEST(numbers_survive),
 	    TEST(the_time_of_the_last_samples_survives),
-	    TEST(what_is_too_old_falls_out),
-	    TEST(what_is_under_way_is_never_too_old),
-	    TEST(the_oldest_collections_give_way_whole),
-	    TEST(the_newest_collection_stays_whatever_its_size),
-	    TEST(markers_of_the_end_push_nothing_out_before_them),
-	    TEST(who_has_most_gives_way),
-	    TEST(who_nobody_asks_for_gives_way_first),
 	    TEST(an_emptied_file_is_given_back),
 	    TEST(without_a_directory_it_is_in_memory),
 	    TEST(memory_is_bounded_like_the_disk),
