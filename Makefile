@@ -29,7 +29,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -DBPFTALLY_VERSION='"$(VERSION)"' -iquote include 
 CFLAGS ?= -O2 -g
 CFLAGS_ALL := -std=gnu17 $(WARN) $(WERROR) -fno-omit-frame-pointer -fstack-protector-strong $(CFLAGS)
 HARDEN := -Wl,-z,relro,-z,now
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lsnappy -lcap-ng -liberty -lm
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lsnappy -lcap-ng -liberty -lunistring -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) \
 	-D__TARGET_ARCH_x86 -iquote include -Ibpf -idirafter /usr/include/$(ARCH_INCLUDE)
