@@ -19,7 +19,8 @@ CC ?= cc
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
-PKGS := libbpf libelf libmicrohttpd libcurl yaml-0.1 libprotobuf-c zlib liblzma sqlite3
+PKGS := libbpf libelf libmicrohttpd libcurl yaml-0.1 libprotobuf-c zlib liblzma \
+	sqlite3 libpcre2-8
 ARCH_INCLUDE := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 B := build
