@@ -20,7 +20,7 @@ CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 PKGS := libbpf libelf libmicrohttpd libcurl yaml-0.1 libprotobuf-c zlib liblzma \
-	sqlite3 libpcre2-8
+	sqlite3 libpcre2-8 nettle
 ARCH_INCLUDE := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 B := build
@@ -48,6 +48,8 @@ TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
 CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c \
 	src/slice.c src/capture.c
 ELF_SOURCES := $(wildcard src/elf*.c) src/demangle.c src/site.c src/instruction.c src/buf.c
+RELABEL_SOURCES := $(addprefix src/,relabel.c pattern.c template.c letters.c slice.c \
+	config_value.c buf.c log.c)
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
@@ -197,6 +199,8 @@ $(B)/fuzz/fuzz_config: FUZZ_WITH = $(CONFIG_SOURCES) -lyaml -lbpf
 $(B)/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard include/config*.h)
 $(B)/fuzz/fuzz_elf: FUZZ_WITH = $(ELF_SOURCES) -lelf -llzma -liberty
 $(B)/fuzz/fuzz_elf: $(ELF_SOURCES) $(wildcard include/elf*.h)
+$(B)/fuzz/fuzz_relabel: FUZZ_WITH = $(RELABEL_SOURCES) -lpcre2-8 -lnettle -lunistring
+$(B)/fuzz/fuzz_relabel: $(RELABEL_SOURCES) include/pattern.h include/relabel.h include/template.h
 
 check:
 	$(Q)tests/check

@@ -69,6 +69,33 @@ struct config_queue {
 	bool retry_on_http_429;
 };
 
+enum config_relabel_action {
+	CONFIG_REPLACE,
+	CONFIG_LOWERCASE,
+	CONFIG_UPPERCASE,
+	CONFIG_KEEP,
+	CONFIG_DROP,
+	CONFIG_KEEPEQUAL,
+	CONFIG_DROPEQUAL,
+	CONFIG_HASHMOD,
+	CONFIG_LABELMAP,
+	CONFIG_LABELDROP,
+	CONFIG_LABELKEEP,
+};
+
+/* One entry of `write_relabel_configs`. What it says was judged: the regex
+ * compiles, and the action has what it needs. */
+struct config_relabel {
+	char *where; /* "FILE:LINE", for messages */
+	enum config_relabel_action action;
+	struct config_strings source_labels;
+	char *separator;    /* ";" unless given; may be empty */
+	char *target_label; /* NULL: none; a template, where it replaces */
+	char *regex;        /* "(.*)" unless given */
+	uint64_t modulus;   /* of hashmod: never 0 */
+	char *replacement;  /* "$1" unless given; may be empty */
+};
+
 /* One `remote_write` entry in Prometheus' spelling. */
 struct config_remote_write {
 	char *name; /* label remote_name; the url without userinfo by default */
