@@ -46,7 +46,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/test_*.c))
 TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
 CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c \
-	src/slice.c src/capture.c
+	src/slice.c src/capture.c src/pattern.c
 ELF_SOURCES := $(wildcard src/elf*.c) src/demangle.c src/site.c src/instruction.c src/buf.c
 RELABEL_SOURCES := $(addprefix src/,relabel.c pattern.c template.c letters.c slice.c \
 	config_value.c buf.c log.c)
@@ -195,7 +195,7 @@ $(B)/fuzz/%: tests/fuzz/%.c
 	$(Q)$(CLANG) $(CPPFLAGS_ALL) -Ibpf -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -MMD -MP -o $@ $< $(FUZZ_WITH)
 
 # The parser of the file is not a header: its sources and their libraries come along.
-$(B)/fuzz/fuzz_config: FUZZ_WITH = $(CONFIG_SOURCES) -lyaml -lbpf
+$(B)/fuzz/fuzz_config: FUZZ_WITH = $(CONFIG_SOURCES) -lyaml -lbpf -lpcre2-8
 $(B)/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard include/config*.h)
 $(B)/fuzz/fuzz_elf: FUZZ_WITH = $(ELF_SOURCES) -lelf -llzma -liberty
 $(B)/fuzz/fuzz_elf: $(ELF_SOURCES) $(wildcard include/elf*.h)

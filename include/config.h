@@ -19,6 +19,7 @@
 
 #define CONFIG_ERROR_LEN 512
 #define CONFIG_LIST_MAX 64
+#define CONFIG_RELABELS_MAX 64 /* of one list */
 #define CONFIG_SERVICE_LEN_MAX 255
 #define CONFIG_FUNCTIONS_MAX 1024
 #define CONFIG_FUNCTION_LABELS_MAX 16
@@ -106,6 +107,8 @@ struct config_remote_write {
 	struct config_labels headers; /* reserved names were refused */
 	struct config_tls tls;
 	struct config_queue queue;
+	struct config_relabel *relabels; /* write_relabel_configs */
+	size_t relabel_count;
 };
 
 enum config_metric_type {

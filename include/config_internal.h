@@ -57,7 +57,7 @@ int config_fail(struct config_reader *reader, const struct config_node *node,
  * what a variable held. Not for secrets. */
 int config_fail_value(struct config_reader *reader, const struct config_node *node,
 		      const char *key, const char *must);
-/* "'key' 'PATH' cannot be read: ...": a path that config_scalar took. */
+/* "'key' 'VALUE' cannot be read: ...": a path or a regex that config_scalar took. */
 int config_fail_path(struct config_reader *reader, const struct config_node *node,
 		     const char *key, const char *problem);
 bool config_is_null(const struct config_node *node);
@@ -71,6 +71,9 @@ const struct config_node *config_item(struct config_reader *reader,
 /* A scalar with its variables replaced: UTF-8, not empty. The caller frees. */
 int config_scalar(struct config_reader *reader, const struct config_node *node,
 		  const char *key, char **ret_text);
+/* The same, but "" in quotes is a value. */
+int config_scalar_or_empty(struct config_reader *reader, const struct config_node *node,
+			   const char *key, char **ret_text);
 int config_read_mapping(struct config_reader *reader, const struct config_node *node,
 			const struct config_section *section, void *target);
 /* A mapping of free keys, at most `max`, none twice: add is called in order. */
@@ -91,7 +94,7 @@ char *config_resolve_path(const struct config_reader *reader, const char *path);
 char *config_where(const struct config_reader *reader, const struct config_node *node);
 
 /* --- config_field.c: one value each --- */
-config_read config_read_text; /* char * */
+config_read config_read_text, config_read_text_or_empty; /* char * */
 /* char *, of a regular file that can be read; that holds PEM. */
 config_read config_read_file_path, config_read_pem_path;
 config_read config_read_flag, config_read_number; /* bool; uint32_t */
@@ -101,9 +104,8 @@ config_read config_read_section;
 config_read config_read_unused_flag, config_read_unused_number;
 config_read config_read_unused_duration, config_read_unused_text;
 config_read config_read_unused_texts; /* a list */
-/* Known but refused: always; unless it is false; 0s; an empty list. */
+/* Known but refused: always; unless it is false; 0s. */
 config_read config_read_unsupported, config_read_only_false, config_read_only_zero;
-config_read config_read_only_empty;
 /* One value, or a list of at most `max`: add is called for each. An empty list
  * selects nothing, which is not what leaving the key out means: refused rather
  * than guessed. */
@@ -128,6 +130,14 @@ struct config_remote_write *config_add_remote_write(struct config *config);
 /* Gives every endpoint without a name one that no other has. */
 bool config_name_remote_writes(struct config *config);
 void config_free_remote_writes(struct config *config);
+
+/* --- config_relabel.c --- */
+/* A list of rules, in Prometheus' spelling: what it fills is `relabels`, which
+ * comes with `relabel_count`. */
+int config_read_relabels(struct config_reader *reader, const struct config_node *node,
+			 const char *key, struct config_relabel **ret_relabels,
+			 size_t *ret_count);
+void config_free_relabels(struct config_relabel **relabels, size_t *count);
 
 /* --- config_functions.c --- */
 config_read config_read_functions; /* struct config */

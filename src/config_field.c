@@ -19,6 +19,13 @@ int config_read_text(struct config_reader *reader, const struct config_node *nod
 	return config_scalar(reader, node, field->key, target);
 }
 
+int config_read_text_or_empty(struct config_reader *reader,
+			      const struct config_node *node,
+			      const struct config_field *field, void *target)
+{
+	return config_scalar_or_empty(reader, node, field->key, target);
+}
+
 static int read_path(struct config_reader *reader, const struct config_node *node,
 		     const struct config_field *field, char **target)
 {
@@ -255,14 +262,6 @@ int config_read_only_zero(struct config_reader *reader, const struct config_node
 		return config_fail(reader, node, "'%s' other than 0s is not supported",
 				   field->key);
 	return err;
-}
-
-int config_read_only_empty(struct config_reader *reader, const struct config_node *node,
-			   const struct config_field *field, void *target)
-{
-	if (config_is_null(node) || (config_is_list(node) && !config_item_count(node)))
-		return 0;
-	return config_read_unsupported(reader, node, field, target);
 }
 
 int config_read_items(struct config_reader *reader, const struct config_node *node,

@@ -328,6 +328,15 @@ static int read_queue(struct config_reader *reader, const struct config_node *no
 	return err;
 }
 
+static int read_relabels(struct config_reader *reader, const struct config_node *node,
+			 const struct config_field *field, void *target)
+{
+	struct config_remote_write *endpoint = target;
+
+	return config_read_relabels(reader, node, field->key, &endpoint->relabels,
+				    &endpoint->relabel_count);
+}
+
 static const struct config_field metadata_fields[] = {
     {"send", config_read_unused_flag, CONFIG_NO_TARGET},
     {"send_interval", config_read_unused_duration, .max = 24 * HOUR_MS},
@@ -364,7 +373,7 @@ static const struct config_field endpoint_fields[] = {
     {"send_native_histograms", config_read_only_false, CONFIG_NO_TARGET},
     {"round_robin_dns", config_read_only_false, CONFIG_NO_TARGET},
     {"proxy_from_environment", config_read_only_false, CONFIG_NO_TARGET},
-    {"write_relabel_configs", config_read_only_empty, CONFIG_NO_TARGET},
+    {"write_relabel_configs", read_relabels, CONFIG_NO_TARGET},
     {"proxy_url", config_read_unsupported, CONFIG_NO_TARGET},
     {"no_proxy", config_read_unsupported, CONFIG_NO_TARGET},
     {"proxy_connect_header", config_read_unsupported, CONFIG_NO_TARGET},
@@ -516,6 +525,7 @@ void config_free_remote_writes(struct config *config)
 		free(endpoint->tls.cert_file);
 		free(endpoint->tls.key_file);
 		free(endpoint->tls.server_name);
+		config_free_relabels(&endpoint->relabels, &endpoint->relabel_count);
 	}
 	free(config->remote_writes);
 	config->remote_writes = NULL;

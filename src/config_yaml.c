@@ -206,8 +206,8 @@ static int check_scalar(struct config_reader *reader, const struct config_node *
 	return 0;
 }
 
-int config_scalar(struct config_reader *reader, const struct config_node *node,
-		  const char *key, char **ret_text)
+int config_scalar_or_empty(struct config_reader *reader, const struct config_node *node,
+			   const char *key, char **ret_text)
 {
 	struct buf text = BUF_INIT(VALUE_LEN_MAX);
 	int err = check_scalar(reader, node, key);
@@ -217,14 +217,25 @@ int config_scalar(struct config_reader *reader, const struct config_node *node,
 	if (config_is_null(node))
 		return config_fail(reader, node, "'%s' has no value", key);
 	err = expand(reader, node, key, &text);
-	if (!err && text.len == 1)
-		err = config_fail(reader, node, "'%s' has no value", key);
 	if (err) {
 		buf_free(&text);
 		return err;
 	}
 	*ret_text = TAKE(text.data);
 	return 0;
+}
+
+int config_scalar(struct config_reader *reader, const struct config_node *node,
+		  const char *key, char **ret_text)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar_or_empty(reader, node, key, &text);
+
+	if (!err && !*text)
+		err = config_fail(reader, node, "'%s' has no value", key);
+	if (!err)
+		*ret_text = TAKE(text);
+	return err;
 }
 
 char *config_resolve_path(const struct config_reader *reader, const char *path)

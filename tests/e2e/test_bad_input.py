@@ -261,7 +261,8 @@ remote_write:
   headers: {{X-Scope-OrgID: tenant}}
   tls_config: {{insecure_skip_verify: false}}
   queue_config: {{capacity: 10000, max_shards: 50, max_samples_per_send: 2000}}
-  write_relabel_configs: []
+  write_relabel_configs:
+  - {{source_labels: [__name__], regex: 'go_(.*)', action: drop}}
 - url: http://[::1]:9090/api/v1/write
   basic_auth: {{username: a, password: b}}
 """)

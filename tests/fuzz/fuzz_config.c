@@ -73,6 +73,20 @@ static void check_function(const struct config_function *function)
 	check_labels(function);
 }
 
+static void check_relabels(const struct config_remote_write *endpoint)
+{
+	require(endpoint->relabel_count <= CONFIG_RELABELS_MAX);
+	for (size_t i = 0; i < endpoint->relabel_count; i++) {
+		const struct config_relabel *rule = &endpoint->relabels[i];
+
+		require(rule->where && rule->separator && rule->regex);
+		require(rule->replacement && rule->action <= CONFIG_LABELKEEP);
+		require(rule->action != CONFIG_HASHMOD || rule->modulus);
+		require(rule->action != CONFIG_REPLACE || rule->target_label);
+		require(rule->source_labels.count <= CONFIG_LIST_MAX);
+	}
+}
+
 static void check_config(const struct config *config)
 {
 	require(config->listen && config->max_series && config->max_routes);
@@ -87,6 +101,7 @@ static void check_config(const struct config *config)
 		require(endpoint->url && endpoint->name && *endpoint->name);
 		require(endpoint->queue.max_samples_per_send <=
 			endpoint->queue.capacity);
+		check_relabels(endpoint);
 		for (size_t j = 0; j < i; j++)
 			require(strcmp(endpoint->name, config->remote_writes[j].name));
 	}

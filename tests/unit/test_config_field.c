@@ -48,7 +48,7 @@ static const struct config_field fields[] = {
     {"instead", config_read_unsupported, .hint = "use text"},
     {"only_false", config_read_only_false, CONFIG_NO_TARGET},
     {"only_zero", config_read_only_zero, .max = 60000},
-    {"only_empty", config_read_only_empty, CONFIG_NO_TARGET},
+    {"text_or_empty", config_read_text_or_empty, FIELD(text)},
 };
 static const struct config_section section = {"sample", fields, LENGTH(fields), NULL};
 
@@ -121,11 +121,22 @@ static void unused_values_are_judged_and_change_nothing(void **state)
 	assert_int_equal(read_in(*state,
 				 "old_flag: true\nold_number: 9\nold_duration: 1m\n"
 				 "old_text: a\nold_texts: [a, b]\n"
-				 "only_false: false\nonly_zero: 0s\nonly_empty: []\n",
+				 "only_false: false\nonly_zero: 0s\n",
 				 &sample, error),
 			 0);
 	assert_memory_equal(&sample, &untouched, sizeof(sample));
-	assert_int_equal(read_in(*state, "only_empty:\n", &sample, error), 0);
+}
+
+static void a_text_may_be_empty_only_where_the_reader_says_so(void **state)
+{
+	char error[CONFIG_ERROR_LEN];
+	struct sample sample;
+
+	assert_int_equal(read_in(*state, "text_or_empty: ''\n", &sample, error), 0);
+	assert_string_equal(sample.text, "");
+	free(sample.text);
+	assert_int_equal(read_in(*state, "text: ''\n", &sample, error), -EINVAL);
+	assert_string_equal(error, "1: 'text' has no value");
 }
 
 static const struct {
@@ -171,8 +182,8 @@ static const struct {
     {"instead: {a: b}\n", "1: 'instead' is not supported; use text"},
     {"only_false: true\n", "1: 'only_false: true' is not supported"},
     {"only_zero: 1ms\n", "1: 'only_zero' other than 0s is not supported"},
-    {"only_empty: [a]\n", "1: 'only_empty' is not supported"},
-    {"only_empty: a\n", "1: 'only_empty' is not supported"},
+    {"text_or_empty:\n", "1: 'text_or_empty' has no value"},
+    {"text_or_empty: [a]\n", "1: 'text_or_empty' must be a single value, not a list"},
 };
 
 static void what_does_not_fit_is_refused(void **state)
@@ -303,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(values_arrive_where_the_table_points),
 	    cmocka_unit_test(unused_values_are_judged_and_change_nothing),
+	    cmocka_unit_test(a_text_may_be_empty_only_where_the_reader_says_so),
 	    cmocka_unit_test(what_does_not_fit_is_refused),
 	    cmocka_unit_test(paths_are_relative_to_the_file),
 	    cmocka_unit_test(a_pem_file_is_told_by_its_first_line),

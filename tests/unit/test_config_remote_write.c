@@ -146,8 +146,6 @@ static void keys_we_cannot_honour_are_refused_by_name(void **state)
 	    {"oauth2: {client_id: x}",
 	     "'oauth2' is not supported; use authorization or "
 	     "basic_auth"},
-	    {"write_relabel_configs: [{action: keep}]",
-	     "'write_relabel_configs' is not supported"},
 	    {"proxy_url: http://p", "'proxy_url' is not supported"},
 	    {"no_proxy: a", "'no_proxy' is not supported"},
 	    {"proxy_connect_header: {a: [b]}",
