@@ -26,6 +26,9 @@ bool value_double(const char *text, double *ret_number);
 bool value_duration_ms(const char *text, uint64_t *ret_ms);
 /* The same spelling in the largest unit that divides it: 90000 is "90s". */
 void value_duration_text(uint64_t ms, char ret_text[VALUE_DURATION_LEN]);
+/* Prometheus' spelling: a whole number of B, KB, MB, GB or TB (powers of 1024; KiB and
+ * so on are the same), "512MB". */
+bool value_bytes(const char *text, uint64_t *ret_bytes);
 /* The words of YAML 1.1: true yes on, false no off; lower, Title or UPPER. */
 bool value_flag(const char *text, bool *ret_flag);
 
@@ -43,6 +46,8 @@ bool value_is_host(const char *text);
 /* NULL for an absolute http or https URL that can be used as it is, else what
  * is wrong with it. */
 const char *value_url_problem(const char *url);
+/* An absolute http, https, socks5 or socks5h URL; user and password may be in it. */
+bool value_is_proxy_url(const char *text);
 /* The URL without query, as a name; NULL when out of memory. */
 char *value_url_name(const char *url);
 

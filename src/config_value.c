@@ -11,6 +11,7 @@
 
 #include "slice.h"
 
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define WORD_LEN_MAX 64
 #define HOST_NAME_LEN_MAX 253 /* RFC 1035: 255 on the wire */
 
@@ -76,6 +77,25 @@ bool value_integer(const char *text, int64_t *ret_number)
 		return false;
 	*ret_number = (int64_t)(below ? 0 - number : number);
 	return true;
+}
+
+bool value_bytes(const char *text, uint64_t *ret_bytes)
+{
+	static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
+	static const char *const binary[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	uint64_t number;
+
+	if (!take_digits(&text, &number))
+		return false;
+	for (size_t i = 0; i < LENGTH(units); i++) {
+		if (strcmp(text, units[i]) && strcmp(text, binary[i]))
+			continue;
+		if (number > UINT64_MAX >> (10 * i))
+			return false;
+		*ret_bytes = number << (10 * i);
+		return true;
+	}
+	return false;
 }
 
 /* No locale is ever set, so the point is one. strtod knows hex and words, too. */
@@ -315,6 +335,24 @@ const char *value_url_problem(const char *url)
 	if (strchr(host, '#'))
 		return "has a fragment ('#'), which is never sent";
 	return authority_problem(host, strcspn(host, "/?#"));
+}
+
+bool value_is_proxy_url(const char *text)
+{
+	static const char *const schemes[] = {"http://", "https://", "socks5://",
+					      "socks5h://"};
+
+	for (const char *at = text; *at; at++) {
+		if (*at <= ' ' || *at > '~')
+			return false;
+	}
+	for (size_t i = 0; i < LENGTH(schemes); i++) {
+		size_t len = strlen(schemes[i]);
+
+		if (!strncasecmp(text, schemes[i], len))
+			return text[len];
+	}
+	return false;
 }
 
 char *value_url_name(const char *url)

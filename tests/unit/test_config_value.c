@@ -167,6 +167,53 @@ static void durations_are_prometheus_spelling(void **state)
 	}
 }
 
+static void sizes_are_prometheus_spelling(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {
+	    {"0B", 0},
+	    {"1B", 1},
+	    {"512MB", 512 << 20},
+	    {"512MiB", 512 << 20},
+	    {"1KB", 1024},
+	    {"2GiB", 2ull << 30},
+	    {"1TB", 1ull << 40},
+	    {"16777215TB", 16777215ull << 40},
+	};
+	static const char *const bad[] = {"",    "1",     "MB",        "1.5MB",
+					  "1mb", "1 MB",  "-1MB",      "1MBs",
+					  "1PB", "0x1KB", "16777216TB"};
+	uint64_t bytes = 7;
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(bad); i++) {
+		if (value_bytes(bad[i], &bytes))
+			fail_msg("'%s' was taken", bad[i]);
+	}
+	assert_int_equal(bytes, 7);
+	for (size_t i = 0; i < LENGTH(good); i++) {
+		assert_true(value_bytes(good[i].text, &bytes));
+		assert_true(bytes == good[i].bytes);
+	}
+}
+
+static void proxies_are_urls_that_may_hold_a_password(void **state)
+{
+	static const char *const good[] = {"http://p", "https://u:p@p:8080/",
+					   "SOCKS5://p:1", "socks5h://p"};
+	static const char *const bad[] = {"",          "p:3128",     "http://",
+					  "ftp://p",   "http://a b", "http://p\n",
+					  "socks4://p"};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(good); i++)
+		assert_true(value_is_proxy_url(good[i]));
+	for (size_t i = 0; i < LENGTH(bad); i++)
+		assert_false(value_is_proxy_url(bad[i]));
+}
+
 static void durations_print_in_the_largest_whole_unit(void **state)
 {
 	static const struct {
@@ -506,6 +553,8 @@ int main(void)
 	    cmocka_unit_test(metric_names_have_no_colon),
 	    cmocka_unit_test(durations_are_prometheus_spelling),
 	    cmocka_unit_test(durations_print_in_the_largest_whole_unit),
+	    cmocka_unit_test(sizes_are_prometheus_spelling),
+	    cmocka_unit_test(proxies_are_urls_that_may_hold_a_password),
 	    cmocka_unit_test(flags_are_the_words_of_yaml),
 	    cmocka_unit_test(utf8_has_no_overlong_surrogate_or_cut_form),
 	    cmocka_unit_test(label_names_are_the_data_models),
