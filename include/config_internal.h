@@ -99,6 +99,7 @@ config_read config_read_text, config_read_text_or_empty; /* char * */
 config_read config_read_file_path, config_read_pem_path;
 config_read config_read_flag, config_read_number; /* bool; uint32_t */
 config_read config_read_duration;                 /* uint64_t, ms */
+config_read config_read_bytes;                    /* uint64_t */
 config_read config_read_section;
 /* Judged, then dropped. */
 config_read config_read_unused_flag, config_read_unused_number;

@@ -166,6 +166,27 @@ int config_read_duration(struct config_reader *reader, const struct config_node 
 	return 0;
 }
 
+int config_read_bytes(struct config_reader *reader, const struct config_node *node,
+		      const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	uint64_t bytes;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	if (!value_bytes(text, &bytes) || bytes < field->min || bytes > field->max) {
+		char must[128];
+
+		snprintf(must, sizeof(must), "from %lluMB to %lluMB (like 512MB)",
+			 (unsigned long long)field->min >> 20,
+			 (unsigned long long)field->max >> 20);
+		return config_fail_value(reader, node, field->key, must);
+	}
+	*(uint64_t *)target = bytes;
+	return 0;
+}
+
 int config_read_section(struct config_reader *reader, const struct config_node *node,
 			const struct config_field *field, void *target)
 {

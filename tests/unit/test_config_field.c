@@ -21,6 +21,7 @@ struct sample {
 	bool flag;
 	uint32_t number;
 	uint64_t duration_ms;
+	uint64_t bytes;
 	uint32_t inner;
 };
 
@@ -38,6 +39,7 @@ static const struct config_field fields[] = {
     {"flag", config_read_flag, FIELD(flag)},
     {"number", config_read_number, FIELD(number), 2, 4294967295},
     {"duration", config_read_duration, FIELD(duration_ms), 1000, 60000},
+    {"bytes", config_read_bytes, FIELD(bytes), 1 << 20, 1ull << 40},
     {"inner", config_read_section, .section = &inner_section},
     {"old_flag", config_read_unused_flag, CONFIG_NO_TARGET},
     {"old_number", config_read_unused_number, .max = 9},
@@ -100,13 +102,15 @@ static void values_arrive_where_the_table_points(void **state)
 
 	assert_int_equal(read_in(*state,
 				 "text: 12\nflag: yes\nnumber: 4294967295\n"
-				 "duration: 1m\ninner: {number: 0}\n",
+				 "duration: 1m\nbytes: 3MB\n"
+				 "inner: {number: 0}\n",
 				 &sample, error),
 			 0);
 	assert_string_equal(sample.text, "12");
 	assert_true(sample.flag);
 	assert_true(sample.number == UINT32_MAX);
 	assert_int_equal(sample.duration_ms, 60000);
+	assert_int_equal(sample.bytes, 3 << 20);
 	assert_int_equal(sample.inner, 0);
 	assert_null(sample.path);
 	sample_free(&sample);
