@@ -63,7 +63,7 @@ struct config_tls {
 };
 
 struct config_queue {
-	uint32_t capacity; /* samples waiting per endpoint */
+	uint32_t max_shards; /* requests under way at a time, at most */
 	uint32_t max_samples_per_send;
 	uint64_t min_backoff_ms;
 	uint64_t max_backoff_ms;
@@ -97,18 +97,39 @@ struct config_relabel {
 	char *replacement;  /* "$1" unless given; may be empty */
 };
 
-/* One `remote_write` entry in Prometheus' spelling. */
-struct config_remote_write {
-	char *name; /* label remote_name; the url without userinfo by default */
+/* Where requests go, and as whom: the keys that Prometheus' HTTP clients share. */
+struct config_http {
 	char *url;
-	uint64_t remote_timeout_ms;
+	uint64_t timeout_ms;
 	struct config_authorization authorization;
 	struct config_basic_auth basic_auth;
 	struct config_labels headers; /* reserved names were refused */
 	struct config_tls tls;
+	char *proxy_url; /* secret: may hold a password; NULL: none */
+	char *no_proxy;
+	bool proxy_from_environment;
+	bool follow_redirects;
+};
+
+/* One `remote_write` entry in Prometheus' spelling. */
+struct config_remote_write {
+	char *name; /* label remote_name; the url without userinfo by default */
+	struct config_http http;
+	bool is_v2; /* io.prometheus.write.v2.Request */
+	bool send_native_histograms;
+	bool send_metadata; /* of 1.0: in requests of its own */
+	uint64_t metadata_interval_ms;
 	struct config_queue queue;
 	struct config_relabel *relabels; /* write_relabel_configs */
 	size_t relabel_count;
+};
+
+/* What is collected for receivers waits here until they have taken it. */
+struct config_spool {
+	char *directory; /* NULL: in memory */
+	bool is_given;   /* not the default, which may be missing */
+	uint64_t bytes_max;
+	uint64_t age_max_ms;
 };
 
 enum config_metric_type {
@@ -211,6 +232,7 @@ struct config {
 	uint64_t grace_ms;           /* how long an ended service stays visible */
 	uint64_t scrape_interval_ms; /* of collections for remote_write */
 	struct config_labels external_labels;
+	struct config_spool spool;
 	struct config_remote_write *remote_writes;
 	size_t remote_write_count;
 	struct config_function *functions;

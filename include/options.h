@@ -27,6 +27,7 @@ struct options {
 	const char *remote_write_url;
 	const char *tenant;
 	const char *token_file;
+	const char *state_dir;
 	uint64_t max_series; /* like every number here, OPTIONS_NOT_GIVEN */
 	uint64_t max_routes;
 	uint64_t scrape_interval_ms;

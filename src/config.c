@@ -16,6 +16,11 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define DEFAULT_LISTEN ":9965"
+#define DEFAULT_STATE_DIR "/var/lib/bpftally"
+#define STATE_DIR_OFF "off"
+#define STATE_DIR_MUST "an absolute path, or off"
+#define SPOOL_BYTES_MIN (1ull << 20)
+#define SPOOL_BYTES_MAX (1ull << 40)
 #define YEAR_MS (365 * 86400000ull)
 
 /* --- keys of the whole file ------------------------------------------------- */
@@ -114,6 +119,28 @@ static int read_service(struct config_reader *reader, const struct config_node *
 	return 0;
 }
 
+static bool is_state_dir(const char *text)
+{
+	return *text == '/' || !strcmp(text, STATE_DIR_OFF);
+}
+
+static int read_state_dir(struct config_reader *reader, const struct config_node *node,
+			  const struct config_field *field, void *target)
+{
+	struct config_spool *spool = target;
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	if (!is_state_dir(text))
+		return config_fail_value(reader, node, field->key, STATE_DIR_MUST);
+	free(spool->directory);
+	spool->directory = TAKE(text);
+	spool->is_given = true;
+	return 0;
+}
+
 static int read_capture(struct config_reader *reader, const struct config_node *node,
 			const struct config_field *field, void *target)
 {
@@ -148,6 +175,14 @@ static const struct config_field limits_fields[] = {
 };
 static const struct config_section limits_section = {"limits", limits_fields,
 						     LENGTH(limits_fields), NULL};
+
+static const struct config_field spool_fields[] = {
+    {"max_bytes", config_read_bytes, FIELD(spool.bytes_max), SPOOL_BYTES_MIN,
+     SPOOL_BYTES_MAX},
+    {"max_age", config_read_duration, FIELD(spool.age_max_ms), 60000, YEAR_MS},
+};
+static const struct config_section spool_section = {"spool", spool_fields,
+						    LENGTH(spool_fields), NULL};
 
 static const struct config_field global_fields[] = {
     {"external_labels", read_external_labels, FIELD(external_labels)},
@@ -188,6 +223,8 @@ static const struct config_field file_fields[] = {
     {"summaries", config_read_flag, FIELD(summaries)},
     {"limits", config_read_section, .section = &limits_section},
     {"global", config_read_section, .section = &global_section},
+    {"state_dir", read_state_dir, FIELD(spool)},
+    {"spool", config_read_section, .section = &spool_section},
     {"remote_write", config_read_remote_writes, CONFIG_NO_TARGET},
     {"functions", config_read_functions, CONFIG_NO_TARGET},
 };
@@ -215,8 +252,11 @@ static bool set_defaults(struct config *config)
 	    .max_routes = TALLY_ROUTES_MAX,
 	    .grace_ms = 300000,
 	    .scrape_interval_ms = 15000,
+	    .spool = {.directory = strdup(DEFAULT_STATE_DIR),
+		      .bytes_max = 512ull << 20,
+		      .age_max_ms = 86400000},
 	};
-	return config->listen;
+	return config->listen && config->spool.directory;
 }
 
 static bool replace_string(char **string, const char *by)
@@ -282,15 +322,15 @@ static bool apply_remote_write(const struct options *options, struct config *con
 	endpoint = config_add_remote_write(config);
 	if (!endpoint)
 		return false;
-	if (!replace_string(&endpoint->url, options->remote_write_url))
+	if (!replace_string(&endpoint->http.url, options->remote_write_url))
 		return false;
-	if (options->tenant &&
-	    !config_add_label(&endpoint->headers, "X-Scope-OrgID", options->tenant))
+	if (options->tenant && !config_add_label(&endpoint->http.headers,
+						 "X-Scope-OrgID", options->tenant))
 		return false;
 	if (!options->token_file)
 		return true;
-	return replace_string(&endpoint->authorization.type, "Bearer") &&
-	       replace_string(&endpoint->authorization.credentials_file,
+	return replace_string(&endpoint->http.authorization.type, "Bearer") &&
+	       replace_string(&endpoint->http.authorization.credentials_file,
 			      options->token_file);
 }
 
@@ -317,13 +357,20 @@ static int apply_options(const struct options *options, struct config *config,
 		return fail(error, "--listen must be ADDR:PORT or :PORT, not '%s'",
 			    quoted);
 	}
+	if (options->state_dir && !is_state_dir(options->state_dir)) {
+		value_quote(options->state_dir, quoted);
+		return fail(error, "--state-dir must be " STATE_DIR_MUST ", not '%s'",
+			    quoted);
+	}
 	if (options->token_file)
 		problem = config_file_problem(options->token_file);
 	if (problem)
 		return fail(error, "--token-file '%s' cannot be read: %s",
 			    options->token_file, problem);
 	apply_numbers(options, config);
+	config->spool.is_given |= options->state_dir != NULL;
 	if (!replace_string(&config->listen, options->listen) ||
+	    !replace_string(&config->spool.directory, options->state_dir) ||
 	    !replace_string(&config->list_subject, options->list_subject) ||
 	    !replace_string(&config->list_glob, options->list_glob) ||
 	    !apply_selection(options, config) || !apply_remote_write(options, config))
@@ -354,6 +401,10 @@ int config_load(int argc, char **argv, struct config *ret_config,
 		err = apply_options(&options, ret_config, ret_error);
 	if (err)
 		return err;
+	if (!strcmp(ret_config->spool.directory, STATE_DIR_OFF)) {
+		free(ret_config->spool.directory);
+		ret_config->spool.directory = NULL;
+	}
 	if (!config_name_remote_writes(ret_config))
 		return fail(ret_error, "out of memory");
 	*ret_action = options.action;
@@ -365,6 +416,7 @@ void config_free(struct config *config)
 	free(config->listen);
 	config_free_strings(&config->exes);
 	free(config->service);
+	free(config->spool.directory);
 	config_free_labels(&config->external_labels);
 	config_free_remote_writes(config);
 	config_free_functions(config);

@@ -17,14 +17,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HOUR_MS 3600000
-#define WAITING_MAX 10000000ull /* samples of one endpoint */
-
-/* Prometheus' `capacity` is per shard, so what it holds is capacity * max_shards.
- * We have one queue per endpoint and give it the whole. */
-struct queue_block {
-	struct config_queue queue; /* capacity: of one shard */
-	uint32_t max_shards;
-};
+#define DAY_MS (24ull * HOUR_MS)
 
 enum { CHOICE_NONE, CHOICE_AUTHENTICATION, CHOICE_SECRET };
 
@@ -45,19 +38,17 @@ static const char *const reserved_headers[] = {
     "x-amz-date",
     "x-amz-security-token",
     "x-amz-content-sha256",
-    /* Not Prometheus' to refuse, but ours to send: see push.c. */
+    /* Not Prometheus' to refuse, but ours to send: see endpoint.c. */
     "retry-attempt",
     "transfer-encoding",
 };
 
 static const struct config_queue default_queue = {
-    .capacity = 500000,
+    .max_shards = 50,
     .max_samples_per_send = 2000,
     .min_backoff_ms = 30,
     .max_backoff_ms = 5000,
 };
-#define DEFAULT_SHARD_CAPACITY 10000
-#define DEFAULT_MAX_SHARDS 50
 
 static const char *header_problem(const char *name, const char *value)
 {
@@ -183,18 +174,35 @@ static int read_message(struct config_reader *reader, const struct config_node *
 {
 	AUTO_FREE char *text = NULL;
 	int err = config_scalar(reader, node, field->key, &text);
+	bool is_v2;
 
-	(void)target;
 	if (err)
 		return err;
-	if (!strcmp(text, "io.prometheus.write.v2.Request"))
-		return config_fail(reader, node,
-				   "'%s: %s' is not supported; use "
-				   "prometheus.WriteRequest",
-				   field->key, text);
-	if (strcmp(text, "prometheus.WriteRequest"))
+	is_v2 = !strcmp(text, "io.prometheus.write.v2.Request");
+	if (!is_v2 && strcmp(text, "prometheus.WriteRequest"))
 		return config_fail_value(reader, node, field->key,
-					 "prometheus.WriteRequest");
+					 "prometheus.WriteRequest or "
+					 "io.prometheus.write.v2.Request");
+	*(bool *)target = is_v2;
+	return 0;
+}
+
+static int read_proxy_url(struct config_reader *reader, const struct config_node *node,
+			  const struct config_field *field, void *target)
+{
+	char *text;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (err)
+		return err;
+	/* Not quoted: it may hold a password. */
+	if (!value_is_proxy_url(text)) {
+		secret_wipe(&text);
+		return config_fail(reader, node,
+				   "'%s' must be a http, https or socks5 URL",
+				   field->key);
+	}
+	*(char **)target = text;
 	return 0;
 }
 
@@ -261,72 +269,36 @@ static const struct config_section tls_section = {"tls_config", tls_fields,
 						  LENGTH(tls_fields), check_tls};
 
 static const struct config_field queue_fields[] = {
-    {"capacity", config_read_number, FIELD(queue_block, queue.capacity), 1,
-     WAITING_MAX},
-    {"max_shards", config_read_number, FIELD(queue_block, max_shards), 1, 10000},
+    /* Of memory: what waits is in the spool, which has bounds of its own. */
+    {"capacity", config_read_unused_number, .min = 1, .max = UINT32_MAX},
+    {"max_shards", config_read_number, FIELD(config_queue, max_shards), 1, 10000},
     {"min_shards", config_read_unused_number, .min = 1, .max = 10000},
     {"max_samples_per_send", config_read_number,
-     FIELD(queue_block, queue.max_samples_per_send), 1, 50000},
+     FIELD(config_queue, max_samples_per_send), 1, 50000},
     {"batch_send_deadline", config_read_unused_duration, .min = 1, .max = HOUR_MS},
-    {"min_backoff", config_read_duration, FIELD(queue_block, queue.min_backoff_ms), 1,
+    {"min_backoff", config_read_duration, FIELD(config_queue, min_backoff_ms), 1,
      HOUR_MS},
-    {"max_backoff", config_read_duration, FIELD(queue_block, queue.max_backoff_ms), 1,
+    {"max_backoff", config_read_duration, FIELD(config_queue, max_backoff_ms), 1,
      HOUR_MS},
-    {"retry_on_http_429", config_read_flag,
-     FIELD(queue_block, queue.retry_on_http_429)},
-    {"sample_age_limit", config_read_only_zero, .max = 365 * 24ull * HOUR_MS},
+    {"retry_on_http_429", config_read_flag, FIELD(config_queue, retry_on_http_429)},
+    {"sample_age_limit", config_read_only_zero, .max = 365 * DAY_MS},
 };
 
 static int check_queue(struct config_reader *reader, const struct config_node *node,
 		       void *target)
 {
-	struct queue_block *block = target;
-	struct config_queue *queue = &block->queue;
-	uint64_t capacity = (uint64_t)queue->capacity * block->max_shards;
+	const struct config_queue *queue = target;
 
-	if (capacity > WAITING_MAX)
-		return config_fail(reader, node,
-				   "'capacity' times 'max_shards' is %llu samples, "
-				   "at most %llu can wait",
-				   (unsigned long long)capacity, WAITING_MAX);
-	queue->capacity = (uint32_t)capacity;
-	if (!queue->max_samples_per_send)
-		queue->max_samples_per_send =
-		    capacity < default_queue.max_samples_per_send
-			? queue->capacity
-			: default_queue.max_samples_per_send;
-	if (queue->max_samples_per_send > queue->capacity)
-		return config_fail(reader, node,
-				   "'max_samples_per_send' is above 'capacity' times "
-				   "'max_shards' (%u)",
-				   queue->capacity);
-	if (queue->min_backoff_ms > queue->max_backoff_ms)
-		return config_fail(
-		    reader, node,
-		    "'min_backoff' (%llums) is above 'max_backoff' (%llums)",
-		    (unsigned long long)queue->min_backoff_ms,
-		    (unsigned long long)queue->max_backoff_ms);
-	return 0;
+	if (queue->min_backoff_ms <= queue->max_backoff_ms)
+		return 0;
+	return config_fail(reader, node,
+			   "'min_backoff' (%llums) is above 'max_backoff' (%llums)",
+			   (unsigned long long)queue->min_backoff_ms,
+			   (unsigned long long)queue->max_backoff_ms);
 }
 
 static const struct config_section queue_section = {"queue_config", queue_fields,
 						    LENGTH(queue_fields), check_queue};
-
-static int read_queue(struct config_reader *reader, const struct config_node *node,
-		      const struct config_field *field, void *target)
-{
-	struct queue_block block = {.queue = default_queue,
-				    .max_shards = DEFAULT_MAX_SHARDS};
-	int err;
-
-	(void)field;
-	block.queue.capacity = DEFAULT_SHARD_CAPACITY;
-	block.queue.max_samples_per_send = 0; /* not given */
-	err = config_read_mapping(reader, node, &queue_section, &block);
-	if (!err)
-		*(struct config_queue *)target = block.queue;
-	return err;
-}
 
 static int read_relabels(struct config_reader *reader, const struct config_node *node,
 			 const struct config_field *field, void *target)
@@ -338,44 +310,50 @@ static int read_relabels(struct config_reader *reader, const struct config_node 
 }
 
 static const struct config_field metadata_fields[] = {
-    {"send", config_read_unused_flag, CONFIG_NO_TARGET},
-    {"send_interval", config_read_unused_duration, .max = 24 * HOUR_MS},
+    {"send", config_read_flag, FIELD(config_remote_write, send_metadata)},
+    {"send_interval", config_read_duration,
+     FIELD(config_remote_write, metadata_interval_ms), 1, DAY_MS},
     {"max_samples_per_send", config_read_unused_number, .max = UINT32_MAX},
 };
 static const struct config_section metadata_section = {
     "metadata_config", metadata_fields, LENGTH(metadata_fields), NULL};
 
 static const struct config_field endpoint_fields[] = {
-    {"url", read_url, FIELD(config_remote_write, url), .required = true},
+    {"url", read_url, FIELD(config_remote_write, http.url), .required = true},
     {"name", config_read_text, FIELD(config_remote_write, name)},
     {"remote_timeout", config_read_duration,
-     FIELD(config_remote_write, remote_timeout_ms), 1, HOUR_MS},
-    {"headers", read_headers, FIELD(config_remote_write, headers)},
-    {"authorization", config_read_section, FIELD(config_remote_write, authorization),
-     .section = &authorization_section, .choice = CHOICE_AUTHENTICATION},
-    {"basic_auth", config_read_section, FIELD(config_remote_write, basic_auth),
+     FIELD(config_remote_write, http.timeout_ms), 1, HOUR_MS},
+    {"headers", read_headers, FIELD(config_remote_write, http.headers)},
+    {"authorization", config_read_section,
+     FIELD(config_remote_write, http.authorization), .section = &authorization_section,
+     .choice = CHOICE_AUTHENTICATION},
+    {"basic_auth", config_read_section, FIELD(config_remote_write, http.basic_auth),
      .section = &basic_auth_section, .choice = CHOICE_AUTHENTICATION},
     /* Older than `authorization`, still parsed by Prometheus. */
     {"bearer_token", read_credentials,
-     FIELD(config_remote_write, authorization.credentials),
+     FIELD(config_remote_write, http.authorization.credentials),
      .choice = CHOICE_AUTHENTICATION},
     {"bearer_token_file", config_read_file_path,
-     FIELD(config_remote_write, authorization.credentials_file),
+     FIELD(config_remote_write, http.authorization.credentials_file),
      .choice = CHOICE_AUTHENTICATION},
-    {"tls_config", config_read_section, FIELD(config_remote_write, tls),
+    {"tls_config", config_read_section, FIELD(config_remote_write, http.tls),
      .section = &tls_section},
-    {"queue_config", read_queue, FIELD(config_remote_write, queue)},
-    {"protobuf_message", read_message, CONFIG_NO_TARGET},
+    {"queue_config", config_read_section, FIELD(config_remote_write, queue),
+     .section = &queue_section},
+    {"protobuf_message", read_message, FIELD(config_remote_write, is_v2)},
     {"metadata_config", config_read_section, .section = &metadata_section},
-    {"follow_redirects", config_read_unused_flag, CONFIG_NO_TARGET},
+    {"follow_redirects", config_read_flag,
+     FIELD(config_remote_write, http.follow_redirects)},
     {"enable_http2", config_read_only_false, CONFIG_NO_TARGET},
     {"send_exemplars", config_read_only_false, CONFIG_NO_TARGET},
-    {"send_native_histograms", config_read_only_false, CONFIG_NO_TARGET},
+    {"send_native_histograms", config_read_flag,
+     FIELD(config_remote_write, send_native_histograms)},
     {"round_robin_dns", config_read_only_false, CONFIG_NO_TARGET},
-    {"proxy_from_environment", config_read_only_false, CONFIG_NO_TARGET},
+    {"proxy_url", read_proxy_url, FIELD(config_remote_write, http.proxy_url)},
+    {"no_proxy", config_read_text, FIELD(config_remote_write, http.no_proxy)},
+    {"proxy_from_environment", config_read_flag,
+     FIELD(config_remote_write, http.proxy_from_environment)},
     {"write_relabel_configs", read_relabels, CONFIG_NO_TARGET},
-    {"proxy_url", config_read_unsupported, CONFIG_NO_TARGET},
-    {"no_proxy", config_read_unsupported, CONFIG_NO_TARGET},
     {"proxy_connect_header", config_read_unsupported, CONFIG_NO_TARGET},
     {"http_headers", config_read_unsupported, .hint = "use headers"},
     {"oauth2", config_read_unsupported, .hint = "use authorization or basic_auth"},
@@ -394,14 +372,26 @@ static bool set_default_type(struct config_authorization *authorization)
 	return authorization->type;
 }
 
+static int check_proxy(struct config_reader *reader, const struct config_node *node,
+		       const struct config_http *http)
+{
+	if (http->proxy_from_environment && http->proxy_url)
+		return config_fail(reader, node,
+				   "'proxy_url' and 'proxy_from_environment' exclude "
+				   "each other");
+	if (http->no_proxy && !http->proxy_url)
+		return config_fail(reader, node, "'no_proxy' needs 'proxy_url'");
+	return 0;
+}
+
 static int check_endpoint(struct config_reader *reader, const struct config_node *node,
 			  void *target)
 {
 	struct config_remote_write *endpoint = target;
 
-	if (!set_default_type(&endpoint->authorization))
+	if (!set_default_type(&endpoint->http.authorization))
 		return config_fail(reader, node, "out of memory");
-	return 0;
+	return check_proxy(reader, node, &endpoint->http);
 }
 
 static const struct config_section endpoint_section = {
@@ -470,7 +460,9 @@ struct config_remote_write *config_add_remote_write(struct config *config)
 	config->remote_writes = all;
 	all += config->remote_write_count++;
 	*all = (struct config_remote_write){
-	    .remote_timeout_ms = 30000,
+	    .http = {.timeout_ms = 30000, .follow_redirects = true},
+	    .send_metadata = true,
+	    .metadata_interval_ms = 60000,
 	    .queue = default_queue,
 	};
 	return all;
@@ -500,7 +492,7 @@ bool config_name_remote_writes(struct config *config)
 		struct config_remote_write *endpoint = &config->remote_writes[i];
 
 		if (!endpoint->name)
-			endpoint->name = free_name(config, endpoint->url);
+			endpoint->name = free_name(config, endpoint->http.url);
 		if (!endpoint->name)
 			return false;
 	}
@@ -513,18 +505,20 @@ void config_free_remote_writes(struct config *config)
 		struct config_remote_write *endpoint = &config->remote_writes[i];
 
 		free(endpoint->name);
-		secret_wipe(&endpoint->url); /* its query may hold a key */
-		free(endpoint->authorization.type);
-		secret_wipe(&endpoint->authorization.credentials);
-		free(endpoint->authorization.credentials_file);
-		free(endpoint->basic_auth.username);
-		secret_wipe(&endpoint->basic_auth.password);
-		free(endpoint->basic_auth.password_file);
-		config_free_labels(&endpoint->headers);
-		free(endpoint->tls.ca_file);
-		free(endpoint->tls.cert_file);
-		free(endpoint->tls.key_file);
-		free(endpoint->tls.server_name);
+		secret_wipe(&endpoint->http.url); /* its query may hold a key */
+		free(endpoint->http.authorization.type);
+		secret_wipe(&endpoint->http.authorization.credentials);
+		free(endpoint->http.authorization.credentials_file);
+		free(endpoint->http.basic_auth.username);
+		secret_wipe(&endpoint->http.basic_auth.password);
+		free(endpoint->http.basic_auth.password_file);
+		config_free_labels(&endpoint->http.headers);
+		free(endpoint->http.tls.ca_file);
+		free(endpoint->http.tls.cert_file);
+		free(endpoint->http.tls.key_file);
+		free(endpoint->http.tls.server_name);
+		secret_wipe(&endpoint->http.proxy_url);
+		free(endpoint->http.no_proxy);
 		config_free_relabels(&endpoint->relabels, &endpoint->relabel_count);
 	}
 	free(config->remote_writes);

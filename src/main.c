@@ -61,12 +61,17 @@ struct agent {
 	char subject[SUBJECT_LEN]; /* what is observed, for people */
 };
 
-static int64_t clock_ms(clockid_t clock)
+static int64_t clock_us(clockid_t clock)
 {
 	struct timespec now;
 
 	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t clock_ms(clockid_t clock)
+{
+	return clock_us(clock) / 1000;
 }
 
 /* --- one collection ----------------------------------------------------------- */
@@ -140,7 +145,7 @@ static void collect_functions(struct agent *agent, struct snapshot *snapshot)
 		log_error("cannot read the function rules' maps: %s", strerror(-err));
 }
 
-static int collect(struct agent *agent, struct snapshot *snapshot)
+static int gather(struct agent *agent, struct snapshot *snapshot)
 {
 	int err;
 
@@ -161,7 +166,27 @@ static int collect(struct agent *agent, struct snapshot *snapshot)
 		collect_functions(agent, snapshot);
 	if (!err && agent->push)
 		push_describe(agent->push, snapshot);
+	return err;
+}
+
+static int collect(struct agent *agent, struct snapshot *snapshot)
+{
+	int err = gather(agent, snapshot);
+
 	return err ? err : snapshot_finish(snapshot);
+}
+
+/* With what a scraper would have added. */
+static int collect_to_push(struct agent *agent, struct snapshot *snapshot)
+{
+	int64_t start_us = clock_us(CLOCK_MONOTONIC);
+	int err = gather(agent, snapshot);
+
+	if (err)
+		return err;
+	push_describe_collection(snapshot,
+				 (double)(clock_us(CLOCK_MONOTONIC) - start_us) / 1e6);
+	return snapshot_finish(snapshot);
 }
 
 static int page_metrics(void *context, struct snapshot *ret_snapshot)
@@ -248,17 +273,36 @@ static void on_signal(void *context, uint32_t events)
 	loop_stop(agent->loop);
 }
 
-static void on_push(void *context)
+/* Collections are at whole multiples of the interval, whatever the clock does: the
+ * timer's own period would drift from them where the machine slept. One that fires a
+ * little early is not followed by another at once. */
+static int arm_push(struct agent *agent)
 {
-	struct agent *agent = context;
+	uint64_t interval = agent->config.scrape_interval_ms;
+	uint64_t now = (uint64_t)clock_ms(CLOCK_REALTIME);
+	uint64_t delay = interval - now % interval;
+
+	if (delay < interval / 4)
+		delay += interval;
+	return loop_timer_arm(agent->push_timer, delay, 0);
+}
+
+static void collect_and_push(struct agent *agent)
+{
 	struct snapshot snapshot;
-	int err = collect(agent, &snapshot);
+	int err = collect_to_push(agent, &snapshot);
 
 	if (!err)
 		err = push_collect(agent->push, &snapshot);
 	if (err)
 		log_error("cannot collect for remote_write: %s", strerror(-err));
 	snapshot_free(&snapshot);
+}
+
+static void on_push(void *context)
+{
+	collect_and_push(context);
+	arm_push(context);
 }
 
 static void see_requests(void *context, const struct tally_series_key *key,
@@ -403,8 +447,6 @@ static int start_functions(struct agent *agent)
 
 static int start_push(struct agent *agent)
 {
-	int64_t now = clock_ms(CLOCK_REALTIME);
-	uint64_t interval = agent->config.scrape_interval_ms;
 	int err;
 
 	if (!agent->config.remote_write_count)
@@ -414,8 +456,7 @@ static int start_push(struct agent *agent)
 		err =
 		    loop_timer_create(agent->loop, on_push, agent, &agent->push_timer);
 	if (!err)
-		err = loop_timer_arm(agent->push_timer,
-				     interval - (uint64_t)now % interval, interval);
+		err = arm_push(agent);
 	if (err)
 		log_error("cannot start remote_write: %s", strerror(-err));
 	return err;
@@ -561,7 +602,7 @@ static int run(struct agent *agent)
 		err = loop_run(agent->loop);
 	if (!err && agent->push) {
 		loop_timer_free(&agent->push_timer);
-		on_push(agent);
+		collect_and_push(agent);
 		push_flush(agent->push, FLUSH_MS);
 	}
 	tear_down(agent);

@@ -25,6 +25,7 @@ enum {
 	OPTION_TENANT,
 	OPTION_TOKEN_FILE,
 	OPTION_SCRAPE_INTERVAL,
+	OPTION_STATE_DIR,
 	OPTION_GRACE,
 	OPTION_MAX_SERIES,
 	OPTION_MAX_ROUTES,
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
     {"tenant", required_argument, NULL, OPTION_TENANT},
     {"token-file", required_argument, NULL, OPTION_TOKEN_FILE},
     {"scrape-interval", required_argument, NULL, OPTION_SCRAPE_INTERVAL},
+    {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
     {"grace", required_argument, NULL, OPTION_GRACE},
     {"max-series", required_argument, NULL, OPTION_MAX_SERIES},
     {"max-routes", required_argument, NULL, OPTION_MAX_ROUTES},
@@ -313,6 +315,8 @@ static int take_option(const struct parse *parse, int option)
 		return take_tenant(parse);
 	case OPTION_TOKEN_FILE:
 		return take_text(parse, &options->token_file);
+	case OPTION_STATE_DIR:
+		return take_text(parse, &options->state_dir);
 	case OPTION_SCRAPE_INTERVAL:
 		return take_duration(parse, CONFIG_INTERVAL_MIN_MS,
 				     CONFIG_INTERVAL_MAX_MS,
@@ -474,6 +478,8 @@ const char *config_help(void)
 	       "  --token-file FILE        its bearer token, read for every request\n"
 	       "  --scrape-interval DURATION\n"
 	       "                           how often to collect for it (15s)\n"
+	       "  --state-dir DIR|off      where what is not yet delivered waits\n"
+	       "                           (/var/lib/bpftally; off: in memory)\n"
 	       "\n"
 	       "Configuration (the command line wins over the file):\n"
 	       "  --config FILE            YAML; every key in docs/configuration.md\n"

@@ -432,9 +432,15 @@ class StrictReceiver(TestCase):
         self.assertGreater(len(self.records()), 5)
 
     def test_what_is_retried_and_what_is_not(self):
-        daemon = self.bpftally("--remote-write", self.receive(
-            "--script", "503*2,429,400,500,204"), "--exe", "*/nginx",
-            "--port", self.nginx.port, *INTERVAL)
+        url = self.receive("--script", "503*2,429,400,500,204")
+        # One request at a time, or the order of the answers would be no order.
+        daemon = self.bpftally("--exe", "*/nginx", "--port", self.nginx.port,
+                               *INTERVAL, config=f"""
+remote_write:
+- url: {url}
+  metadata_config: {{send: false}}
+  queue_config: {{max_shards: 1}}
+""")
         load(self.nginx.port, "/hello", 70, 2)
         wait_until(lambda: self.output.exists() and self.total() == 70, "the total")
         self.assertEqual(daemon.terminate()[0], 0)

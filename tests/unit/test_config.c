@@ -33,6 +33,10 @@ static void nothing_given_is_the_documented_defaults(void **state)
 	assert_int_equal(config->max_series, 8192);
 	assert_int_equal(config->max_routes, 256);
 	assert_int_equal(config->grace_ms, 300000);
+	assert_string_equal(config->spool.directory, "/var/lib/bpftally");
+	assert_false(config->spool.is_given);
+	assert_int_equal(config->spool.bytes_max, 512 << 20);
+	assert_int_equal(config->spool.age_max_ms, 86400000);
 	assert_int_equal(config->scrape_interval_ms, 15000);
 	assert_int_equal(config->external_labels.count, 0);
 	assert_int_equal(config->remote_write_count, 0);
@@ -50,6 +54,8 @@ static const char whole_file[] = "listen: 127.0.0.1:80\n"
 				 "service: file\n"
 				 "capture: fentry\n"
 				 "grace_period: 0s\n"
+				 "state_dir: /s\n"
+				 "spool: {max_bytes: 1MB, max_age: 1m}\n"
 				 "limits: {series: 10, routes_per_service: 20}\n"
 				 "summaries: true\n"
 				 "global:\n"
@@ -76,6 +82,10 @@ static void every_key_of_the_file_arrives(void **state)
 	assert_int_equal(config->ports[1], 81);
 	assert_string_equal(config->service, "file");
 	assert_int_equal(config->grace_ms, 0);
+	assert_string_equal(config->spool.directory, "/s");
+	assert_true(config->spool.is_given);
+	assert_int_equal(config->spool.bytes_max, 1 << 20);
+	assert_int_equal(config->spool.age_max_ms, 60000);
 	assert_true(config->summaries);
 	assert_int_equal(config->capture, CAPTURE_FENTRY);
 	assert_int_equal(config->max_series, 10);
@@ -97,6 +107,7 @@ static void the_command_line_wins_and_its_lists_replace(void **state)
 			"--port=90",
 			"--service=line",
 			"--grace=1m",
+			"--state-dir=off",
 			"--capture=tracepoint",
 			"--max-series=30",
 			"--max-routes=40",
@@ -119,12 +130,14 @@ static void the_command_line_wins_and_its_lists_replace(void **state)
 	assert_int_equal(config->ports[0], 90);
 	assert_string_equal(config->service, "line");
 	assert_int_equal(config->grace_ms, 60000);
+	assert_null(config->spool.directory);
+	assert_true(config->spool.is_given);
 	assert_int_equal(config->capture, CAPTURE_TRACEPOINT);
 	assert_int_equal(config->max_series, 30);
 	assert_int_equal(config->max_routes, 40);
 	assert_int_equal(config->scrape_interval_ms, 1000);
 	assert_int_equal(config->remote_write_count, 1);
-	assert_string_equal(config->remote_writes[0].url, "http://c/");
+	assert_string_equal(config->remote_writes[0].http.url, "http://c/");
 	assert_string_equal(config->remote_writes[0].name, "http://c/");
 	assert_int_equal(config->external_labels.count, 2); /* no option for these */
 	assert_true(config->verbose);
@@ -224,6 +237,10 @@ static void what_does_not_fit_names_line_and_key(void **state)
 	     "1: 'port' must be a whole number from 1 to 65535, not '65536'"},
 	    {"port: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]\n",
 	     "1: 'port' has 17 entries, at most 16 fit"},
+	    {"state_dir: var\n",
+	     "1: 'state_dir' must be an absolute path, or off, not 'var'"},
+	    {"spool: {max_bytes: 1KB}\n",
+	     "1: 'max_bytes' must be from 1MB to 1048576MB (like 512MB), not '1KB'"},
 	    {"grace_period: 8d\n", "1: 'grace_period' must be a duration from 0s to 1w "
 				   "(like 1m30s), not '8d'"},
 	    {"limits:\n  series: 0\n",
@@ -307,15 +324,15 @@ static void one_line_pushes_to_a_tenant(void **state)
 	assert_string_equal(loaded.error, "");
 	assert_int_equal(loaded.config.remote_write_count, 1);
 	endpoint = loaded.config.remote_writes;
-	assert_string_equal(endpoint->url, "https://a/api/v1/push");
-	assert_int_equal(endpoint->headers.count, 1);
-	assert_string_equal(endpoint->headers.items[0].name, "X-Scope-OrgID");
-	assert_string_equal(endpoint->headers.items[0].value, "team-1");
-	assert_string_equal(endpoint->authorization.type, "Bearer");
-	assert_string_equal(endpoint->authorization.credentials_file, path);
-	assert_null(endpoint->authorization.credentials);
-	assert_int_equal(endpoint->remote_timeout_ms, 30000);
-	assert_int_equal(endpoint->queue.capacity, 500000);
+	assert_string_equal(endpoint->http.url, "https://a/api/v1/push");
+	assert_int_equal(endpoint->http.headers.count, 1);
+	assert_string_equal(endpoint->http.headers.items[0].name, "X-Scope-OrgID");
+	assert_string_equal(endpoint->http.headers.items[0].value, "team-1");
+	assert_string_equal(endpoint->http.authorization.type, "Bearer");
+	assert_string_equal(endpoint->http.authorization.credentials_file, path);
+	assert_null(endpoint->http.authorization.credentials);
+	assert_int_equal(endpoint->http.timeout_ms, 30000);
+	assert_int_equal(endpoint->queue.max_shards, 50);
 	config_free(&loaded.config);
 }
 
@@ -504,9 +521,10 @@ static void the_whole_example_loads(void **state)
 	assert_int_equal(example.loaded.config.remote_write_count, 2);
 	endpoints = example.loaded.config.remote_writes;
 	assert_string_equal(endpoints[0].name, "hosted");
-	assert_string_equal(endpoints[0].tls.key_file, path_in(&example, "client.key"));
+	assert_string_equal(endpoints[0].http.tls.key_file,
+			    path_in(&example, "client.key"));
 	assert_string_equal(endpoints[1].name, "http://127.0.0.1:9090/api/v1/write");
-	assert_string_equal(endpoints[1].basic_auth.password_file,
+	assert_string_equal(endpoints[1].http.basic_auth.password_file,
 			    path_in(&example, "password"));
 	config_free(&example.loaded.config);
 }
@@ -522,12 +540,13 @@ static void the_hosted_receiver_example_loads(void **state)
 	assert_int_equal(example.loaded.config.external_labels.count, 2);
 	assert_int_equal(example.loaded.config.remote_write_count, 1);
 	endpoint = example.loaded.config.remote_writes;
-	assert_string_equal(endpoint->url, "https://metrics.example.com/api/v1/push");
-	assert_string_equal(endpoint->authorization.type, "Bearer");
-	assert_string_equal(endpoint->authorization.credentials_file,
+	assert_string_equal(endpoint->http.url,
+			    "https://metrics.example.com/api/v1/push");
+	assert_string_equal(endpoint->http.authorization.type, "Bearer");
+	assert_string_equal(endpoint->http.authorization.credentials_file,
 			    path_in(&example, "token"));
-	assert_string_equal(endpoint->headers.items[0].name, "X-Scope-OrgID");
-	assert_string_equal(endpoint->headers.items[0].value, "my-tenant");
+	assert_string_equal(endpoint->http.headers.items[0].name, "X-Scope-OrgID");
+	assert_string_equal(endpoint->http.headers.items[0].value, "my-tenant");
 	config_free(&example.loaded.config);
 }
 

@@ -207,6 +207,7 @@ static const struct {
      "'99ms'"},
     {"--scrape-interval 15", "--scrape-interval must be a duration from 100ms "
 			     "to 1d (like 1m30s), not '15'"},
+    {"--state-dir=", "--state-dir has no value"},
     {"--grace 8d", "--grace must be a duration from 0s to 1w (like 1m30s), not '8d'"},
     {"--max-series 0",
      "--max-series must be a whole number from 1 to 1000000, not '0'"},
@@ -314,13 +315,28 @@ static void a_service_name_ends_at_its_bound(void **state)
 /* Every "--word" of the help is an option, and every option is in the help. */
 static void help_and_document_name_exactly_the_options(void **state)
 {
-	static const char *const names[] = {
-	    "--pid",          "--exe",       "--port",         "--service",
-	    "--listen",       "--grace",     "--max-series",   "--max-routes",
-	    "--remote-write", "--tenant",    "--token-file",   "--scrape-interval",
-	    "--function",     "--config",    "--check-config", "--probe",
-	    "--capture",      "--summaries", "--verbose",      "--version",
-	    "--help"};
+	static const char *const names[] = {"--pid",
+					    "--exe",
+					    "--port",
+					    "--service",
+					    "--listen",
+					    "--state-dir",
+					    "--grace",
+					    "--max-series",
+					    "--max-routes",
+					    "--remote-write",
+					    "--tenant",
+					    "--token-file",
+					    "--scrape-interval",
+					    "--function",
+					    "--config",
+					    "--check-config",
+					    "--probe",
+					    "--capture",
+					    "--summaries",
+					    "--verbose",
+					    "--version",
+					    "--help"};
 	const char *at = config_help();
 
 	(void)state;

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request slot is free, or has a batch: then it is sending, or waits for its next
+ * attempt. All of them wait for one time, the endpoint's: what one learns of a
+ * receiver in trouble holds for the others.
+ */
+#include "endpoint.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "relabel.h"
+#include "retry.h"
+#include "wire.h"
+
+#define LOG_PERIOD_MS 60000
+#define FACT_WANTS_V1 "wants_v1" /* in the spool */
+
+/* What was said about a receiver in trouble, and when. */
+struct trouble {
+	bool is_told;
+	uint64_t told_ms;
+	uint64_t failures; /* since it last worked */
+};
+
+struct slot {
+	struct endpoint *endpoint;
+	struct exchange *exchange;       /* NULL: not used so far */
+	const struct spool_batch *taken; /* NULL: the slot is free */
+	struct wire_batch *sent;         /* the same, or what it is in 1.0 */
+	bool is_sending;
+	bool is_v1;           /* 1.0 is tried, whatever was encoded */
+	unsigned int attempt; /* of this batch, from 0 */
+};
+
+struct endpoint {
+	struct client *client;
+	struct spool *spool;
+	struct spool_lane *lane;
+	const struct config_remote_write *config;
+	char *shown_url;
+	struct loop_timer *timer;
+	struct relabel *relabel; /* NULL: no rules */
+	struct wire_writer *writer;
+	int64_t metadata_ms; /* when it was put last */
+	struct slot slots[ENDPOINT_REQUESTS_MAX];
+	size_t slot_count;
+	bool is_failing;      /* one request at a time */
+	bool is_waiting;      /* until the timer */
+	bool is_told_to_wait; /* by Retry-After */
+	uint64_t retry_at_ms;
+	uint64_t backoff_ms;
+	uint32_t jitter;
+	bool takes_v2; /* it has said so */
+	bool wants_v1; /* it takes nothing else */
+	struct trouble trouble;
+	struct endpoint_counters counters;
+	endpoint_settled settled;
+	void *context;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static uint32_t samples_of(const struct wire_batch *batch)
+{
+	return batch->samples + batch->histograms;
+}
+
+/* --- telling ------------------------------------------------------------------ */
+
+/* The first failure, then at most a line a minute, whatever comes between. */
+static bool may_tell(struct endpoint *endpoint)
+{
+	struct trouble *trouble = &endpoint->trouble;
+	uint64_t now = now_ms();
+
+	trouble->failures++;
+	if (trouble->told_ms && now - trouble->told_ms < LOG_PERIOD_MS)
+		return false;
+	trouble->told_ms = now;
+	trouble->is_told = true;
+	return true;
+}
+
+static void tell_recovery(struct endpoint *endpoint)
+{
+	struct trouble *trouble = &endpoint->trouble;
+
+	if (trouble->is_told)
+		log_info("remote_write \"%s\": works again, after %llu failed requests",
+			 endpoint->config->name, (unsigned long long)trouble->failures);
+	trouble->is_told = false;
+	trouble->failures = 0;
+}
+
+static const char *redirect_hint(const struct endpoint *endpoint, long status)
+{
+	if (status / 100 != 3)
+		return "";
+	return endpoint->config->http.follow_redirects
+		   ? " (a redirect that cannot be followed: correct the url)"
+		   : " (redirects are not followed: correct the url)";
+}
+
+static void tell_failure(struct endpoint *endpoint, const struct client_answer *answer,
+			 enum retry_verdict verdict, uint32_t samples)
+{
+	char text[CLIENT_TEXT_MAX + 128];
+
+	if (!may_tell(endpoint))
+		return;
+	if (answer->status)
+		snprintf(text, sizeof(text), "status %ld%s%s%s", answer->status,
+			 redirect_hint(endpoint, answer->status),
+			 *answer->text ? ": " : "", answer->text);
+	else
+		snprintf(text, sizeof(text), "%s", answer->text);
+	if (verdict == RETRY_LATER)
+		log_warning("remote_write \"%s\": cannot send, will retry: %s",
+			    endpoint->config->name, text);
+	else
+		log_warning("remote_write \"%s\": refused %u samples, not retried: %s",
+			    endpoint->config->name, samples, text);
+}
+
+/* --- waiting ------------------------------------------------------------------ */
+
+static void draw_jitter(struct endpoint *endpoint)
+{
+	uint32_t random;
+
+	/* Before the kernel has entropy there is none: zero is a valid jitter. */
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) == sizeof(random))
+		endpoint->jitter = random;
+}
+
+/* Waits never shrink while it fails: the jitter is drawn once, and a short
+ * Retry-After does not reset what it replaces (a long one counts as slept). */
+static void wait_to_retry(struct endpoint *endpoint, int64_t told_ms)
+{
+	const struct config_queue *config = &endpoint->config->queue;
+	uint64_t backoff_ms = retry_backoff_ms(
+	    endpoint->backoff_ms, config->min_backoff_ms, config->max_backoff_ms);
+	uint64_t wait_ms = retry_jitter_ms(backoff_ms, endpoint->jitter);
+
+	endpoint->is_told_to_wait = told_ms > 0;
+	if (endpoint->is_told_to_wait) {
+		wait_ms = (uint64_t)told_ms;
+		if (wait_ms > backoff_ms)
+			backoff_ms = wait_ms < config->max_backoff_ms
+					 ? wait_ms
+					 : config->max_backoff_ms;
+	}
+	endpoint->backoff_ms = backoff_ms;
+	endpoint->is_failing = true;
+	endpoint->is_waiting = true;
+	endpoint->retry_at_ms = now_ms() + wait_ms;
+	loop_timer_arm(endpoint->timer, wait_ms, 0);
+}
+
+static void stop_waiting(struct endpoint *endpoint)
+{
+	endpoint->is_waiting = false;
+	endpoint->is_told_to_wait = false;
+	loop_timer_disarm(endpoint->timer);
+}
+
+static void on_timer(void *context)
+{
+	struct endpoint *endpoint = context;
+
+	stop_waiting(endpoint);
+	endpoint_send(endpoint, false);
+	endpoint->settled(endpoint->context);
+}
+
+/* It answers: no reason to wait any longer, nor to send one at a time. */
+static void end_failing(struct endpoint *endpoint)
+{
+	endpoint->backoff_ms = 0;
+	endpoint->is_failing = false;
+	draw_jitter(endpoint);
+}
+
+/* --- which message the receiver takes -------------------------------------------- */
+
+static void remember_v1(struct endpoint *endpoint)
+{
+	if (endpoint->wants_v1)
+		return;
+	endpoint->wants_v1 = true;
+	log_warning("remote_write \"%s\": the receiver does not take Remote-Write 2.0; "
+		    "it gets 1.0 from now on",
+		    endpoint->config->name);
+	spool_set(endpoint->spool, endpoint->lane, FACT_WANTS_V1, 1);
+}
+
+static int choose_message(struct slot *slot)
+{
+	const struct endpoint *endpoint = slot->endpoint;
+	struct wire_batch *batch = slot->taken->batch;
+	bool as_v1 = endpoint->wants_v1 || slot->is_v1;
+
+	wire_batch_put(&slot->sent);
+	if (batch->message == WIRE_V2 && as_v1)
+		return wire_downgrade(batch, endpoint->config->send_native_histograms,
+				      &slot->sent);
+	slot->sent = wire_batch_get(batch);
+	return 0;
+}
+
+/* What the receiver says that it has written; 2.0 has it say so. */
+struct written {
+	bool is_told;
+	uint64_t samples; /* histograms among them */
+};
+
+static struct written read_written(const struct slot *slot)
+{
+	static const char *const headers[] = {
+	    "X-Prometheus-Remote-Write-Samples-Written",
+	    "X-Prometheus-Remote-Write-Histograms-Written",
+	    "X-Prometheus-Remote-Write-Exemplars-Written",
+	};
+	struct written written = {0};
+
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+		int64_t number = exchange_number(slot->exchange, headers[i]);
+
+		if (number < 0)
+			continue;
+		written.is_told = true;
+		written.samples += i < 2 ? (uint64_t)number : 0;
+	}
+	return written;
+}
+
+/* A 2.0 request was answered so: is 1.0 to be tried? A 1.0 receiver may take what it
+ * does not understand for an empty request (2xx), or refuse it in its own way (400). */
+static bool is_v1_due(const struct slot *slot, long status,
+		      const struct written *written)
+{
+	if (slot->sent->message != WIRE_V2)
+		return false;
+	if (status == 415 || (status / 100 == 2 && !written->is_told))
+		return true;
+	return status == 400 && !slot->endpoint->takes_v2 && !written->is_told;
+}
+
+/* --- one request ----------------------------------------------------------------- */
+
+/* The batch is done with, one way or the other. */
+static void acknowledge(struct slot *slot)
+{
+	spool_acknowledge(slot->endpoint->lane, slot->taken->id);
+	slot->taken = NULL;
+	wire_batch_put(&slot->sent);
+	slot->is_v1 = false;
+	slot->attempt = 0;
+}
+
+static void count_written(struct slot *slot, uint64_t written)
+{
+	struct endpoint_counters *counters = &slot->endpoint->counters;
+	uint64_t samples = samples_of(slot->sent);
+
+	if (written > samples)
+		written = samples;
+	counters->samples += written;
+	counters->failed += samples - written;
+	if (written && slot->sent->time_ms > counters->highest_sent_ms)
+		counters->highest_sent_ms = slot->sent->time_ms;
+}
+
+static void settle_delivered(struct slot *slot, const struct written *written)
+{
+	struct endpoint *endpoint = slot->endpoint;
+	const struct wire_batch *sent = slot->sent;
+	bool is_v2 = sent->message == WIRE_V2;
+
+	/* What a 1.0 receiver would say of it is not specified. */
+	count_written(slot, is_v2 ? written->samples : samples_of(sent));
+	endpoint->counters.bytes += sent->len;
+	if (is_v2)
+		endpoint->takes_v2 = true;
+	else if (slot->is_v1)
+		remember_v1(endpoint);
+	tell_recovery(endpoint);
+	if (is_v2 && written->samples < samples_of(sent) && may_tell(endpoint))
+		log_warning("remote_write \"%s\": of %u samples in an accepted request "
+			    "%llu were written",
+			    endpoint->config->name, samples_of(sent),
+			    (unsigned long long)written->samples);
+	end_failing(endpoint);
+	acknowledge(slot);
+}
+
+static void settle(struct slot *slot, const struct client_answer *answer,
+		   const struct written *written)
+{
+	struct endpoint *endpoint = slot->endpoint;
+	uint32_t samples = samples_of(slot->sent);
+	enum retry_verdict verdict =
+	    retry_judge(answer->status, endpoint->config->queue.retry_on_http_429);
+
+	if (is_v1_due(slot, answer->status, written)) {
+		slot->is_v1 = true;
+		if (answer->status != 400)
+			remember_v1(endpoint);
+		return;
+	}
+	switch (verdict) {
+	case RETRY_DELIVERED:
+		settle_delivered(slot, written);
+		break;
+	case RETRY_LATER:
+		endpoint->counters.retried += samples;
+		tell_failure(endpoint, answer, verdict, samples);
+		slot->attempt++;
+		wait_to_retry(endpoint, answer->retry_after_ms);
+		break;
+	case RETRY_NEVER:
+		tell_failure(endpoint, answer, verdict, samples);
+		count_written(slot, written->samples);
+		end_failing(endpoint);
+		acknowledge(slot);
+		break;
+	}
+}
+
+static void on_done(void *context, const struct client_answer *answer)
+{
+	struct slot *slot = context;
+	struct endpoint *endpoint = slot->endpoint;
+	struct written written = {0};
+
+	slot->is_sending = false;
+	endpoint->counters.last_duration_s = answer->duration_s;
+	if (answer->status)
+		written = read_written(slot);
+	settle(slot, answer, &written);
+	endpoint_send(endpoint, false);
+	endpoint->settled(endpoint->context);
+}
+
+static int post(struct slot *slot, struct client_answer *ret_answer)
+{
+	const struct wire_batch *batch = slot->sent;
+	bool is_v2 = batch->message == WIRE_V2;
+	char attempt[32];
+	const char *const headers[] = {
+	    "Content-Encoding: snappy",
+	    is_v2 ? "Content-Type: application/x-protobuf;"
+		    "proto=io.prometheus.write.v2.Request"
+		  : "Content-Type: application/x-protobuf",
+	    is_v2 ? "X-Prometheus-Remote-Write-Version: 2.0.0"
+		  : "X-Prometheus-Remote-Write-Version: 0.1.0",
+	    attempt, /* Mimir computes its Retry-After from it */
+	};
+	size_t count = sizeof(headers) / sizeof(headers[0]);
+
+	snprintf(attempt, sizeof(attempt), "Retry-Attempt: %u", slot->attempt);
+	return exchange_post(slot->exchange, headers, slot->attempt ? count : count - 1,
+			     batch->bytes, batch->len, ret_answer);
+}
+
+static int prepare(struct slot *slot)
+{
+	const struct endpoint *endpoint = slot->endpoint;
+	int err = 0;
+
+	if (!slot->exchange)
+		err = exchange_create(endpoint->client, &endpoint->config->http,
+				      on_done, slot, &slot->exchange);
+	return err ? err : choose_message(slot);
+}
+
+static void start(struct slot *slot)
+{
+	struct client_answer answer = {.retry_after_ms = -1, .text = "out of memory"};
+	struct endpoint *endpoint = slot->endpoint;
+	int err;
+
+	err = prepare(slot);
+	/* Native histograms alone, and 1.0 without them: nothing is left to send. */
+	if (!err && !slot->sent) {
+		acknowledge(slot);
+		return;
+	}
+	if (!err && !post(slot, &answer)) {
+		slot->is_sending = true;
+		return;
+	}
+	endpoint->counters.retried += samples_of(slot->taken->batch);
+	tell_failure(endpoint, &answer, RETRY_LATER, samples_of(slot->taken->batch));
+	slot->attempt++;
+	wait_to_retry(endpoint, -1);
+}
+
+static size_t count_sending(const struct endpoint *endpoint)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < endpoint->slot_count; i++)
+		count += endpoint->slots[i].is_sending;
+	return count;
+}
+
+/* With a batch that waits for another attempt, else a free one. */
+static struct slot *next_slot(struct endpoint *endpoint)
+{
+	struct slot *free_slot = NULL;
+
+	for (size_t i = 0; i < endpoint->slot_count; i++) {
+		struct slot *slot = &endpoint->slots[i];
+
+		if (slot->taken && !slot->is_sending)
+			return slot;
+		if (!slot->taken && !free_slot)
+			free_slot = slot;
+	}
+	return free_slot;
+}
+
+void endpoint_send(struct endpoint *endpoint, bool hurry)
+{
+	if (hurry && endpoint->is_waiting && !endpoint->is_told_to_wait)
+		stop_waiting(endpoint);
+	while (!endpoint->is_waiting) {
+		struct slot *slot = next_slot(endpoint);
+
+		if (!slot || (endpoint->is_failing && count_sending(endpoint)))
+			return;
+		if (!slot->taken)
+			slot->taken = spool_take(endpoint->lane);
+		if (!slot->taken)
+			return;
+		start(slot);
+	}
+}
+
+bool endpoint_is_busy(const struct endpoint *endpoint, uint64_t until_ms)
+{
+	return count_sending(endpoint) ||
+	       (endpoint->is_waiting && endpoint->retry_at_ms < until_ms);
+}
+
+/* --- collecting ------------------------------------------------------------------ */
+
+static void on_batch(void *context, struct wire_batch *batch)
+{
+	struct endpoint *endpoint = context;
+
+	spool_put(endpoint->lane, batch);
+}
+
+int endpoint_begin(struct endpoint *endpoint, const struct family *family, size_t count)
+{
+	(void)family;
+	return wire_begin(endpoint->writer, count);
+}
+
+int endpoint_add(struct endpoint *endpoint, const struct sample *sample)
+{
+	struct sample relabelled = *sample;
+
+	if (endpoint->relabel &&
+	    !relabel_apply(endpoint->relabel, sample->labels, sample->label_count,
+			   &relabelled.labels, &relabelled.label_count)) {
+		endpoint->counters.unrelabelled = relabel_failures(endpoint->relabel);
+		return 0;
+	}
+	return wire_add(endpoint->writer, &relabelled);
+}
+
+int endpoint_finish(struct endpoint *endpoint)
+{
+	return wire_finish(endpoint->writer);
+}
+
+int endpoint_add_metadata(struct endpoint *endpoint,
+			  const struct family *const *families, size_t count,
+			  int64_t time_ms)
+{
+	const struct config_remote_write *config = endpoint->config;
+	int64_t age_ms = time_ms - endpoint->metadata_ms;
+
+	if (config->is_v2 || !config->send_metadata ||
+	    (age_ms >= 0 && age_ms < (int64_t)config->metadata_interval_ms))
+		return 0;
+	endpoint->metadata_ms = time_ms;
+	return wire_metadata(endpoint->writer, families, count);
+}
+
+/* --- making ---------------------------------------------------------------------- */
+
+static int make_writer(struct endpoint *endpoint)
+{
+	const struct config_remote_write *config = endpoint->config;
+	const struct wire_format format = {
+	    .message = config->is_v2 ? WIRE_V2 : WIRE_V1,
+	    .native = config->is_v2 || config->send_native_histograms,
+	    .samples_max = config->queue.max_samples_per_send,
+	};
+
+	return wire_writer_create(&format, on_batch, endpoint, &endpoint->writer);
+}
+
+static void make_slots(struct endpoint *endpoint)
+{
+	uint32_t most = endpoint->config->queue.max_shards;
+
+	endpoint->slot_count =
+	    most < ENDPOINT_REQUESTS_MAX ? most : ENDPOINT_REQUESTS_MAX;
+	for (size_t i = 0; i < endpoint->slot_count; i++)
+		endpoint->slots[i].endpoint = endpoint;
+}
+
+/* What it has found out about the receiver in an earlier life. */
+static void recall(struct endpoint *endpoint)
+{
+	int64_t wants_v1 = 0;
+
+	if (endpoint->config->is_v2 &&
+	    spool_get(endpoint->spool, endpoint->lane, FACT_WANTS_V1, &wants_v1))
+		endpoint->wants_v1 = wants_v1;
+	if (endpoint->wants_v1)
+		log_info(
+		    "remote_write \"%s\": the receiver did not take Remote-Write 2.0 "
+		    "before: it gets 1.0 (another name asks it anew)",
+		    endpoint->config->name);
+}
+
+int endpoint_create(struct loop *loop, struct client *client, struct spool *spool,
+		    const struct config_remote_write *config, endpoint_settled settled,
+		    void *context, struct endpoint **ret_endpoint)
+{
+	CLEANUP(endpoint_free) struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
+	int err;
+
+	if (!endpoint)
+		return -ENOMEM;
+	endpoint->client = client;
+	endpoint->spool = spool;
+	endpoint->config = config;
+	endpoint->settled = settled;
+	endpoint->context = context;
+	endpoint->shown_url = client_shown_url(config->http.url);
+	if (!endpoint->shown_url)
+		return -ENOMEM;
+	draw_jitter(endpoint);
+	make_slots(endpoint);
+	err = loop_timer_create(loop, on_timer, endpoint, &endpoint->timer);
+	if (!err)
+		err = spool_lane(spool, config->name, &endpoint->lane);
+	if (!err)
+		err = make_writer(endpoint);
+	if (!err && config->relabel_count)
+		err = relabel_create(config->relabels, config->relabel_count,
+				     &endpoint->relabel);
+	/* The first one now: what this libcurl refuses shows at the start. */
+	if (!err)
+		err =
+		    exchange_create(client, &config->http, on_done, &endpoint->slots[0],
+				    &endpoint->slots[0].exchange);
+	if (err)
+		return err;
+	recall(endpoint);
+	*ret_endpoint = TAKE(endpoint);
+	return 0;
+}
+
+void endpoint_free(struct endpoint **endpoint)
+{
+	if (!*endpoint)
+		return;
+	for (size_t i = 0; i < (*endpoint)->slot_count; i++) {
+		exchange_free(&(*endpoint)->slots[i].exchange);
+		wire_batch_put(&(*endpoint)->slots[i].sent);
+	}
+	wire_writer_free(&(*endpoint)->writer);
+	relabel_free(&(*endpoint)->relabel);
+	loop_timer_free(&(*endpoint)->timer);
+	free((*endpoint)->shown_url);
+	free(*endpoint);
+	*endpoint = NULL;
+}
+
+const char *endpoint_shown_url(const struct endpoint *endpoint)
+{
+	return endpoint->shown_url;
+}
+
+void endpoint_waiting(const struct endpoint *endpoint, struct spool_waiting *ret)
+{
+	spool_waiting(endpoint->lane, ret);
+}
+
+const struct endpoint_counters *endpoint_counters(const struct endpoint *endpoint)
+{
+	return &endpoint->counters;
+}

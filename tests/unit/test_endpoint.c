@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* endpoint.c against real sockets, as push uses it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "receiving.h"
+
+static void a_request_has_the_headers_of_the_specification(void **state)
+{
+	static const char *const expected[] = {
+	    "Content-Encoding: snappy",
+	    "Content-Type: application/x-protobuf",
+	    "X-Prometheus-Remote-Write-Version: 0.1.0",
+	    "User-Agent: bpftally/" BPFTALLY_VERSION,
+	    "X-Scope-OrgID: team-a",
+	    "Authorization: Bearer s3cret",
+	};
+	struct config_label header = {(char *)"X-Scope-OrgID", (char *)"team-a"};
+	struct scene *scene = *state;
+	struct request *request;
+	char host[256] = "";
+
+	scene->endpoints[0].http.headers = (struct config_labels){&header, 1};
+	scene->endpoints[0].http.authorization.type = (char *)"Bearer";
+	scene->endpoints[0].http.authorization.credentials = (char *)"s3cret";
+	start(scene, accept_all);
+	collect_many(scene, "a", 3);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 1);
+	request = first_request(scene, 0);
+	assert_int_equal(strncmp(request->head, "POST /push HTTP/1.1\r\n", 21), 0);
+	for (size_t i = 0; i < LENGTH(expected); i++) {
+		if (!has_header(request, expected[i]))
+			fail_msg("no '%s' in %s", expected[i], request->head);
+	}
+	assert_false(has_header_named(request, "Expect"));
+	assert_false(has_header_named(request, "Retry-Attempt"));
+	assert_false(has_header_named(request, "Transfer-Encoding"));
+	gethostname(host, sizeof(host) - 1);
+	assert_true(body_has(request, "bpftally"));
+	assert_true(body_has(request, "instance"));
+	assert_true(body_has(request, host));
+	expect_metric(scene, "samples", 3);
+	expect_metric(scene, "highest_sent_timestamp_seconds", 1700000001);
+	assert_string_equal(log_text(scene), "");
+}
+
+static void what_failed_is_sent_again_before_what_is_newer(void **state)
+{
+	static const char *const answers[] = {
+	    UNAVAILABLE,
+	    STATUS("500 Internal Server Error"),
+	    /* On a connection that was in use before, curl tries once more itself. */
+	    "HTTP/1.1 529 Overloaded\r\nConnection: close\r\nContent-Length: "
+	    "0\r\n\r\n",
+	    CLOSE,
+	    OK,
+	    UNAVAILABLE,
+	    OK,
+	    NULL,
+	};
+	static const struct {
+		const char *mark, *attempt;
+	} expected[] = {
+	    {"old", NULL},
+	    {"old", "Retry-Attempt: 1"},
+	    {"old", "Retry-Attempt: 2"},
+	    {"old", "Retry-Attempt: 3"},
+	    {"old", "Retry-Attempt: 4"},
+	    {"new", NULL},
+	    {"new", "Retry-Attempt: 1"},
+	};
+	const size_t first_new = 5;
+	struct scene *scene = *state;
+
+	start(scene, answers);
+	collect_many(scene, "old", 3);
+	collect_many(scene, "new", 2);
+	expect_metric(scene, "samples_pending", 8); /* with three stale markers */
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, LENGTH(expected));
+	for (size_t i = 0; i < LENGTH(expected); i++) {
+		struct request *request = first_request(scene, i);
+
+		assert_true(body_has(request, expected[i].mark));
+		assert_int_equal(body_has(request, "new"), i >= first_new);
+		if (expected[i].attempt)
+			assert_true(has_header(request, expected[i].attempt));
+		else
+			assert_false(has_header_named(request, "Retry-Attempt"));
+	}
+	expect_metric(scene, "samples", 8);
+	expect_metric(scene, "samples_retried", 4 * 3 + 5);
+	expect_metric(scene, "samples_failed", 0);
+	expect_metric(scene, "samples_dropped", 0);
+}
+
+static void a_refused_connection_is_retried(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push_create(scene->loop, &scene->config, &scene->push), 0);
+	collect_many(scene, "a", 1);
+	run_until(scene, has_retried, 3);
+	assert_int_equal(scene->servers[0]->count, 0);
+	server_listen(scene->servers[0]);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 1);
+	assert_true(has_header_named(first_request(scene, 0), "Retry-Attempt"));
+	expect_metric(scene, "samples", 1);
+}
+
+static void a_request_without_answer_is_retried_after_the_timeout(void **state)
+{
+	static const char *const answers[] = {HANG, OK, NULL};
+	struct scene *scene = *state;
+	uint64_t waited_ms;
+
+	scene->endpoints[0].http.timeout_ms = 60;
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 2);
+	waited_ms = first_request(scene, 1)->time_ms - first_request(scene, 0)->time_ms;
+	assert_in_range(waited_ms, 50, DEADLINE_MS);
+	assert_true(has_header(first_request(scene, 1), "Retry-Attempt: 1"));
+	expect_metric(scene, "samples_retried", 1);
+}
+
+/* A backoff would outlast the test. */
+static void retry_after_replaces_the_backoff(void **state)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 503 No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+	    DATED,
+	    OK,
+	    NULL,
+	};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.min_backoff_ms = 3600000;
+	scene->endpoints[0].queue.max_backoff_ms = 3600000;
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 3);
+	assert_true(
+	    first_request(scene, 1)->time_ms - first_request(scene, 0)->time_ms >= 999);
+	assert_true(first_request(scene, 2)->time_s >= scene->servers[0]->date);
+}
+
+/* Any wait but the backoff's would outlast the test. */
+static void a_retry_after_that_says_nothing_leaves_the_backoff(void **state)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 503 No\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+	    "HTTP/1.1 503 No\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n",
+	    "HTTP/1.1 503 No\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+	    "Content-Length: 0\r\n\r\n",
+	    OK,
+	    NULL,
+	};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.min_backoff_ms = 20;
+	scene->endpoints[0].queue.max_backoff_ms = 20;
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 4);
+	for (size_t i = 1; i < 4; i++)
+		assert_true(first_request(scene, i)->time_ms -
+				first_request(scene, i - 1)->time_ms >=
+			    19);
+}
+
+static void backoff_grows_to_its_maximum_and_never_shrinks(void **state)
+{
+	static const char *const answers[] = {
+	    UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, OK, NULL};
+	/* Waits of 20, 40, 80, 80, 80 ms, each stretched by the same jitter. */
+	static const uint64_t least_ms[] = {20, 40, 80, 80, 80};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.min_backoff_ms = 20;
+	scene->endpoints[0].queue.max_backoff_ms = 80;
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 6);
+	for (size_t i = 0; i < LENGTH(least_ms); i++)
+		assert_in_range(first_request(scene, i + 1)->time_ms -
+				    first_request(scene, i)->time_ms,
+				least_ms[i] - 1, DEADLINE_MS);
+}
+
+static void a_refusal_is_never_retried(void **state)
+{
+	static const char *const refusals[] = {
+	    STATUS("400 Bad Request"),
+	    STATUS("401 Unauthorized"),
+	    STATUS("403 Forbidden"),
+	    STATUS("404 Not Found"),
+	    STATUS("413 Too Large"),
+	    STATUS("429 Too Many Requests"),
+	    "HTTP/1.1 429 No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+	    "HTTP/1.1 307 No\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+	    "HTTP/1.1 301 No\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+	    OK,
+	    NULL,
+	};
+	const size_t count = LENGTH(refusals) - 2;
+	struct scene *scene = *state;
+
+	scene->endpoints[0].http.follow_redirects = false;
+	start(scene, refusals);
+	for (size_t i = 0; i < count; i++) {
+		collect_many(scene, "a", 2);
+		deliver(scene);
+		assert_int_equal(scene->servers[0]->count, i + 1);
+		expect_metric(scene, "samples_failed", 2 * (double)(i + 1));
+	}
+	collect_many(scene, "a", 2);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, count + 1);
+	for (size_t i = 0; i <= count; i++) {
+		assert_false(
+		    has_header_named(first_request(scene, i), "Retry-Attempt"));
+		assert_int_equal(
+		    strncmp(first_request(scene, i)->head, "POST /push ", 11), 0);
+	}
+	expect_metric(scene, "samples", 2);
+	expect_metric(scene, "samples_retried", 0);
+	expect_metric(scene, "samples_failed", 2 * (double)count);
+}
+
+static void too_many_requests_is_retried_where_asked(void **state)
+{
+	static const char *const answers[] = {
+	    STATUS("429 Too Many Requests"),
+	    "HTTP/1.1 429 No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+	    OK,
+	    NULL,
+	};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.retry_on_http_429 = true;
+	start(scene, answers);
+	collect_many(scene, "a", 2);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 3);
+	assert_in_range(first_request(scene, 2)->time_ms -
+			    first_request(scene, 1)->time_ms,
+			999, DEADLINE_MS);
+	expect_metric(scene, "samples", 2);
+	expect_metric(scene, "samples_retried", 4);
+	expect_metric(scene, "samples_failed", 0);
+}
+
+static void a_refusal_is_logged_up_to_1024_bytes_on_one_line(void **state)
+{
+	static char answer[5000] = "HTTP/1.1 400 No\r\nContent-Length: 4000\r\n\r\n";
+	const char *answers[] = {answer, NULL};
+	struct scene *scene = *state;
+	size_t start_of_body = strlen(answer);
+
+	memset(answer + start_of_body, 'x', 4000);
+	memcpy(answer + start_of_body, "a\nbpftally: error: forged", 24);
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_int_equal(occurrences(log_text(scene), "\n"), 1);
+	assert_int_equal(occurrences(scene->log, "x"), 1024 - 24 + 1); /* and \x0a */
+}
+
+static void an_outage_and_its_end_are_logged_once(void **state)
+{
+	static const char *const answers[] = {UNAVAILABLE, UNAVAILABLE, UNAVAILABLE,
+					      UNAVAILABLE, OK,          NULL};
+	struct scene *scene = *state;
+
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_string_equal(
+	    log_text(scene),
+	    "bpftally: warning: remote_write \"first\": cannot send, will retry: "
+	    "status 503\n"
+	    "bpftally: info: remote_write \"first\": works again, after 4 failed "
+	    "requests\n");
+}
+
+/* --- which message ---------------------------------------------------------------- */
+
+#define V2 "proto=io.prometheus.write.v2.Request"
+#define WRITTEN(samples)                                                               \
+	"HTTP/1.1 204 No "                                                             \
+	"Content\r\nX-Prometheus-Remote-Write-Samples-Written: " samples "\r\n\r\n"
+
+static bool is_v2(struct scene *scene, size_t i)
+{
+	struct request *request = first_request(scene, i);
+
+	return has_header(request, "Content-Type: application/x-protobuf;" V2) &&
+	       has_header(request, "X-Prometheus-Remote-Write-Version: 2.0.0");
+}
+
+static bool is_v1(struct scene *scene, size_t i)
+{
+	struct request *request = first_request(scene, i);
+
+	return has_header(request, "Content-Type: application/x-protobuf") &&
+	       has_header(request, "X-Prometheus-Remote-Write-Version: 0.1.0");
+}
+
+static void a_receiver_of_2_0_gets_it_and_says_what_it_wrote(void **state)
+{
+	static const char *const answers[] = {WRITTEN("3"), WRITTEN("2"), NULL};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].is_v2 = true;
+	start(scene, answers);
+	collect_many(scene, "a", 3);
+	deliver(scene);
+	expect_metric(scene, "samples", 3);
+	assert_string_equal(log_text(scene), "");
+	collect_many(scene, "a", 3);
+	deliver(scene);
+	assert_true(is_v2(scene, 0) && is_v2(scene, 1));
+	assert_true(body_has(first_request(scene, 0), "a.2"));
+	expect_metric(scene, "samples", 5);
+	expect_metric(scene, "samples_failed", 1);
+	assert_non_null(strstr(log_text(scene), "of 3 samples in an accepted request 2 "
+						"were written"));
+}
+
+/* It may say so, or take what it does not understand for an empty request, or refuse
+ * it in its own way. The samples are sent again, and counted once. */
+static void a_receiver_of_1_0_gets_1_0_from_then_on(void **state)
+{
+	static const char *const firsts[] = {STATUS("415 Unsupported Media Type"), OK,
+					     STATUS("400 Bad Request")};
+
+	for (size_t i = 0; i < LENGTH(firsts); i++) {
+		const char *answers[] = {firsts[i], OK, NULL};
+		struct scene *scene;
+
+		if (i)
+			set_up(state);
+		scene = *state;
+		scene->endpoints[0].is_v2 = true;
+		start(scene, answers);
+		collect_many(scene, "one", 3);
+		deliver(scene);
+		collect_many(scene, "two", 3);
+		deliver(scene);
+		assert_int_equal(scene->servers[0]->count, 3);
+		assert_true(is_v2(scene, 0) && is_v1(scene, 1) && is_v1(scene, 2));
+		assert_true(body_has(first_request(scene, 1), "one.2"));
+		expect_metric(scene, "samples", 9); /* with three stale markers */
+		expect_metric(scene, "samples_failed", 0);
+		expect_metric(scene, "samples_retried", 0);
+		assert_int_equal(occurrences(log_text(scene), "\n"), 1);
+		assert_non_null(strstr(scene->log, "does not take Remote-Write 2.0"));
+		if (i + 1 < LENGTH(firsts))
+			tear_down(state);
+	}
+}
+
+static void what_1_0_does_not_get_taken_either_is_a_refusal(void **state)
+{
+	static const char *const answers[] = {STATUS("400 Bad Request"),
+					      STATUS("400 Bad Request"), WRITTEN("3"),
+					      STATUS("400 Bad Request"), NULL};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].is_v2 = true;
+	start(scene, answers);
+	for (double i = 1; i <= 3; i++) {
+		collect_many(scene, "a", 3);
+		deliver(scene);
+	}
+	/* The second time 2.0 was taken: the third refusal says nothing about it. */
+	assert_int_equal(scene->servers[0]->count, 4);
+	assert_true(is_v2(scene, 0) && is_v1(scene, 1));
+	assert_true(is_v2(scene, 2) && is_v2(scene, 3));
+	expect_metric(scene, "samples", 3);
+	expect_metric(scene, "samples_failed", 6);
+}
+
+/* --- side by side ----------------------------------------------------------------- */
+
+static bool has_requests(struct scene *scene, size_t count)
+{
+	return scene->servers[0]->count >= count;
+}
+
+static void requests_of_one_collection_go_side_by_side(void **state)
+{
+	static const char *const never[] = {HANG, NULL};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.max_samples_per_send = 2;
+	scene->endpoints[0].queue.max_shards = 3;
+	start(scene, never);
+	collect_many(scene, "one", 10);
+	collect_many(scene, "two", 10);
+	run_until(scene, has_requests, 3);
+	run_for(scene, 50);
+	assert_int_equal(scene->servers[0]->count, 3);
+	assert_int_equal(scene->servers[0]->connection_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_false(body_has(first_request(scene, i), "two"));
+}
+
+static void a_collection_waits_for_all_of_the_one_before(void **state)
+{
+	static const char *const answers[] = {OK, HANG, NULL};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.max_samples_per_send = 2;
+	start(scene, answers);
+	collect_many(scene, "one", 4);
+	collect_many(scene, "two", 4);
+	run_until(scene, has_requests, 2);
+	run_for(scene, 50);
+	assert_int_equal(scene->servers[0]->count, 2);
+	assert_false(body_has(first_request(scene, 1), "two"));
+}
+
+static void while_it_fails_there_is_one_request_at_a_time(void **state)
+{
+	static const char *const answers[] = {UNAVAILABLE, UNAVAILABLE, UNAVAILABLE,
+					      UNAVAILABLE, HANG,        NULL};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.max_samples_per_send = 2;
+	scene->endpoints[0].queue.max_shards = 4;
+	start(scene, answers);
+	collect_many(scene, "a", 8);
+	run_until(scene, has_requests, 5);
+	run_for(scene, 50);
+	assert_int_equal(scene->servers[0]->count, 5);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	    TEST(a_request_has_the_headers_of_the_specification),
+	    TEST(what_failed_is_sent_again_before_what_is_newer),
+	    TEST(a_refused_connection_is_retried),
+	    TEST(a_request_without_answer_is_retried_after_the_timeout),
+	    TEST(retry_after_replaces_the_backoff),
+	    TEST(a_retry_after_that_says_nothing_leaves_the_backoff),
+	    TEST(backoff_grows_to_its_maximum_and_never_shrinks),
+	    TEST(a_refusal_is_never_retried),
+	    TEST(too_many_requests_is_retried_where_asked),
+	    TEST(a_refusal_is_logged_up_to_1024_bytes_on_one_line),
+	    TEST(an_outage_and_its_end_are_logged_once),
+	    TEST(a_receiver_of_2_0_gets_it_and_says_what_it_wrote),
+	    TEST(a_receiver_of_1_0_gets_1_0_from_then_on),
+	    TEST(what_1_0_does_not_get_taken_either_is_a_refusal),
+	    TEST(requests_of_one_collection_go_side_by_side),
+	    TEST(a_collection_waits_for_all_of_the_one_before),
+	    TEST(while_it_fails_there_is_one_request_at_a_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
