@@ -104,8 +104,7 @@ static void the_last_component_is_made(void **state)
 	assert_int_equal(stat("spool", &stat_of), 0);
 	assert_int_equal(stat_of.st_mode, S_IFDIR | 0700);
 	expect_opened(below("/spool"), "/spool/spool.db");
-	expect_refused("no/spool", -ENOENT, below("/no"),
-		       "No such file or directory");
+	expect_refused("no/spool", -ENOENT, below("/no"), "No such file or directory");
 }
 
 static void paths_may_be_written_in_many_ways(void **state)
