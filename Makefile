@@ -50,6 +50,7 @@ CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.
 ELF_SOURCES := $(wildcard src/elf*.c) src/demangle.c src/site.c src/instruction.c src/buf.c
 RELABEL_SOURCES := $(addprefix src/,relabel.c pattern.c template.c letters.c slice.c \
 	config_value.c buf.c log.c)
+WIRE_SOURCES := src/wire.c src/symbols.c src/snapshot.c src/buf.c $(GEN_C)
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
@@ -201,6 +202,8 @@ $(B)/fuzz/fuzz_elf: FUZZ_WITH = $(ELF_SOURCES) -lelf -llzma -liberty
 $(B)/fuzz/fuzz_elf: $(ELF_SOURCES) $(wildcard include/elf*.h)
 $(B)/fuzz/fuzz_relabel: FUZZ_WITH = $(RELABEL_SOURCES) -lpcre2-8 -lnettle -lunistring
 $(B)/fuzz/fuzz_relabel: $(RELABEL_SOURCES) include/pattern.h include/relabel.h include/template.h
+$(B)/fuzz/fuzz_wire: FUZZ_WITH = $(WIRE_SOURCES) -lprotobuf-c -lsnappy
+$(B)/fuzz/fuzz_wire: $(WIRE_SOURCES) include/wire.h
 
 check:
 	$(Q)tests/check

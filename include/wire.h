@@ -64,6 +64,6 @@ int wire_finish(struct wire_writer *writer);
 int wire_metadata(struct wire_writer *writer, const struct family *const *families,
 		  size_t count);
 /* A batch of 2.0 as one of 1.0: the same series, values and times. NULL: nothing is
- * left of it without its native histograms. -EBADMSG: it is none of ours. */
+ * left of it without its native histograms. -EBADMSG, -E2BIG: it is none of ours. */
 int wire_downgrade(const struct wire_batch *v2, bool native,
 		   struct wire_batch **ret_v1);

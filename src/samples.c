@@ -349,7 +349,7 @@ static int add_native(const struct writing *writing)
 	const struct histogram *histogram = &writing->metric->histogram;
 	struct sample sample = {
 	    .is_native = true,
-	    .native = writing->is_stale ? NULL : histogram->native,
+	    .native = histogram->native,
 	    .sum = histogram->sum,
 	    .bits = value_bits(writing, histogram->sum),
 	    .start_ms = writing->start_ms,

@@ -32,7 +32,7 @@ typedef Prometheus__BucketSpan span_message;
  * receivers refuse 32 MiB and more. In 2.0 too, where most of them are written
  * once: it may have to become 1.0. */
 #define LABEL_BYTES_MAX ((size_t)4 << 20)
-/* And, between samples that belong together, by this many bytes. */
+/* And, between samples that belong together, by this many, or bytes of its own. */
 #define BATCH_BYTES_MAX ((size_t)16 << 20)
 #define BATCH_BYTES_CEILING ((size_t)32 << 20)
 /* What a batch of ours may be before it was compressed. */
@@ -578,6 +578,7 @@ int wire_add(struct wire_writer *writer, const struct sample *sample)
 	draft->time_ms = sample->time_ms;
 	writer->time_ms = sample->time_ms;
 	if (series_count(draft) >= writer->format.samples_max ||
+	    draft->label_bytes >= BATCH_BYTES_MAX ||
 	    draft->packed.len >= BATCH_BYTES_MAX)
 		writer->error = emit_draft(writer);
 	return writer->error;

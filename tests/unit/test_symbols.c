@@ -45,11 +45,11 @@ static void the_empty_string_is_there_first_and_is_number_0(void **state)
 	symbols_clear(&symbols);
 }
 
-/* Through many growths, and whatever the seed. */
+/* Through many growths, and whatever the seed; so many that some share a hash. */
 static void many_strings_keep_their_numbers(void **state)
 {
-	enum { STRINGS = 20000 };
-	static const uint64_t seeds[] = {0, 1, UINT64_MAX, 0x9e3779b97f4a7c15};
+	enum { STRINGS = 200000 };
+	static const uint64_t seeds[] = {0, 0x9e3779b97f4a7c15};
 	char string[64];
 
 	(void)state;
