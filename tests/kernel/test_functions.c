@@ -668,6 +668,7 @@ static int start_writer(const char *path, const int *gate)
 
 	if (pid)
 		return pid;
+	close(gate[1]); /* so that it ends with a test that fails */
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	REQUIRE(fd >= 0 && read(gate[0], &byte, 1) == 1);
 	write_byte(fd, 0);
