@@ -108,7 +108,8 @@ int uprobes_attach(struct uprobes *uprobes, const char *path,
 	if (fake.attach_err)
 		return fake.attach_err;
 	if (fake.ending) {
-		fake_proc_end(fake.ending, 10);
+		if (!access(path, F_OK))
+			fake_proc_end(fake.ending, 10);
 		return -ENOENT;
 	}
 	if (fake.place_max && count > fake.place_max)
