@@ -25,6 +25,7 @@
 #include "binaries.h"
 #include "cleanup.h"
 #include "elf.h"
+#include "families.h"
 #include "function_series.h"
 #include "goroutines.h"
 #include "groups.h"
@@ -33,20 +34,12 @@
 #include "places.h"
 #include "return_probes.h"
 #include "rules.h"
-#include "slice.h"
+#include "subjects.h"
 #include "uprobes.h"
 
 #define ORDER_FUNCTIONS (GROUPS_ORDER_LAST + 100) /* behind what others show */
 #define POINTS_SPARE 1024                         /* kinds of places of files to come */
 #define NOT_JUDGED (-1)                           /* no size of a file */
-
-/* Rules that name the same files: these are looked for once for all of them, and a file
- * has the probes of all in one link, because what a link costs is to end it: the kernel
- * waits until nobody is in it. */
-struct subject {
-	uint32_t *rules;
-	size_t count;
-};
 
 /* What one rule has in a file. */
 struct probed {
@@ -74,10 +67,8 @@ struct functions {
 	const char *proc_root;
 	uint64_t seed; /* of every hash over a stranger's bytes */
 	struct tally_function_rule *rules;
-	struct family **families; /* of each rule; rules of one metric share one */
-	uint32_t *first_rules;    /* of each rule: the first with its metric */
-	struct subject *subjects;
-	size_t subject_count;
+	struct families families;
+	struct subjects subjects;
 	struct uprobes *uprobes;
 	struct function_series *series;
 	struct points points;
@@ -89,172 +80,6 @@ struct functions {
 	int calls_fd; /* to give leases back */
 	int epoll_fd; /* of these two and of events of programs */
 };
-
-/* --- families --------------------------------------------------------------------- */
-
-static const char *unit_of(const char *metric)
-{
-	const struct slice name = slice_of(metric);
-
-	if (slice_ends_with(name, "_seconds"))
-		return "seconds";
-	return slice_ends_with(name, "_bytes") ? "bytes" : "";
-}
-
-static enum metric_type type_of(enum config_metric_type type)
-{
-	switch (type) {
-	case CONFIG_COUNTER:
-		return METRIC_COUNTER;
-	case CONFIG_GAUGE:
-		return METRIC_GAUGE;
-	case CONFIG_HISTOGRAM:
-		return METRIC_HISTOGRAM;
-	case CONFIG_SUMMARY:
-		return METRIC_SUMMARY;
-	}
-	return METRIC_GAUGE;
-}
-
-static const char *verb_of(const struct config_function *rule)
-{
-	switch (rule->value) {
-	case CONFIG_VALUE_LATENCY:
-		return "Duration of calls of";
-	case CONFIG_VALUE_COUNT:
-		return "Calls of";
-	case CONFIG_VALUE_NUMBER:
-		return "A number that was passed to or returned by";
-	case CONFIG_VALUE_IN_PROGRESS:
-		return "Calls under way of";
-	}
-	return "Calls of";
-}
-
-static char *help_of(const struct config_function *rule)
-{
-	char *help = NULL;
-	int len;
-
-	if (rule->help)
-		return strdup(rule->help);
-	if (rule->usdt_name)
-		len = asprintf(&help, "%s the probe %s:%s.", verb_of(rule),
-			       rule->usdt_provider, rule->usdt_name);
-	else
-		len = asprintf(&help, "%s %s.", verb_of(rule), rule->function);
-	return len < 0 ? NULL : help;
-}
-
-static struct family *family_create(const struct config_function *rule,
-				    unsigned int order)
-{
-	struct family *family = calloc(1, sizeof(*family));
-
-	if (!family)
-		return NULL;
-	*family = (struct family){
-	    .name = rule->metric,
-	    .help = help_of(rule),
-	    .unit = unit_of(rule->metric),
-	    .type = type_of(rule->type),
-	    .order = order,
-	};
-	if (!family->help) {
-		free(family);
-		return NULL;
-	}
-	return family;
-}
-
-static uint32_t first_with_metric(const struct config_function *rules, uint32_t rule)
-{
-	uint32_t i = 0;
-
-	while (strcmp(rules[i].metric, rules[rule].metric) != 0)
-		i++;
-	return i;
-}
-
-static int add_family(struct functions *functions, uint32_t rule)
-{
-	const struct config_function *rules = functions->config->functions;
-	const uint32_t first = first_with_metric(rules, rule);
-
-	functions->first_rules[rule] = first;
-	functions->families[rule] =
-	    first < rule ? functions->families[first]
-			 : family_create(&rules[rule], ORDER_FUNCTIONS + rule);
-	return functions->families[rule] ? 0 : -ENOMEM;
-}
-
-static void free_families(struct functions *functions)
-{
-	const bool has_any = functions->families && functions->first_rules;
-
-	for (uint32_t i = 0; has_any && i < functions->config->function_count; i++) {
-		struct family *family = functions->families[i];
-
-		if (!family || functions->first_rules[i] != i)
-			continue;
-		free((char *)family->help);
-		free(family);
-	}
-	free(functions->families);
-	free(functions->first_rules);
-}
-
-/* --- subjects --------------------------------------------------------------------- */
-
-static bool are_equal(const struct config_strings *a, const struct config_strings *b)
-{
-	for (size_t i = 0; i < a->count && i < b->count; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
-			return false;
-	return a->count == b->count;
-}
-
-static bool name_the_same(const struct config_function *a,
-			  const struct config_function *b)
-{
-	return are_equal(&a->exes, &b->exes) && are_equal(&a->libs, &b->libs) &&
-	       a->pid_count == b->pid_count &&
-	       !memcmp(a->pids, b->pids, a->pid_count * sizeof(a->pids[0]));
-}
-
-static struct subject *subject_of(struct functions *functions,
-				  const struct config_function *rule)
-{
-	const struct config_function *rules = functions->config->functions;
-
-	for (size_t i = 0; i < functions->subject_count; i++)
-		if (name_the_same(&rules[functions->subjects[i].rules[0]], rule))
-			return &functions->subjects[i];
-	return &functions->subjects[functions->subject_count];
-}
-
-static int add_to_subject(struct functions *functions, uint32_t rule)
-{
-	struct subject *subject =
-	    subject_of(functions, &functions->config->functions[rule]);
-	uint32_t *rules =
-	    reallocarray(subject->rules, subject->count + 1, sizeof(*rules));
-
-	if (!rules)
-		return -ENOMEM;
-	if (!subject->count)
-		functions->subject_count++;
-	subject->rules = rules;
-	rules[subject->count++] = rule;
-	return 0;
-}
-
-static void free_subjects(struct functions *functions)
-{
-	for (size_t i = 0; i < functions->subject_count; i++)
-		free(functions->subjects[i].rules);
-	free(functions->subjects);
-}
 
 /* --- attaching -------------------------------------------------------------------- */
 
@@ -677,8 +502,8 @@ static void say_waiting(const struct functions *functions,
 
 static void try_rules(struct functions *functions, bool at_start)
 {
-	for (size_t i = 0; i < functions->subject_count; i++) {
-		const struct subject *subject = &functions->subjects[i];
+	for (size_t i = 0; i < functions->subjects.count; i++) {
+		const struct subject *subject = &functions->subjects.items[i];
 		int err = try_subject(functions, subject);
 
 		if (err)
@@ -729,9 +554,9 @@ static int wait_also_for(const struct functions *functions, int fd)
 /* Again at every look: directories come and go. */
 static void watch_directories(const struct functions *functions)
 {
-	for (size_t i = 0; i < functions->subject_count; i++) {
+	for (size_t i = 0; i < functions->subjects.count; i++) {
 		const struct config_function *rule =
-		    rule_of(functions, functions->subjects[i].rules[0]);
+		    rule_of(functions, functions->subjects.items[i].rules[0]);
 
 		for (size_t j = 0; j < rule->exes.count; j++)
 			watch_pattern(functions, rule->exes.items[j]);
@@ -787,9 +612,9 @@ static bool names_library(const struct config_strings *patterns, const char *nam
 
 static bool is_named(const struct functions *functions, const char *name)
 {
-	for (size_t i = 0; i < functions->subject_count; i++) {
+	for (size_t i = 0; i < functions->subjects.count; i++) {
 		const struct config_function *rule =
-		    rule_of(functions, functions->subjects[i].rules[0]);
+		    rule_of(functions, functions->subjects.items[i].rules[0]);
 
 		if (names_base(&rule->exes, name) || names_base(&rule->libs, name) ||
 		    names_library(&rule->libs, name))
@@ -896,30 +721,34 @@ static void judge_return_probes(struct functions *functions)
 
 static int compile_rules(struct functions *functions)
 {
+	const struct config_function *rules = functions->config->functions;
 	const size_t count = functions->config->function_count;
-	int err = 0;
 
 	functions->rules = calloc(count, sizeof(*functions->rules));
-	functions->families = calloc(count, sizeof(struct family *));
-	functions->first_rules = calloc(count, sizeof(*functions->first_rules));
-	functions->subjects = calloc(count, sizeof(*functions->subjects));
-	if (!functions->rules || !functions->families || !functions->first_rules ||
-	    !functions->subjects)
+	if (!functions->rules)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < count && !err; i++) {
-		const struct config_function *config = &functions->config->functions[i];
+	for (uint32_t i = 0; i < count; i++) {
 		struct tally_function_rule *rule = &functions->rules[i];
 
-		rules_compile(config, rule);
-		if (config->pid_count)
+		rules_compile(&rules[i], rule);
+		if (rules[i].pid_count)
 			rule->selects |= TALLY_SELECTS_PID;
-		if (config->libs.count && config->exes.count)
+		if (rules[i].libs.count && rules[i].exes.count)
 			rule->selects |= TALLY_SELECTS_EXE;
-		err = add_family(functions, i);
-		if (!err)
-			err = add_to_subject(functions, i);
 	}
-	return err;
+	return 0;
+}
+
+static int sort_rules(struct functions *functions)
+{
+	const struct config_function *rules = functions->config->functions;
+	const size_t count = functions->config->function_count;
+	int err = compile_rules(functions);
+
+	if (!err)
+		err = families_create(rules, count, ORDER_FUNCTIONS,
+				      &functions->families);
+	return err ? err : subjects_create(rules, count, &functions->subjects);
 }
 
 struct naming {
@@ -977,12 +806,12 @@ int functions_create(const struct config *config, const char *proc_root,
 	    sizeof(functions->seed))
 		err = -EIO;
 	else
-		err = compile_rules(functions);
+		err = sort_rules(functions);
 	if (!err)
 		err = function_series_create(
 		    config->functions, config->function_count,
-		    (const struct family *const *)functions->families, functions->seed,
-		    &functions->series);
+		    (const struct family *const *)functions->families.items,
+		    functions->seed, &functions->series);
 	if (!err)
 		err = load(functions, ret_error);
 	if (!err)
@@ -1014,8 +843,8 @@ void functions_free(struct functions **functions)
 	free_attached(*functions);
 	uprobes_close(&(*functions)->uprobes);
 	function_series_free(&(*functions)->series);
-	free_families(*functions);
-	free_subjects(*functions);
+	families_free(&(*functions)->families);
+	subjects_free(&(*functions)->subjects);
 	if ((*functions)->watch_fd >= 0)
 		close((*functions)->watch_fd);
 	if ((*functions)->calls_fd >= 0)
@@ -1124,7 +953,7 @@ static void count_probed(const struct functions *functions, size_t *counts)
 {
 	for (const struct attached *a = functions->attached; a; a = a->next)
 		for (size_t i = 0; i < a->subject->count; i++)
-			counts[functions->first_rules[a->subject->rules[i]]] +=
+			counts[functions->families.firsts[a->subject->rules[i]]] +=
 			    a->probed[i].functions;
 }
 
@@ -1137,9 +966,10 @@ static int collect_probed(const struct functions *functions, struct snapshot *sn
 		return -ENOMEM;
 	count_probed(functions, counts);
 	for (uint32_t i = 0; i < count; i++) {
-		const struct label metric = {"metric", functions->families[i]->name};
+		const struct label metric = {"metric",
+					     functions->families.items[i]->name};
 
-		if (functions->first_rules[i] == i)
+		if (functions->families.firsts[i] == i)
 			snapshot_value(snapshot, &probed_family,
 				       snapshot_labels(snapshot, &metric, 1),
 				       (double)counts[i]);

@@ -995,45 +995,6 @@ static void rules_are_families_behind_what_was_missed(void **state)
 	buf_free(&text);
 }
 
-static void a_family_without_help_says_what_it_is_of(void **state)
-{
-	static const struct {
-		enum config_value_kind value;
-		const char *provider, *help;
-	} cases[] = {
-	    {CONFIG_VALUE_LATENCY, NULL,
-	     "# HELP x_seconds Duration of calls of checkout.\n"},
-	    {CONFIG_VALUE_COUNT, NULL, "# HELP x_seconds Calls of checkout.\n"},
-	    {CONFIG_VALUE_NUMBER, NULL,
-	     "# HELP x_seconds A number that was passed to or returned by checkout.\n"},
-	    {CONFIG_VALUE_IN_PROGRESS, NULL,
-	     "# HELP x_seconds Calls under way of checkout.\n"},
-	    {CONFIG_VALUE_COUNT, "shop",
-	     "# HELP x_seconds Calls of the probe shop:sold.\n"},
-	};
-	struct scene *scene = *state;
-	struct buf text = BUF_INIT(1 << 20);
-
-	put_count(0, 1);
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct config_function *rule;
-
-		scene->config.function_count = scene->name_count = 0;
-		rule = add_rule(scene, "x_seconds", "@/shop", "checkout");
-		rule->value = cases[i].value;
-		rule->usdt_provider = (char *)cases[i].provider;
-		rule->usdt_name = (char *)(cases[i].provider ? "sold" : NULL);
-		fake.link_count = fake.point_count = 0;
-		create(scene);
-		collect(scene, &text, 0);
-		if (!strstr(text.data, cases[i].help))
-			fail_msg("no %s in\n%s", cases[i].help, text.data);
-		assert_non_null(strstr(text.data, "# UNIT x_seconds seconds\n"));
-		functions_free(&scene->functions);
-	}
-	buf_free(&text);
-}
-
 static void see_program(void *context, const struct objects_program *program)
 {
 	assert_string_equal(program->name, "function_probe");
@@ -1108,7 +1069,6 @@ int main(void)
 	    TEST(libraries_are_news_by_their_soname),
 	    TEST(programs_that_are_started_are_news),
 	    TEST(rules_are_families_behind_what_was_missed),
-	    TEST(a_family_without_help_says_what_it_is_of),
 	    TEST(programs_and_maps_are_there_with_the_first_rule),
 	    TEST(the_document_names_exactly_what_there_is),
 	};
