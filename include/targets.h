@@ -21,6 +21,8 @@
 #include "abi.h"
 #include "config.h"
 
+#define TARGETS_NAME_LEN (CONFIG_SERVICE_LEN_MAX + 1)
+
 struct targets;
 
 struct service {
@@ -85,6 +87,12 @@ void targets_live_end(struct targets *targets, int64_t now_ms);
  * targets_drop_service once its rows are gone. */
 const struct service *targets_expired(const struct targets *targets, int64_t now_ms);
 void targets_drop_service(struct targets *targets, uint32_t id);
+
+/* What the service of a process is called, whether it speaks a protocol or not:
+ * --service where it is selected, else as proc.h names it. False: it is gone. Asks
+ * /proc alone, and keeps nothing. */
+bool targets_name_of(const struct config *config, const char *proc_root, uint32_t pid,
+		     char ret_name[TARGETS_NAME_LEN]);
 
 /* How many distinct routes a service may have. */
 uint32_t targets_routes_max(const struct targets *targets);

@@ -474,6 +474,33 @@ int targets_name(struct targets *targets, const struct tally_process_event *even
 	return err;
 }
 
+static bool is_selected(const struct config *config, const char *proc_root,
+			uint32_t pid, const struct proc_facts *facts)
+{
+	const struct targets targets = {
+	    .config = config,
+	    .proc_root = (char *)(uintptr_t)proc_root,
+	};
+
+	return judge(&targets, facts, NULL) == VERDICT_YES &&
+	       (!config->pid_count || descends_from_pids(&targets, pid));
+}
+
+bool targets_name_of(const struct config *config, const char *proc_root, uint32_t pid,
+		     char ret_name[TARGETS_NAME_LEN])
+{
+	struct proc_facts facts;
+	const char *name = facts.name;
+
+	proc_read(proc_root, pid, NULL, &facts);
+	if (!facts.alive)
+		return false;
+	if (config->service && is_selected(config, proc_root, pid, &facts))
+		name = config->service;
+	snprintf(ret_name, TARGETS_NAME_LEN, "%s", name);
+	return true;
+}
+
 /* The daemon's own id for one found in the kernel. */
 static uint32_t resolve(const struct targets *targets, uint32_t id)
 {

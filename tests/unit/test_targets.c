@@ -595,6 +595,41 @@ static void service_option_names_all_that_is_selected(void **state)
 	expect_service(fixture, 1, "shop", "");
 }
 
+static void expect_name(const struct fixture *fixture, uint32_t pid, const char *name)
+{
+	char found[TARGETS_NAME_LEN] = "nothing";
+
+	assert_true(targets_name_of(&fixture->config, fixture->root, pid, found));
+	assert_string_equal(found, name);
+	assert_int_equal(targets_service_count(fixture->targets), 0);
+}
+
+static void any_process_has_a_name_whether_selected_or_not(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct fake_process named = {.exe = "/bin/shop",
+					   .environ = "OTEL_SERVICE_NAME=till"};
+	const struct fake_process unit = {
+	    .exe = "/bin/pay", .cgroup = "0::/system.slice/pay-eu.service\n"};
+	char name[TARGETS_NAME_LEN] = "nothing";
+
+	fake_proc_add(fixture->root, 10, &named);
+	fake_proc_add(fixture->root, 11, &unit);
+	start(fixture, 12, 11, "/bin/sell");
+	assert_false(targets_name_of(&fixture->config, fixture->root, 13, name));
+	assert_string_equal(name, "nothing");
+	expect_name(fixture, 10, "till");
+	expect_name(fixture, 11, "pay-eu");
+	expect_name(fixture, 12, "sell");
+	fixture->config.service = "all";
+	expect_name(fixture, 10, "all");
+	select_exe(fixture, "/bin/s*");
+	select_pid(fixture, 11);
+	expect_name(fixture, 10, "till");   /* no descendant of 11 */
+	expect_name(fixture, 11, "pay-eu"); /* another program */
+	expect_name(fixture, 12, "all");
+}
+
 static void alias_leads_to_its_service_until_dropped(void **state)
 {
 	struct fixture *fixture = *state;
@@ -809,6 +844,7 @@ int main(void)
 	    TEST(doubt_ends_when_proc_can_be_asked),
 	    TEST(event_outside_its_bounds_is_cut),
 	    TEST(service_option_names_all_that_is_selected),
+	    TEST(any_process_has_a_name_whether_selected_or_not),
 	    TEST(alias_leads_to_its_service_until_dropped),
 	    TEST(alias_of_what_is_not_selected_is_ignored),
 	    TEST(own_id_is_never_an_alias),
