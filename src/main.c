@@ -52,6 +52,8 @@ struct agent {
 	struct push *push;
 	struct loop_timer *push_timer;
 	struct loop_timer *functions_timer;
+	bool program_started;  /* whose libraries are to be looked for */
+	bool awaits_libraries; /* the timer runs */
 	struct loop_timer *greeting_timer;
 	int signal_fd;
 	int64_t started_ms; /* boot clock, when all of it ran */
@@ -241,6 +243,16 @@ static void on_process(void *context, uint32_t events)
 	tidy(agent);
 }
 
+/* Where programs start all the time, no later than after the first. */
+static void await_libraries(struct agent *agent)
+{
+	if (!agent->program_started || agent->awaits_libraries)
+		return;
+	agent->program_started = false;
+	agent->awaits_libraries = true;
+	loop_timer_arm(agent->functions_timer, LIBRARIES_MS, 0);
+}
+
 static void on_files(void *context, uint32_t events)
 {
 	struct agent *agent = context;
@@ -249,15 +261,17 @@ static void on_files(void *context, uint32_t events)
 	(void)events;
 	if (functions_news(agent->functions, &program))
 		functions_look(agent->functions);
-	if (program)
-		loop_timer_arm(agent->functions_timer, LIBRARIES_MS, 0);
+	agent->program_started |= program;
+	await_libraries(agent);
 }
 
 static void on_libraries(void *context)
 {
 	struct agent *agent = context;
 
+	agent->awaits_libraries = false;
 	functions_look(agent->functions);
+	await_libraries(agent); /* of what was started meanwhile */
 }
 
 static void on_signal(void *context, uint32_t events)
