@@ -202,6 +202,15 @@ static __always_inline bool selects(const struct tally_function_selected *who)
 	return bpf_map_lookup_elem(&function_selected, who) != NULL;
 }
 
+static __always_inline bool is_member(struct task_struct *task, __u32 rule)
+{
+	const struct tally_function_member *member =
+	    bpf_task_storage_get(&function_members, task->group_leader, NULL, 0);
+
+	return member && rule < TALLY_FUNCTION_RULES &&
+	       member->rules[rule / 64] >> (rule & 63) & 1;
+}
+
 static __noinline bool is_selected(__u32 rule, __u32 how)
 {
 	struct tally_function_selected who = {.rule = rule};
@@ -213,6 +222,8 @@ static __noinline bool is_selected(__u32 rule, __u32 how)
 		if (!selects(&who))
 			return false;
 	}
+	if (how & TALLY_SELECTS_SERVICE && !is_member(task, rule))
+		return false;
 	if (how & TALLY_SELECTS_EXE) {
 		inode = task->mm->exe_file->f_inode;
 		who.pid = 0;
@@ -369,27 +380,62 @@ int BPF_PROG(function_exit, struct task_struct *task)
 	return 0;
 }
 
-static __always_inline void announce_program(struct task_struct *task)
+/* Whether it is one that no process had before, as far as is remembered. */
+static __always_inline bool is_new(const struct tally_function_program *program)
 {
-	struct inode *inode = task->mm->exe_file->f_inode;
-	struct tally_function_program program = {
-	    .inode = inode->i_ino,
-	    .device = inode->i_sb->s_dev,
-	    .generation = inode->i_generation,
-	};
 	const __u32 seen = 1;
 
-	if (bpf_map_lookup_elem(&function_programs, &program))
+	if (bpf_map_lookup_elem(&function_programs, program))
+		return false;
+	bpf_map_update_elem(&function_programs, program, &seen, BPF_ANY);
+	return true;
+}
+
+static __always_inline void announce(struct task_struct *task)
+{
+	struct inode *inode = task->mm->exe_file->f_inode;
+	struct tally_function_exec exec = {
+	    .program.inode = inode->i_ino,
+	    .program.device = inode->i_sb->s_dev,
+	    .program.generation = inode->i_generation,
+	    .pid = (__u32)task->tgid,
+	};
+
+	exec.is_new = is_new(&exec.program);
+	if (!exec.is_new && !function_names_services)
 		return;
-	bpf_map_update_elem(&function_programs, &program, &seen, BPF_ANY);
-	bpf_ringbuf_output(&function_events, &program, sizeof(program), 0);
+	if (bpf_ringbuf_output(&function_events, &exec, sizeof(exec), 0))
+		__sync_fetch_and_add(&function_execs_untold, 1);
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(function_exec, struct task_struct *task)
 {
 	abandon_all(task);
-	announce_program(task);
+	if (function_names_services) /* another program, maybe of another name */
+		bpf_task_storage_delete(&function_members, task->group_leader);
+	announce(task);
+	return 0;
+}
+
+/* A child is of its parent's service from its first call on. Attached only where a
+ * rule names a service. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(function_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct tally_function_member *from, *to;
+
+	if (child->tgid == parent->tgid)
+		return 0;
+	from = bpf_task_storage_get(&function_members, parent->group_leader, NULL, 0);
+	if (!from)
+		return 0;
+	to = bpf_task_storage_get(&function_members, child, NULL,
+				  BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (to)
+		*to = *from;
+	else
+		__sync_fetch_and_add(&function_execs_untold, 1);
 	return 0;
 }
 

@@ -67,13 +67,24 @@ struct {
 	__type(value, __u32);
 } function_programs SEC(".maps");
 
-/* A program is new. Full: then the daemon is about to look anyway. */
+/* Of processes by their service's name, as the daemon found it; goes with them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tally_function_member);
+} function_members SEC(".maps");
+
+/* 400 processes. Full: the daemon is told that it missed some, and asks all there are.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 16384);
 } function_events SEC(".maps");
 
 const volatile __u64 function_seed = 0;
+const volatile bool function_names_services = false; /* any rule */
+__u64 function_execs_untold = 0;
 struct tally_function_counters function_counters = {};
 /* Of each rule, what has a place of its own: label sets; results, each with a set. */
 __u32 function_label_sets[TALLY_FUNCTION_RULES] = {};

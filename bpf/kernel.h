@@ -203,6 +203,7 @@ struct task_struct {
 	unsigned int flags;
 	int pid;
 	int tgid;
+	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 };

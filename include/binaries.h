@@ -31,14 +31,24 @@ struct binaries {
 	size_t count;
 };
 
+/* Processes, when only some are looked at. */
+struct binaries_pids {
+	uint32_t *items;
+	size_t count;
+};
+
 /* Where the loader looks for a library when nothing else is said; NULL at the end. */
 extern const char *const binaries_library_directories[];
 
-/* The files to probe: executables, or the libraries if the rule names some. -errno. */
-int binaries_find(const struct config_function *function, const char *proc_root,
+/* The files to probe: executables, or the libraries if the rule names some. among:
+ * only what these processes have, as with the rule's own pids; NULL: all, and what is
+ * on disk. -errno. */
+int binaries_find(const struct config_function *function,
+		  const struct binaries_pids *among, const char *proc_root,
 		  struct binaries *ret_binaries);
 /* The executables whose processes a rule over libraries selects: as the kernel shows
  * them in its own mappings, and as stat(2) does. */
-int binaries_find_exes(const struct config_function *function, const char *proc_root,
+int binaries_find_exes(const struct config_function *function,
+		       const struct binaries_pids *among, const char *proc_root,
 		       struct binaries *ret_binaries);
 void binaries_free(struct binaries *binaries);

@@ -194,8 +194,9 @@ struct config_function {
 	char *metric; /* valid, not of ours; a counter's without "_total" */
 	char *help;   /* NULL: none */
 	enum config_metric_type type;
-	struct config_strings exes; /* paths or globs; with libs and pids: all hold */
-	struct config_strings libs; /* sonames, paths or globs */
+	struct config_strings exes;     /* paths or globs; all selectors given hold */
+	struct config_strings libs;     /* sonames, paths or globs */
+	struct config_strings services; /* names or globs */
 	uint32_t pids[CONFIG_LIST_MAX];
 	size_t pid_count;
 	char *function;      /* symbol, demangled name, glob or "0xOFFSET"; or: */

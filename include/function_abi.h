@@ -99,8 +99,9 @@ enum tally_function_condition {
 };
 
 enum tally_function_selection {
-	TALLY_SELECTS_PID = 1, /* only processes of function_selected */
-	TALLY_SELECTS_EXE = 2, /* only programs of function_selected */
+	TALLY_SELECTS_PID = 1,     /* only processes of function_selected */
+	TALLY_SELECTS_EXE = 2,     /* only programs of function_selected */
+	TALLY_SELECTS_SERVICE = 4, /* only processes of function_members */
 };
 
 struct tally_function_rule {
@@ -214,12 +215,25 @@ struct tally_function_selected {
 	__u64 device; /* as the kernel has it: major << 20 | minor */
 };
 
-/* The file of a process, as the kernel has it; also the event that one is new.
+/* Bit i % 64 of word i / 64: whether the process is of a service that rule i names. */
+struct tally_function_member {
+	__u64 rules[TALLY_FUNCTION_RULES / 64];
+};
+
+/* The file of a process, as the kernel has it.
  * generation: ext4 and xfs give the number of a file that is no more to the next. */
 struct tally_function_program {
 	__u64 inode;
 	__u64 device;
 	__u64 generation;
+};
+
+/* A process became another program; told of those that are new, of all where a rule
+ * names a service. */
+struct tally_function_exec {
+	struct tally_function_program program;
+	__u32 pid;
+	__u32 is_new; /* no process had that program before */
 };
 
 struct tally_function_counters {
@@ -231,4 +245,5 @@ _Static_assert(sizeof(struct tally_function_key) == 24, "key layout");
 _Static_assert(sizeof(struct tally_function_labels_key) == 16, "key layout");
 _Static_assert(sizeof(struct tally_function_enumerated) == 16, "key layout");
 _Static_assert(sizeof(struct tally_function_selected) == 24, "key layout");
+_Static_assert(sizeof(struct tally_function_exec) == 32, "event layout");
 _Static_assert(TALLY_FUNCTION_LOGS >= NATIVE_BUCKETS, "holds both");

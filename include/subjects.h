@@ -22,4 +22,6 @@ struct subjects {
 /* -ENOMEM. */
 int subjects_create(const struct config_function *rules, size_t rule_count,
 		    struct subjects *ret_subjects);
+/* The one that has the rule. */
+const struct subject *subjects_of_rule(const struct subjects *subjects, uint32_t rule);
 void subjects_free(struct subjects *subjects);

@@ -62,13 +62,23 @@ int uprobes_name(struct uprobes *uprobes,
 /* One more process, or program, of a rule that selects. */
 int uprobes_select(struct uprobes *uprobes, const struct tally_function_selected *who);
 
+/* Which rules' services a process has, by its pidfd; NULL: none. -errno, -ESRCH when it
+ * has ended. Children inherit it, another program does not. */
+int uprobes_set_member(struct uprobes *uprobes, int pidfd,
+		       const struct tally_function_member *member);
+
 int uprobes_map_fd(const struct uprobes *uprobes, enum uprobes_map map);
 /* Mapped: they change under the reader. */
 const struct tally_function_counters *uprobes_counters(const struct uprobes *uprobes);
-/* Readable when a program was started that was not before; then uprobes_forget_events.
- */
+/* Readable when there are programs to take. */
 int uprobes_events_fd(const struct uprobes *uprobes);
-void uprobes_forget_events(struct uprobes *uprobes);
+/* Visits processes that became another program, each once: new programs, or all
+ * processes where a rule selects by service. False: there were more than could be
+ * told, or a child could not be given what its parent is. */
+typedef void (*uprobes_visit_exec)(void *context,
+				   const struct tally_function_exec *exec);
+bool uprobes_take_execs(struct uprobes *uprobes, uprobes_visit_exec visit,
+			void *context);
 /* Calls under way in threads (not goroutines), one by one. -errno. */
 typedef void (*uprobes_visit_call)(void *context, const struct tally_function_key *key);
 int uprobes_each_call(const struct uprobes *uprobes, uprobes_visit_call visit,

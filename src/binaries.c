@@ -238,6 +238,7 @@ static int add_libraries(struct binaries *binaries, const char *root,
 
 struct search {
 	const struct config_function *function;
+	const struct binaries_pids *among;
 	const char *proc_root;
 	bool exes_by_stat; /* for the kernel's look at a process's exe_file */
 	struct binaries *binaries;
@@ -362,6 +363,11 @@ static bool is_library(const struct search *search, uint32_t pid, const char *pa
 	return false;
 }
 
+static bool names_processes(const struct search *search)
+{
+	return search->among || search->function->pid_count;
+}
+
 static void see_mappings(struct search *search, uint32_t pid)
 {
 	AUTO_FREE char *path = NULL, *line = NULL;
@@ -407,54 +413,69 @@ static void see_process(void *context, uint32_t pid)
 		see_exe(search, pid, exe);
 		return;
 	}
-	if (search->function->pid_count)
+	if (names_processes(search))
 		search->err = add_libraries_of(search, pid);
 	see_mappings(search, pid);
 }
 
-static int find(struct search *search)
+static void see_processes(struct search *search)
+{
+	if (!search->among)
+		proc_each(search->proc_root, see_process, search);
+	else
+		for (size_t i = 0; i < search->among->count; i++)
+			see_process(search, search->among->items[i]);
+}
+
+static int find_on_disk(struct search *search)
 {
 	const struct config_function *function = search->function;
-	const bool libraries = function->libs.count && !search->exes_by_stat;
 	int err = 0;
 
-	if (libraries && !function->pid_count)
-		err = add_libraries(search->binaries, "", &function->libs);
-	if (!libraries && !function->pid_count)
-		for (size_t i = 0; i < function->exes.count && !err; i++)
-			if (strchr(function->exes.items[i], '/'))
-				err = add_glob(search->binaries, "",
-					       function->exes.items[i],
-					       search->exes_by_stat);
-	search->err = err;
-	if (!err)
-		proc_each(search->proc_root, see_process, search);
+	if (function->libs.count && !search->exes_by_stat)
+		return add_libraries(search->binaries, "", &function->libs);
+	for (size_t i = 0; i < function->exes.count && !err; i++)
+		if (strchr(function->exes.items[i], '/'))
+			err = add_glob(search->binaries, "", function->exes.items[i],
+				       search->exes_by_stat);
+	return err;
+}
+
+static int find(struct search *search)
+{
+	*search->binaries = (struct binaries){};
+	if (!names_processes(search))
+		search->err = find_on_disk(search);
+	if (!search->err)
+		see_processes(search);
 	return search->err;
 }
 
-int binaries_find(const struct config_function *function, const char *proc_root,
+int binaries_find(const struct config_function *function,
+		  const struct binaries_pids *among, const char *proc_root,
 		  struct binaries *ret_binaries)
 {
 	struct search search = {
 	    .function = function,
+	    .among = among,
 	    .proc_root = proc_root,
 	    .binaries = ret_binaries,
 	};
 
-	*ret_binaries = (struct binaries){};
 	return find(&search);
 }
 
-int binaries_find_exes(const struct config_function *function, const char *proc_root,
+int binaries_find_exes(const struct config_function *function,
+		       const struct binaries_pids *among, const char *proc_root,
 		       struct binaries *ret_binaries)
 {
 	struct search search = {
 	    .function = function,
+	    .among = among,
 	    .proc_root = proc_root,
 	    .exes_by_stat = true,
 	    .binaries = ret_binaries,
 	};
 
-	*ret_binaries = (struct binaries){};
 	return find(&search);
 }

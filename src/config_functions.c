@@ -37,6 +37,7 @@ static void free_function(struct config_function *function)
 	free(function->help);
 	config_free_strings(&function->exes);
 	config_free_strings(&function->libs);
+	config_free_strings(&function->services);
 	free(function->function);
 	free(function->usdt_provider);
 	free(function->usdt_name);
@@ -176,7 +177,7 @@ static int add_string(struct config_reader *reader, const struct config_node *no
 
 	if (err)
 		return err;
-	problem = find_problem(text);
+	problem = find_problem ? find_problem(text) : NULL;
 	if (problem)
 		return config_fail(reader, node, "'%s' %s", field->key, problem);
 	if (!config_add_string(strings, &text))
@@ -194,6 +195,12 @@ static int add_lib(struct config_reader *reader, const struct config_node *node,
 		   const struct config_field *field, void *libs)
 {
 	return add_string(reader, node, field, rule_lib_problem, libs);
+}
+
+static int add_service(struct config_reader *reader, const struct config_node *node,
+		       const struct config_field *field, void *services)
+{
+	return add_string(reader, node, field, NULL, services);
 }
 
 static int add_pid(struct config_reader *reader, const struct config_node *node,
@@ -218,6 +225,13 @@ static int read_libs(struct config_reader *reader, const struct config_node *nod
 		     const struct config_field *field, void *libs)
 {
 	return config_read_items(reader, node, field, CONFIG_LIST_MAX, add_lib, libs);
+}
+
+static int read_services(struct config_reader *reader, const struct config_node *node,
+			 const struct config_field *field, void *services)
+{
+	return config_read_items(reader, node, field, CONFIG_LIST_MAX, add_service,
+				 services);
 }
 
 static int read_pids(struct config_reader *reader, const struct config_node *node,
@@ -496,6 +510,7 @@ static const struct config_field function_fields[] = {
     {"exe", read_exes, FIELD(exes), .max = PATH_LEN_MAX},
     {"lib", read_libs, FIELD(libs), .max = PATH_LEN_MAX},
     {"pid", read_pids, CONFIG_NO_TARGET, 1, CONFIG_PID_MAX},
+    {"service", read_services, FIELD(services), .max = CONFIG_SERVICE_LEN_MAX},
     {"function", read_target, CONFIG_NO_TARGET, .max = NAME_LEN_MAX, .required = true},
     {"value", read_value, CONFIG_NO_TARGET},
     {"value_type", read_number_type, FIELD(number)},

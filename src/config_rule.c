@@ -553,9 +553,11 @@ static bool judge_label_values(const struct config_function *function, char *pro
 
 bool rule_complete(struct config_function *function, char ret_problem[RULE_PROBLEM_LEN])
 {
-	if (!function->exes.count && !function->libs.count && !function->pid_count)
-		return disagree(ret_problem,
-				"a functions entry needs 'exe', 'lib' or 'pid'");
+	if (!function->exes.count && !function->libs.count && !function->pid_count &&
+	    !function->services.count)
+		return disagree(
+		    ret_problem,
+		    "a functions entry needs 'exe', 'lib', 'pid' or 'service'");
 	if (!judge_value(function, ret_problem) ||
 	    !judge_condition(function, ret_problem) ||
 	    !judge_operands(function, ret_problem) ||

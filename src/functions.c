@@ -31,6 +31,7 @@
 #include "groups.h"
 #include "lease.h"
 #include "log.h"
+#include "members.h"
 #include "places.h"
 #include "return_probes.h"
 #include "rules.h"
@@ -70,6 +71,7 @@ struct functions {
 	struct families families;
 	struct subjects subjects;
 	struct uprobes *uprobes;
+	struct members *members;
 	struct function_series *series;
 	struct points points;
 	uint32_t points_known; /* to the kernel */
@@ -441,6 +443,7 @@ static int select_exes(struct functions *functions, const struct subject *subjec
 {
 	CLEANUP(binaries_free) struct binaries exes = {};
 	int err = binaries_find_exes(rule_of(functions, subject->rules[0]),
+				     members_of(functions->members, subject),
 				     functions->proc_root, &exes);
 
 	for (size_t i = 0; i < exes.count && !err; i++)
@@ -471,12 +474,11 @@ static int try_subject(struct functions *functions, const struct subject *subjec
 	if (functions->rules[first].selects & TALLY_SELECTS_EXE)
 		err = select_exes(functions, subject);
 	if (!err)
-		err = binaries_find(rule_of(functions, first), functions->proc_root,
-				    &binaries);
+		err = binaries_find(rule_of(functions, first),
+				    members_of(functions->members, subject),
+				    functions->proc_root, &binaries);
 	for (size_t i = 0; i < binaries.count && !err; i++)
 		err = try_file(functions, subject, &binaries.items[i]);
-	if (!err)
-		let_go(functions, subject);
 	return err;
 }
 
@@ -495,22 +497,58 @@ static void say_waiting(const struct functions *functions,
 		const struct config_function *config =
 		    rule_of(functions, subject->rules[i]);
 
-		log_info("%s: metric \"%s\": no such file yet, waiting for one",
-			 config->where, config->metric);
+		log_info("%s: metric \"%s\": no such %s yet, waiting for one",
+			 config->where, config->metric,
+			 config->services.count ? "service" : "file");
 	}
+}
+
+static void find_members(struct functions *functions, uint32_t pid)
+{
+	int err = pid ? members_find_one(functions->members, pid)
+		      : members_find(functions->members);
+
+	if (err)
+		log_warning("cannot select processes by their service: %s",
+			    strerror(-err));
 }
 
 static void try_rules(struct functions *functions, bool at_start)
 {
+	find_members(functions, 0);
 	for (size_t i = 0; i < functions->subjects.count; i++) {
 		const struct subject *subject = &functions->subjects.items[i];
 		int err = try_subject(functions, subject);
 
+		if (!err)
+			let_go(functions, subject);
 		if (err)
 			warn_all(functions, subject, strerror(-err));
 		else if (at_start && !is_tried(functions, subject))
 			say_waiting(functions, subject);
 	}
+}
+
+/* Whether it is of a service that rules name; then what it runs is tried at once. */
+static bool try_member(struct functions *functions, uint32_t pid)
+{
+	bool is_member = false;
+
+	find_members(functions, pid);
+	for (size_t i = 0; i < functions->subjects.count; i++) {
+		const struct subject *subject = &functions->subjects.items[i];
+		const struct binaries_pids *pids =
+		    members_of(functions->members, subject);
+		int err;
+
+		if (!pids || !pids->count)
+			continue;
+		is_member = true;
+		err = try_subject(functions, subject);
+		if (err)
+			warn_all(functions, subject, strerror(-err));
+	}
+	return is_member;
 }
 
 /* --- watching --------------------------------------------------------------------- */
@@ -678,12 +716,21 @@ static bool take_changes(struct functions *functions)
 	return matters;
 }
 
-static bool has_events(const struct functions *functions)
-{
-	struct epoll_event event;
-	int fd = uprobes_events_fd(functions->uprobes);
+/* What programs that were started mean. */
+struct started {
+	struct functions *functions;
+	bool looks; /* all files are to be looked for again */
+	bool any;   /* of their libraries may matter */
+};
 
-	return epoll_wait(fd, &event, 1, 0) > 0;
+static void see_exec(void *context, const struct tally_function_exec *exec)
+{
+	struct started *started = context;
+
+	if (try_member(started->functions, exec->pid))
+		started->any = true;
+	if (exec->is_new)
+		started->looks = started->any = true;
 }
 
 int functions_fd(const struct functions *functions)
@@ -693,13 +740,15 @@ int functions_fd(const struct functions *functions)
 
 bool functions_news(struct functions *functions, bool *ret_program)
 {
+	struct started started = {functions, false, false};
 	bool changed;
 
 	give_back(functions);
 	changed = take_changes(functions);
-	*ret_program = has_events(functions);
-	uprobes_forget_events(functions->uprobes);
-	return changed || *ret_program;
+	if (!uprobes_take_execs(functions->uprobes, see_exec, &started))
+		started.looks = started.any = true;
+	*ret_program = started.any;
+	return changed || started.looks;
 }
 
 void functions_look(struct functions *functions)
@@ -735,6 +784,8 @@ static int compile_rules(struct functions *functions)
 			rule->selects |= TALLY_SELECTS_PID;
 		if (rules[i].libs.count && rules[i].exes.count)
 			rule->selects |= TALLY_SELECTS_EXE;
+		if (rules[i].services.count)
+			rule->selects |= TALLY_SELECTS_SERVICE;
 	}
 	return 0;
 }
@@ -786,7 +837,10 @@ static int load(struct functions *functions, char ret_error[FUNCTIONS_ERROR_LEN]
 		if (!err)
 			err = name_numbers(functions, i);
 	}
-	return err;
+	return err ? err
+		   : members_create(functions->config, functions->proc_root,
+				    &functions->subjects, functions->uprobes,
+				    &functions->members);
 }
 
 int functions_create(const struct config *config, const char *proc_root,
@@ -841,6 +895,7 @@ void functions_free(struct functions **functions)
 	if (!*functions)
 		return;
 	free_attached(*functions);
+	members_free(&(*functions)->members);
 	uprobes_close(&(*functions)->uprobes);
 	function_series_free(&(*functions)->series);
 	families_free(&(*functions)->families);
@@ -878,15 +933,19 @@ static bool check_file(const struct config_function *rule, const struct binary *
 	return !err;
 }
 
-static bool check_rule(const struct config_function *rule, const char *proc_root)
+static bool check_rule(const struct config_function *rule,
+		       const struct binaries_pids *among, const char *proc_root)
 {
 	CLEANUP(binaries_free) struct binaries binaries = {};
-	int err = binaries_find(rule, proc_root, &binaries);
+	int err = binaries_find(rule, among, proc_root, &binaries);
 	bool good = !err && binaries.count;
 
 	if (err)
 		log_error("%s: metric \"%s\": %s", rule->where, rule->metric,
 			  strerror(-err));
+	else if (among && !among->count)
+		log_error("%s: metric \"%s\": no process is of such a service",
+			  rule->where, rule->metric);
 	else if (!binaries.count)
 		log_error("%s: metric \"%s\": there is no such file", rule->where,
 			  rule->metric);
@@ -895,13 +954,34 @@ static bool check_rule(const struct config_function *rule, const char *proc_root
 	return good;
 }
 
-bool functions_check(const struct config *config, const char *proc_root)
+/* In the order of the rules, as they are written. */
+static bool check_rules(const struct config *config, const char *proc_root,
+			const struct subjects *subjects, const struct members *members)
 {
 	bool good = true;
 
-	for (size_t i = 0; i < config->function_count; i++)
-		good &= check_rule(&config->functions[i], proc_root);
+	for (uint32_t i = 0; i < config->function_count; i++)
+		good &= check_rule(&config->functions[i],
+				   members_of(members, subjects_of_rule(subjects, i)),
+				   proc_root);
 	return good;
+}
+
+bool functions_check(const struct config *config, const char *proc_root)
+{
+	CLEANUP(subjects_free) struct subjects subjects = {};
+	CLEANUP(members_free) struct members *members = NULL;
+	int err = subjects_create(config->functions, config->function_count, &subjects);
+
+	if (!err)
+		err = members_create(config, proc_root, &subjects, NULL, &members);
+	if (!err)
+		err = members_find(members);
+	if (err) {
+		log_error("cannot check function metrics: %s", strerror(-err));
+		return false;
+	}
+	return check_rules(config, proc_root, &subjects, members);
 }
 
 /* --- collecting ------------------------------------------------------------------- */

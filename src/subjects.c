@@ -17,7 +17,7 @@ static bool name_the_same(const struct config_function *a,
 			  const struct config_function *b)
 {
 	return are_equal(&a->exes, &b->exes) && are_equal(&a->libs, &b->libs) &&
-	       a->pid_count == b->pid_count &&
+	       are_equal(&a->services, &b->services) && a->pid_count == b->pid_count &&
 	       !memcmp(a->pids, b->pids, a->pid_count * sizeof(a->pids[0]));
 }
 
@@ -63,6 +63,23 @@ int subjects_create(const struct config_function *rules, size_t rule_count,
 	else
 		*ret_subjects = subjects;
 	return err;
+}
+
+static bool has(const struct subject *subject, uint32_t rule)
+{
+	for (size_t i = 0; i < subject->count; i++)
+		if (subject->rules[i] == rule)
+			return true;
+	return false;
+}
+
+const struct subject *subjects_of_rule(const struct subjects *subjects, uint32_t rule)
+{
+	const struct subject *subject = subjects->items;
+
+	while (!has(subject, rule))
+		subject++;
+	return subject;
 }
 
 void subjects_free(struct subjects *subjects)

@@ -38,6 +38,9 @@ struct multi_link {
 struct uprobes {
 	struct functions *skeleton;
 	struct ring_buffer *events;
+	uint64_t untold; /* that much of it was said */
+	uprobes_visit_exec visit;
+	void *visit_context;
 	bool has_multi;
 };
 
@@ -71,8 +74,23 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int load(struct uprobes *uprobes, uint32_t rule_count, uint32_t point_max,
-		uint64_t seed)
+static bool name_services(const struct tally_function_rule *rules, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (rules[i].selects & TALLY_SELECTS_SERVICE)
+			return true;
+	return false;
+}
+
+/* All processes that start, not new programs only. */
+static void follow_services(struct functions *skeleton, bool follow)
+{
+	skeleton->rodata->function_names_services = follow;
+	bpf_program__set_autoload(skeleton->progs.function_fork, follow);
+}
+
+static int load(struct uprobes *uprobes, const struct tally_function_rule *rules,
+		uint32_t rule_count, uint32_t point_max, uint64_t seed)
 {
 	struct functions *skeleton = functions__open();
 	int err;
@@ -85,6 +103,7 @@ static int load(struct uprobes *uprobes, uint32_t rule_count, uint32_t point_max
 	if (uprobes->has_multi)
 		bpf_program__set_expected_attach_type(skeleton->progs.function_probe,
 						      UPROBE_MULTI);
+	follow_services(skeleton, name_services(rules, rule_count));
 	raise_descriptor_limit();
 	bpf_program__set_autoattach(skeleton->progs.function_probe, false);
 	err = bpf_map__set_max_entries(skeleton->maps.function_rules, rule_count);
@@ -141,11 +160,12 @@ static int put_first_rows(struct uprobes *uprobes,
 	return err;
 }
 
-static int ignore_event(void *context, void *data, size_t size)
+static int see_event(void *context, void *data, size_t size)
 {
-	(void)context;
-	(void)data;
-	(void)size;
+	const struct uprobes *uprobes = context;
+
+	if (uprobes->visit && size >= sizeof(struct tally_function_exec))
+		uprobes->visit(uprobes->visit_context, data);
 	return 0;
 }
 
@@ -153,7 +173,7 @@ static int attach_events_of_programs(struct uprobes *uprobes)
 {
 	uprobes->events =
 	    ring_buffer__new(bpf_map__fd(uprobes->skeleton->maps.function_events),
-			     ignore_event, NULL, NULL);
+			     see_event, uprobes, NULL);
 	return uprobes->events ? functions__attach(uprobes->skeleton) : -errno;
 }
 
@@ -165,7 +185,7 @@ int uprobes_open(const struct tally_function_rule *rules, uint32_t rule_count,
 	int err = uprobes ? 0 : -ENOMEM;
 
 	if (!err)
-		err = load(uprobes, rule_count, point_max, seed);
+		err = load(uprobes, rules, rule_count, point_max, seed);
 	if (!err)
 		err = put_rules(uprobes, rules, rule_count);
 	if (!err)
@@ -373,6 +393,19 @@ int uprobes_select(struct uprobes *uprobes, const struct tally_function_selected
 				    sizeof(*who), &selected, sizeof(selected), 0);
 }
 
+int uprobes_set_member(struct uprobes *uprobes, int pidfd,
+		       const struct tally_function_member *member)
+{
+	const struct bpf_map *map = uprobes->skeleton->maps.function_members;
+	int err;
+
+	if (member)
+		return bpf_map__update_elem(map, &pidfd, sizeof(pidfd), member,
+					    sizeof(*member), 0);
+	err = bpf_map__delete_elem(map, &pidfd, sizeof(pidfd), 0);
+	return err == -ENOENT ? 0 : err;
+}
+
 /* --- reading -------------------------------------------------------------------- */
 
 int uprobes_map_fd(const struct uprobes *uprobes, enum uprobes_map map)
@@ -395,9 +428,20 @@ int uprobes_events_fd(const struct uprobes *uprobes)
 	return ring_buffer__epoll_fd(uprobes->events);
 }
 
-void uprobes_forget_events(struct uprobes *uprobes)
+bool uprobes_take_execs(struct uprobes *uprobes, uprobes_visit_exec visit,
+			void *context)
 {
+	/* before: what cannot be told from here on is said the next time */
+	const uint64_t untold = __atomic_load_n(
+	    &uprobes->skeleton->bss->function_execs_untold, __ATOMIC_RELAXED);
+	const bool complete = untold == uprobes->untold;
+
+	uprobes->visit = visit;
+	uprobes->visit_context = context;
 	ring_buffer__consume(uprobes->events);
+	uprobes->visit = NULL;
+	uprobes->untold = untold;
+	return complete;
 }
 
 const struct tally_function_counters *uprobes_counters(const struct uprobes *uprobes)

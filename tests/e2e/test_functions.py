@@ -307,6 +307,73 @@ class Calls(FunctionCase):
         self.assert_total(daemon, "calls_total", 80)
 
 
+class Services(FunctionCase):
+    """Processes by the names of their services: of one program, some."""
+
+    def setUp(self):
+        super().setUp()
+        self.exe = copied(calls_binary())
+
+    def named(self, name):
+        return self.target("env", f"OTEL_SERVICE_NAME={name}", self.exe)
+
+    @staticmethod
+    def await_member(daemon, target):
+        def counts():
+            before = daemon.metrics().total("calls_total")
+            target.ask("work 1 1")
+            return daemon.metrics().total("calls_total") > before
+        wait_until(counts, f"calls of {target.name} to count")
+
+    def test_processes_that_run_already_and_that_come(self):
+        shop, till = self.named("shop-eu"), self.named("till")
+        daemon = self.observe(
+            counter("calls_total", "work", service="shop-*"),
+            counter("named_total", "work", self.exe, service=["till", "none"]))
+        shop.ask("work 2 30")
+        till.ask("work 2 40")
+        self.assert_total(daemon, "calls_total", 60)
+        self.assert_total(daemon, "named_total", 80)
+        second, other = self.named("shop-us"), self.named("shop")
+        self.await_member(daemon, second)
+        before = daemon.metrics().total("calls_total")
+        other.ask("work 2 50")
+        second.ask("work 2 60")
+        self.assert_total(daemon, "calls_total", before + 120)
+        self.assert_total(daemon, "named_total", 80)
+        self.assert_ledger(daemon)
+
+    def test_children_are_of_their_parent_s_service(self):
+        shop = self.named("shop")
+        daemon = self.observe(counter("calls_total", "work", service="shop"),
+                              counter("all_total", "work", self.exe))
+        self.assertEqual(shop.ask("fork 20"), 20)
+        self.assert_total(daemon, "calls_total", 20)
+        self.assert_total(daemon, "all_total", 20)
+
+    def test_a_library_of_a_service_only(self):
+        library = copied(lend_library())
+        shop, other = self.named("shop"), self.named("other")
+        daemon = self.observe(counter("lent_total", "lend", lib=library, service="shop"))
+        for target, calls in ((shop, 30), (other, 50)):
+            target.ask(f"load {library} {calls}")
+        self.assert_total(daemon, "lent_total", 30)
+
+    def test_the_option_names_all(self):
+        shop = self.target(self.exe)
+        daemon = self.bpftally("--service", "mine", listen=True, config="functions:\n" +
+                               counter("calls_total", "work", self.exe, service="mine") + "\n")
+        shop.ask("work 2 30")
+        self.assert_total(daemon, "calls_total", 60)
+
+    def test_a_check_says_that_there_is_none(self):
+        config = write_file("services.yaml", "functions:\n" + counter(
+            "calls_total", "work", service="no-such-service") + "\n")
+        checked = run([BPFTALLY, "--check-config", config, "--probe"], check=False)
+        self.assertEqual(checked.returncode, 1, checked.stderr)
+        self.assertIn('metric "calls": no process is of such a service', checked.stderr)
+
+
 class WaysOut(FunctionCase):
     """However a call ends: no wrong latency, and what is lost is in the ledger."""
 

@@ -56,10 +56,12 @@ static void check_function(const struct config_function *function)
 	require(function->where && *function->metric);
 	require(!function->function == (function->usdt_provider != NULL));
 	require(!function->usdt_provider == !function->usdt_name);
-	require(function->exes.count || function->libs.count || function->pid_count);
+	require(function->exes.count || function->libs.count || function->pid_count ||
+		function->services.count);
 	require(function->exes.count <= CONFIG_LIST_MAX);
 	require(function->libs.count <= CONFIG_LIST_MAX);
 	require(function->pid_count <= CONFIG_LIST_MAX);
+	require(function->services.count <= CONFIG_LIST_MAX);
 	require(function->type <= CONFIG_SUMMARY);
 	require(function->value <= CONFIG_VALUE_IN_PROGRESS);
 	require(function->number <= CONFIG_BOOL);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -507,6 +508,17 @@ static void test_results_are_labels_beside_those_of_arguments(void **state)
 
 /* --- who -------------------------------------------------------------------------- */
 
+static void run_and_wait(const char *program)
+{
+	int pid = vfork();
+
+	if (!pid) {
+		execl(program, program, NULL);
+		_exit(1);
+	}
+	REQUIRE(waitpid(pid, NULL, 0) == pid);
+}
+
 static void call_in_a_child(void)
 {
 	int pid = fork();
@@ -551,6 +563,162 @@ static void test_a_library_is_counted_for_chosen_programs(void **state)
 	assert_value(value_of(&rules, "mine"), 1);
 	assert_value(value_of(&rules, "others"), 0);
 	stop(&rules);
+}
+
+/* This program as another process: it says that it is there, and waits to be told. */
+static int be_a_service(const char *what)
+{
+	char byte;
+
+	if (write(STDIN_FILENO, "r", 1) != 1 || read(STDIN_FILENO, &byte, 1) != 1)
+		return 1;
+	if (!strcmp(what, "becomes")) {
+		execle("/proc/self/exe", "service", "calls", NULL,
+		       (char *[]){(char *)"OTEL_SERVICE_NAME=stall", NULL});
+		return 1;
+	}
+	for (int i = 0; i < 3; i++)
+		probed_add(i, 1);
+	call_in_a_child();
+	return 0;
+}
+
+static int start_service(const char *environment, const char *what, int *ret_line)
+{
+	int line[2], pid;
+
+	REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line));
+	pid = fork();
+	if (!pid) {
+		REQUIRE(dup2(line[1], STDIN_FILENO) == STDIN_FILENO);
+		execle(own_path, "service", what, NULL,
+		       (char *[]){(char *)(uintptr_t)environment, NULL});
+		_exit(1);
+	}
+	close(line[1]);
+	*ret_line = line[0];
+	return pid;
+}
+
+static void await_service(int line)
+{
+	char byte;
+
+	REQUIRE(read(line, &byte, 1) == 1);
+}
+
+static void end_service(int pid, int line)
+{
+	int status;
+
+	REQUIRE(write(line, "c", 1) == 1);
+	REQUIRE(waitpid(pid, &status, 0) == pid && !status);
+	close(line);
+}
+
+/* What started is known when it calls. */
+static void run_service(struct rules *rules, const char *environment)
+{
+	int line, pid = start_service(environment, "calls", &line);
+	bool program;
+
+	await_service(line);
+	functions_news(rules->running, &program);
+	end_service(pid, line);
+}
+
+static void add_services(struct rules *rules)
+{
+	static char *names[] = {(char *)"shop-*", (char *)"till"};
+	struct config_function *rule = add_counter(rules, "named", "probed_add");
+
+	rule->services = (struct config_strings){names, 2};
+	rule->exes.count = 0;
+	rule = add_counter(rules, "beside", "probed_add");
+	rule->services = (struct config_strings){names, 1};
+	add_counter(rules, "all", "probed_add");
+}
+
+static void test_a_service_selects_its_processes_and_their_children(void **state)
+{
+	struct rules rules = {};
+
+	(void)state;
+	add_services(&rules);
+	start(&rules);
+	probed_add(1, 2);
+	assert_value(value_of(&rules, "named"), 0);
+	run_service(&rules, "OTEL_SERVICE_NAME=shop-eu");
+	assert_value(value_of(&rules, "named"), 4);
+	assert_value(value_of(&rules, "beside"), 4);
+	run_service(&rules, "OTEL_SERVICE_NAME=till");
+	run_service(&rules, "OTEL_SERVICE_NAME=stall");
+	assert_value(value_of(&rules, "named"), 8);
+	assert_value(value_of(&rules, "beside"), 4);
+	assert_value(value_of(&rules, "all"), 1 + 3 * 4);
+	assert_missed_nothing(&rules);
+	stop(&rules);
+}
+
+static void test_a_service_that_runs_already_is_selected(void **state)
+{
+	struct rules rules = {};
+	int line, pid;
+
+	(void)state;
+	add_services(&rules);
+	pid = start_service("OTEL_SERVICE_NAME=till", "calls", &line);
+	await_service(line);
+	start(&rules);
+	end_service(pid, line);
+	assert_value(value_of(&rules, "named"), 4);
+	stop(&rules);
+}
+
+/* At once: before anybody could ask what it is called. */
+static void test_another_program_is_of_no_service_yet(void **state)
+{
+	struct rules rules = {};
+	bool program;
+	int line, pid;
+
+	(void)state;
+	add_services(&rules);
+	start(&rules);
+	pid = start_service("OTEL_SERVICE_NAME=till", "becomes", &line);
+	await_service(line);
+	functions_news(rules.running, &program);
+	REQUIRE(write(line, "b", 1) == 1);
+	await_service(line);
+	end_service(pid, line);
+	assert_value(value_of(&rules, "named"), 0);
+	assert_value(value_of(&rules, "all"), 4);
+	stop(&rules);
+}
+
+static void count_exec(void *context, const struct tally_function_exec *exec)
+{
+	(void)exec;
+	++*(size_t *)context;
+}
+
+static void test_processes_that_could_not_be_told_of_are_said_to_be(void **state)
+{
+	const struct tally_function_rule rule = {.selects = TALLY_SELECTS_SERVICE};
+	char error[UPROBES_ERROR_LEN];
+	struct uprobes *uprobes = NULL;
+	size_t told = 0;
+
+	(void)state;
+	assert_int_equal(uprobes_open(&rule, 1, 1, 0, &uprobes, error), 0);
+	assert_true(uprobes_take_execs(uprobes, count_exec, &told));
+	told = 0;
+	for (int i = 0; i < 500; i++)
+		run_and_wait("/bin/true");
+	assert_false(uprobes_take_execs(uprobes, count_exec, &told));
+	assert_true(told > 300 && told < 500);
+	assert_true(uprobes_take_execs(uprobes, count_exec, &told));
+	uprobes_close(&uprobes);
 }
 
 /* --- the target is safe ----------------------------------------------------------- */
@@ -725,7 +893,7 @@ static void test_probes_leave_a_file_before_it_is_written_to(void **state)
 	REQUIRE(!rmdir(dirname(path)) && !rmdir(directory));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_every_call_of_every_thread_is_counted),
@@ -747,6 +915,10 @@ int main(void)
 	    cmocka_unit_test(test_results_are_labels_beside_those_of_arguments),
 	    cmocka_unit_test(test_a_pid_selects_one_process_of_a_program),
 	    cmocka_unit_test(test_a_library_is_counted_for_chosen_programs),
+	    cmocka_unit_test(test_a_service_selects_its_processes_and_their_children),
+	    cmocka_unit_test(test_a_service_that_runs_already_is_selected),
+	    cmocka_unit_test(test_another_program_is_of_no_service_yet),
+	    cmocka_unit_test(test_processes_that_could_not_be_told_of_are_said_to_be),
 	    cmocka_unit_test(test_a_program_in_the_place_of_another_is_news),
 	    cmocka_unit_test(test_programs_that_are_selected_may_come_for_ever),
 	    cmocka_unit_test(test_attaching_and_detaching_changes_no_result),
@@ -754,5 +926,7 @@ int main(void)
 	    cmocka_unit_test(test_probes_leave_a_file_before_it_is_written_to),
 	};
 
+	if (argc > 1)
+		return be_a_service(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,17 @@ static void name_pid(struct scene *scene, uint32_t pid)
 	scene->rule.pids[scene->rule.pid_count++] = pid;
 }
 
+/* Only these are looked at. */
+static void find_among(struct scene *scene, uint32_t pid, size_t count, size_t expected)
+{
+	const struct binaries_pids among = {&pid, count};
+
+	binaries_free(&scene->found);
+	assert_int_equal(
+	    binaries_find(&scene->rule, &among, scene->proc, &scene->found), 0);
+	assert_int_equal(scene->found.count, expected);
+}
+
 static void new_rule(struct scene *scene)
 {
 	scene->rule.exes.count = scene->rule.libs.count = scene->rule.pid_count = 0;
@@ -111,7 +122,7 @@ static struct binary_identity identity_of(struct scene *scene, const char *name)
 	const struct config_function rule = {.exes = {&item, 1}};
 
 	snprintf(path, sizeof(path), "%s/%s", scene->workshop, name);
-	assert_int_equal(binaries_find(&rule, "/nowhere", &found), 0);
+	assert_int_equal(binaries_find(&rule, NULL, "/nowhere", &found), 0);
 	assert_int_equal(found.count, 1);
 	identity = found.items[0].identity;
 	binaries_free(&found);
@@ -148,7 +159,8 @@ static void map_files(struct scene *scene, uint32_t pid, const struct mapped *ma
 static void find(struct scene *scene, size_t expected)
 {
 	binaries_free(&scene->found);
-	assert_int_equal(binaries_find(&scene->rule, scene->proc, &scene->found), 0);
+	assert_int_equal(binaries_find(&scene->rule, NULL, scene->proc, &scene->found),
+			 0);
 	if (scene->found.count != expected)
 		for (size_t i = 0; i < scene->found.count; i++)
 			print_error("found %s\n", scene->found.items[i].path);
@@ -343,7 +355,8 @@ static void processes_that_cannot_be_read_are_passed_over(void **state)
 	start(scene, 11, "shop");
 	find(scene, 1);
 	binaries_free(&scene->found);
-	assert_int_equal(binaries_find(&scene->rule, "/nowhere", &scene->found), 0);
+	assert_int_equal(binaries_find(&scene->rule, NULL, "/nowhere", &scene->found),
+			 0);
 	assert_int_equal(scene->found.count, 0);
 }
 
@@ -416,6 +429,29 @@ static void of_pids_libraries_are_found_that_may_be_loaded(void **state)
 	find(scene, 0);
 }
 
+static void among_chosen_processes_only_their_files_are_found(void **state)
+{
+	struct scene *scene = *state;
+
+	start(scene, 10, "shop");
+	start(scene, 11, "stall");
+	find_among(scene, 11, 1, 1); /* whatever it runs */
+	expect(scene, 11, "exe", "stall");
+	find_among(scene, 12, 1, 0);
+	name_exe(scene, "@/sh*");
+	find_among(scene, 10, 1, 1);
+	expect(scene, 10, "exe", "shop");
+	find_among(scene, 11, 1, 0);
+	find_among(scene, 0, 0, 0); /* nobody: not what is on disk, either */
+	new_rule(scene);
+	name_lib(scene, "@/libshop.so.1.?");
+	find_among(scene, 11, 1, 1);
+	expect_library(scene, 11, "libshop.so.1.2");
+	name_pid(scene, 10);
+	find_among(scene, 11, 1, 0);
+	find_among(scene, 0, 0, 0);
+}
+
 /* The kernel shows the file that the link of that name leads to. */
 static void libraries_are_found_by_their_soname(void **state)
 {
@@ -448,7 +484,7 @@ static void libraries_are_found_by_their_soname(void **state)
 		name_lib(scene, cases[i].name);
 		binaries_free(&scene->found);
 		assert_int_equal(
-		    binaries_find(&scene->rule, scene->proc, &scene->found), 0);
+		    binaries_find(&scene->rule, NULL, scene->proc, &scene->found), 0);
 		if (scene->found.count != cases[i].found)
 			fail_msg("%s, %s: %zu", cases[i].file, cases[i].name,
 				 scene->found.count);
@@ -494,8 +530,8 @@ static void expect_exes(struct scene *scene, const char *name)
 	identity = (struct binary_identity){
 	    status.st_ino, (uint64_t)major(status.st_dev) << 20 | minor(status.st_dev)};
 	binaries_free(&scene->found);
-	assert_int_equal(binaries_find_exes(&scene->rule, scene->proc, &scene->found),
-			 0);
+	assert_int_equal(
+	    binaries_find_exes(&scene->rule, NULL, scene->proc, &scene->found), 0);
 	assert_int_equal(scene->found.count,
 			 1 + !!memcmp(&mapped, &identity, sizeof(mapped)));
 	assert_memory_equal(&scene->found.items[0].identity, &mapped, sizeof(mapped));
@@ -546,6 +582,7 @@ int main(void)
 	    TEST(processes_that_cannot_be_read_are_passed_over),
 	    TEST(of_pids_only_these_are_looked_at),
 	    TEST(libraries_are_those_that_are_mapped_to_be_run),
+	    TEST(among_chosen_processes_only_their_files_are_found),
 	    TEST(of_pids_libraries_are_found_that_may_be_loaded),
 	    TEST(libraries_are_found_by_their_soname),
 	    TEST(a_replaced_library_is_found_by_its_mapping),

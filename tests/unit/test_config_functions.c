@@ -34,7 +34,8 @@ static void a_metric_and_a_function_are_a_latency_histogram(void **state)
 	assert_int_equal(function->type, CONFIG_HISTOGRAM);
 	assert_int_equal(function->exes.count, 1);
 	assert_string_equal(function->exes.items[0], "/a");
-	assert_int_equal(function->libs.count + function->pid_count, 0);
+	assert_int_equal(
+	    function->libs.count + function->pid_count + function->services.count, 0);
 	assert_string_equal(function->function, "b::c");
 	assert_null(function->usdt_provider);
 	assert_null(function->usdt_name);
@@ -65,6 +66,7 @@ static void every_key_of_an_entry_arrives(void **state)
 		  "  exe: [/a, '*/b']\n"
 		  "  lib: [libc.so.6, /c*]\n"
 		  "  pid: [1, 4194304]\n"
+		  "  service: [shop-*, till]\n"
 		  "  function: 0x12\n"
 		  "  value: (return - arg6)\n"
 		  "  value_type: unsigned long\n"
@@ -82,6 +84,8 @@ static void every_key_of_an_entry_arrives(void **state)
 	assert_string_equal(function->libs.items[0], "libc.so.6");
 	assert_int_equal(function->pid_count, 2);
 	assert_int_equal(function->pids[1], 4194304);
+	assert_int_equal(function->services.count, 2);
+	assert_string_equal(function->services.items[0], "shop-*");
 	assert_string_equal(function->function, "0x12");
 	assert_int_equal(function->value, CONFIG_VALUE_NUMBER);
 	assert_true(function->operand.is_return);
@@ -266,13 +270,16 @@ static const struct {
 } mistakes[] = {
     {"typ: counter",
      "3: unknown key 'typ' in a functions entry (did you mean 'type'?)"},
-    {"service: a", "3: unknown key 'service' in a functions entry"},
+    {"port: 1", "3: unknown key 'port' in a functions entry"},
     {"type: meter",
      "3: 'type' must be histogram, counter, gauge or summary, not 'meter'"},
     {"help: []", "3: 'help' must be a single value, not a list"},
     {"lib: []", "3: 'lib' is an empty list"},
     {"lib: [lib/a.so]",
      "3: 'lib' must be an absolute path, or a glob that begins with '*'"},
+    {"service: []", "3: 'service' is an empty list"},
+    {"service: ''", "3: 'service' has no value"},
+    {"service: {a: b}", "3: 'service' must be a single value, not a mapping"},
     {"pid: 0", "3: 'pid' must be a whole number from 1 to 4194304, not '0'"},
     {"value: args",
      "3: 'value' must be latency, count, in_progress, return, argN or (arg2 - arg1), "
@@ -395,8 +402,8 @@ static void what_an_entry_needs_is_named(void **state)
 	} cases[] = {
 	    {"{" REST "}", "2: a functions entry needs 'metric'"},
 	    {"{metric: m, exe: /a}", "2: a functions entry needs 'function'"},
-	    {"{metric: m, function: f}", "2: a functions entry needs 'exe', 'lib' or "
-					 "'pid'"},
+	    {"{metric: m, function: f}", "2: a functions entry needs 'exe', 'lib', "
+					 "'pid' or 'service'"},
 	    {"f", "2: a functions entry must be a mapping (key: value), not a single "
 		  "value"},
 	    {"{metric: a:b, " REST "}",
@@ -467,6 +474,8 @@ static void lists_and_texts_end_at_their_bound(void **state)
 		    "2: 'lib' has 65 entries, at most 64 fit");
 	check_bound("functions:\n- {metric: m, function: f, pid: [", "1,", "]}\n", 64,
 		    "2: 'pid' has 65 entries, at most 64 fit");
+	check_bound("functions:\n- {metric: m, function: f, service: [", "a,", "]}\n",
+		    64, "2: 'service' has 65 entries, at most 64 fit");
 	check_bound("functions:\n- {metric: m, " REST ", buckets: [", "%zu.5,", "]}\n",
 		    32, "2: 'buckets' has 33 entries, at most 32 fit");
 	check_bound("functions:\n- {metric: m, " REST ", type: summary, quantiles: [",
@@ -647,11 +656,11 @@ static void each_mistake_of_the_option_is_one_line(void **state)
 static void every_key_is_documented(void **state)
 {
 	static const char *const keys[] = {
-	    "functions",  "metric",       "help",     "type",      "exe",
-	    "lib",        "pid",          "function", "value",     "value_type",
-	    "returns",    "returns_type", "labels",   "arg",       "return",
-	    "max_values", "values",       "buckets",  "quantiles", "max_age",
-	    "age_buckets"};
+	    "functions",  "metric",     "help",         "type",     "exe",
+	    "lib",        "pid",        "service",      "function", "value",
+	    "value_type", "returns",    "returns_type", "labels",   "arg",
+	    "return",     "max_values", "values",       "buckets",  "quantiles",
+	    "max_age",    "age_buckets"};
 
 	(void)state;
 	for (size_t i = 0; i < LENGTH(keys); i++)

@@ -55,6 +55,10 @@ static struct uprobes {
 	size_t selected_count;
 	struct tally_function_counters counters;
 	int events_fd, event_fd; /* an epoll of one */
+	struct tally_function_exec execs[4];
+	size_t exec_count;
+	bool untold;
+	uint64_t members[16]; /* by pid: bits of the rules */
 } fake;
 
 int uprobes_open(const struct tally_function_rule *rules, uint32_t rule_count,
@@ -178,11 +182,40 @@ int uprobes_events_fd(const struct uprobes *uprobes)
 	return uprobes->events_fd;
 }
 
-void uprobes_forget_events(struct uprobes *uprobes)
+bool uprobes_take_execs(struct uprobes *uprobes, uprobes_visit_exec visit,
+			void *context)
 {
 	eventfd_t value;
+	const bool complete = !uprobes->untold;
 
 	eventfd_read(uprobes->event_fd, &value);
+	for (size_t i = 0; i < uprobes->exec_count; i++)
+		visit(context, &uprobes->execs[i]);
+	uprobes->exec_count = 0;
+	uprobes->untold = false;
+	return complete;
+}
+
+/* The process is known by what it was opened as. */
+int uprobes_set_member(struct uprobes *uprobes, int pidfd,
+		       const struct tally_function_member *member)
+{
+	struct stat status;
+
+	assert_int_equal(fstat(pidfd, &status), 0);
+	assert_true(status.st_size < (off_t)COUNT(uprobes->members));
+	uprobes->members[status.st_size] = member ? member->rules[0] : 0;
+	return 0;
+}
+
+/* Wins over the C library's: processes are of the fake /proc. */
+int pidfd_open(pid_t pid, unsigned int flags)
+{
+	int fd = memfd_create("pid", MFD_CLOEXEC);
+
+	assert_int_equal(flags, 0);
+	assert_int_equal(ftruncate(fd, pid), 0);
+	return fd;
 }
 
 int uprobes_each_call(const struct uprobes *uprobes, uprobes_visit_call visit,
@@ -899,6 +932,13 @@ static void libraries_are_news_by_their_soname(void **state)
 	}
 }
 
+static void put_exec(uint32_t pid, bool is_new)
+{
+	fake.execs[fake.exec_count++] =
+	    (struct tally_function_exec){.pid = pid, .is_new = is_new};
+	assert_int_equal(eventfd_write(fake.event_fd, 1), 0);
+}
+
 static void programs_that_are_started_are_news(void **state)
 {
 	struct scene *scene = *state;
@@ -906,10 +946,118 @@ static void programs_that_are_started_are_news(void **state)
 	add_rule(scene, "shop", "shop", "checkout");
 	create(scene);
 	assert_false(is_readable(functions_fd(scene->functions)));
-	assert_int_equal(eventfd_write(fake.event_fd, 1), 0);
+	put_exec(10, true);
 	assert_true(is_readable(functions_fd(scene->functions)));
 	assert_true(has_news(scene, true));
 	assert_false(has_news(scene, false));
+	put_exec(10, false);
+	assert_false(has_news(scene, false));
+	fake.untold = true;
+	assert_true(has_news(scene, true));
+}
+
+/* --- services ----------------------------------------------------------------- */
+
+static void start_named(struct scene *scene, uint32_t pid, const char *exe,
+			const char *name)
+{
+	char target[PATH_LEN], environment[PATH_LEN];
+	const struct fake_process process = {.exe = target, .environ = environment};
+
+	snprintf(target, sizeof(target), "%s/%s", scene->workshop, exe);
+	snprintf(environment, sizeof(environment), "OTEL_SERVICE_NAME=%s", name);
+	fake_proc_add(scene->proc, pid, &process);
+}
+
+static void add_service(struct scene *scene, const char *function, const char *exe,
+			char **name)
+{
+	struct config_function *rule = add_rule(scene, "shop", exe, function);
+
+	if (!strcmp(exe, "any"))
+		rule->exes.count = 0;
+	rule->services = (struct config_strings){name, 1};
+}
+
+static void of_a_service_what_its_processes_run_is_probed(void **state)
+{
+	char *name = (char *)"shop-*", *other = (char *)"pay";
+	struct scene *scene = *state;
+	char path[PATH_LEN];
+
+	add_service(scene, "checkout", "any", &name);
+	add_service(scene, "_start", "any", &other);
+	add_rule(scene, "all", "@/other", "_start");
+	start_named(scene, 10, "shop", "shop-eu");
+	start_named(scene, 11, "other", "else");
+	start_named(scene, 12, "shop", "shop-us");
+	create(scene);
+	assert_int_equal(fake.rules[0].selects, TALLY_SELECTS_SERVICE);
+	assert_int_equal(fake.rules[2].selects, 0);
+	assert_int_equal(fake.link_count, 2);
+	snprintf(path, sizeof(path), "%s/10/exe", scene->proc);
+	assert_true(!strcmp(fake.links[0].path, path) ||
+		    strstr(fake.links[0].path, "/12/exe"));
+	expect_link(scene, 1, "@/other");
+	assert_int_equal(fake.members[10], 1);
+	assert_int_equal(fake.members[11], 0);
+	assert_int_equal(fake.members[12], 1);
+	expect_logged(scene, "no such service yet, waiting for one");
+}
+
+static void a_process_of_a_service_is_probed_as_it_starts(void **state)
+{
+	char *name = (char *)"shop-*";
+	struct scene *scene = *state;
+
+	add_service(scene, "checkout", "any", &name);
+	create(scene);
+	assert_int_equal(fake.link_count, 0);
+	start_named(scene, 10, "other", "else");
+	put_exec(10, false);
+	assert_false(has_news(scene, false));
+	assert_int_equal(fake.link_count, 0);
+	start_named(scene, 11, "shop", "shop-eu");
+	put_exec(11, false);
+	assert_false(has_news(scene, true)); /* it may load libraries yet */
+	assert_int_equal(fake.link_count, 1);
+	assert_int_equal(fake.members[11], 1);
+	/* another program */
+	start_named(scene, 11, "other", "else");
+	put_exec(11, false);
+	assert_false(has_news(scene, false));
+	assert_int_equal(fake.members[11], 0);
+	assert_int_equal(attached(), 1);
+}
+
+static void a_service_and_an_exe_must_both_hold(void **state)
+{
+	char *name = (char *)"till";
+	struct scene *scene = *state;
+
+	add_service(scene, "checkout", "@/shop", &name);
+	start_named(scene, 10, "other", "till");
+	start_named(scene, 11, "shop", "else");
+	create(scene);
+	assert_int_equal(fake.link_count, 0);
+	start_named(scene, 12, "shop", "till");
+	look(scene);
+	assert_int_equal(fake.link_count, 1);
+}
+
+static void a_check_knows_services(void **state)
+{
+	char *name = (char *)"till";
+	struct scene *scene = *state;
+
+	add_service(scene, "checkout", "any", &name);
+	start_named(scene, 10, "shop", "else");
+	assert_false(check(scene));
+	expect_logged(scene, "f:1: metric \"shop\": no process is of such a service\n");
+	start_named(scene, 11, "shop", "till");
+	assert_true(check(scene));
+	expect_logged(scene, "1 function of @/shop");
+	assert_int_equal(fake.members[11], 0);
 }
 
 /* --- collecting --------------------------------------------------------------- */
@@ -1068,6 +1216,10 @@ int main(void)
 	    TEST(files_that_a_rule_names_are_news),
 	    TEST(libraries_are_news_by_their_soname),
 	    TEST(programs_that_are_started_are_news),
+	    TEST(of_a_service_what_its_processes_run_is_probed),
+	    TEST(a_process_of_a_service_is_probed_as_it_starts),
+	    TEST(a_service_and_an_exe_must_both_hold),
+	    TEST(a_check_knows_services),
 	    TEST(rules_are_families_behind_what_was_missed),
 	    TEST(programs_and_maps_are_there_with_the_first_rule),
 	    TEST(the_document_names_exactly_what_there_is),

@@ -29,6 +29,8 @@ static void rules_that_name_the_same_files_are_together(void **state)
 	assert_memory_equal(subjects.items[1].rules, second, sizeof(second));
 	assert_int_equal(subjects.items[2].count, 1);
 	assert_int_equal(subjects.items[2].rules[0], 3);
+	assert_ptr_equal(subjects_of_rule(&subjects, 4), &subjects.items[0]);
+	assert_ptr_equal(subjects_of_rule(&subjects, 3), &subjects.items[2]);
 	subjects_free(&subjects);
 	assert_null(subjects.items);
 	subjects_free(&subjects);
@@ -43,13 +45,15 @@ static void what_differs_in_one_selector_is_apart(void **state)
 	    {.exes = {shop, 1}, .pids = {10}, .pid_count = 1},
 	    {.exes = {shop, 1}, .pids = {11}, .pid_count = 1},
 	    {.exes = {shop, 1}, .pids = {10, 11}, .pid_count = 2},
+	    {.exes = {shop, 1}, .services = {shop, 1}},
+	    {.exes = {shop, 1}, .services = {pay, 1}},
 	};
 	struct subjects subjects = {};
 
 	(void)state;
-	assert_int_equal(subjects_create(rules, 6, &subjects), 0);
-	assert_int_equal(subjects.count, 6);
-	for (uint32_t i = 0; i < 6; i++)
+	assert_int_equal(subjects_create(rules, 8, &subjects), 0);
+	assert_int_equal(subjects.count, 8);
+	for (uint32_t i = 0; i < 8; i++)
 		assert_int_equal(subjects.items[i].rules[0], i);
 	subjects_free(&subjects);
 }

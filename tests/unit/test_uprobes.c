@@ -23,6 +23,8 @@
 
 #include "uprobes.h"
 
+#include "functions.skel.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PATH "/opt/shop"
 #define SEED 0x1234567890abcdefull
@@ -73,6 +75,13 @@ static struct {
 	int attach_type; /* of the program; 0: as it came */
 	bool auto_attaches;
 	unsigned int consumed;
+	bool follows; /* the program of forks is loaded */
+	const struct tally_function_exec *execs;
+	size_t exec_count;
+	ring_buffer_sample_fn sample;
+	void *sample_context;
+	void *bss;
+	int deleted_fd, delete_err;
 	int iterator_err;
 	int iterator_fd;
 	const char *names[16];
@@ -90,8 +99,11 @@ int bpf_object__open_skeleton(struct bpf_object_skeleton *s,
 	for (int i = 0; i < s->map_cnt; i++) {
 		fake.names[i] = s->maps[i].name;
 		*s->maps[i].map = (struct bpf_map *)&fake.names[i];
-		if (s->maps[i].mmaped)
-			*s->maps[i].mmaped = calloc(1, 1 << 16);
+		if (!s->maps[i].mmaped)
+			continue;
+		*s->maps[i].mmaped = calloc(1, 1 << 16);
+		if (strstr(s->maps[i].name, "bss"))
+			fake.bss = *s->maps[i].mmaped;
 	}
 	for (int i = 0; i < s->prog_cnt; i++)
 		*s->progs[i].prog = (struct bpf_program *)s->progs[i].name;
@@ -180,6 +192,24 @@ void bpf_program__set_autoattach(struct bpf_program *prog, bool autoattach)
 	fake.auto_attaches = autoattach;
 }
 
+int bpf_program__set_autoload(struct bpf_program *prog, bool autoload)
+{
+	assert_string_equal((const char *)prog, "function_fork");
+	assert_false(fake.loaded);
+	fake.follows = autoload;
+	return 0;
+}
+
+int bpf_map__delete_elem(const struct bpf_map *map, const void *key, size_t key_sz,
+			 __u64 flags)
+{
+	assert_string_equal(map_name(map), "function_members");
+	assert_int_equal(key_sz, sizeof(int));
+	assert_int_equal(flags, 0);
+	fake.deleted_fd = *(const int *)key;
+	return fake.delete_err;
+}
+
 int bpf_program__fd(const struct bpf_program *prog)
 {
 	assert_string_equal((const char *)prog, "function_probe");
@@ -214,6 +244,8 @@ struct ring_buffer *ring_buffer__new(int map_fd, ring_buffer_sample_fn sample_cb
 	assert_non_null(sample_cb);
 	assert_string_equal(fake.names[map_fd - MAP_FD], "function_events");
 	assert_int_equal(sample_cb(ctx, NULL, 0), 0);
+	fake.sample = sample_cb;
+	fake.sample_context = ctx;
 	errno = -fake.events_err;
 	fake.rings += !fake.events_err;
 	return fake.events_err ? NULL : (struct ring_buffer *)&fake;
@@ -234,6 +266,9 @@ int ring_buffer__consume(struct ring_buffer *rb)
 {
 	assert_non_null(rb);
 	fake.consumed++;
+	for (size_t i = 0; i < fake.exec_count; i++)
+		fake.sample(fake.sample_context, (void *)(uintptr_t)&fake.execs[i],
+			    sizeof(fake.execs[i]));
 	return 0;
 }
 
@@ -671,9 +706,87 @@ static void maps_and_events_are_handed_out(void **state)
 			       MAP_FD],
 		    names[i]);
 	assert_int_equal(uprobes_events_fd(scene->uprobes), EVENTS_FD);
-	uprobes_forget_events(scene->uprobes);
-	assert_int_equal(fake.consumed, 1);
 	assert_int_equal(uprobes_counters(scene->uprobes)->missed[0], 0);
+}
+
+/* --- who became another program ------------------------------------------------ */
+
+static void sum_pids(void *context, const struct tally_function_exec *exec)
+{
+	*(uint32_t *)context += exec->pid;
+}
+
+static void every_program_that_was_started_is_visited_once(void **state)
+{
+	static const struct tally_function_exec execs[] = {{.pid = 1}, {.pid = 20}};
+	struct scene *scene = *state;
+	uint32_t sum = 0;
+
+	open_it(scene);
+	fake.execs = execs;
+	fake.exec_count = COUNT(execs);
+	assert_true(uprobes_take_execs(scene->uprobes, sum_pids, &sum));
+	assert_int_equal(sum, 21);
+	assert_int_equal(fake.consumed, 1);
+	/* not while nobody asks, and nothing shorter */
+	fake.sample(fake.sample_context, (void *)(uintptr_t)execs, sizeof(execs[0]));
+	assert_int_equal(sum, 21);
+}
+
+/* Wherever it is among what the programs count. */
+static void set_untold(uint64_t count)
+{
+	struct functions__bss *bss = fake.bss;
+
+	bss->function_execs_untold = count;
+}
+
+static void what_could_not_be_told_is_said_once(void **state)
+{
+	struct scene *scene = *state;
+	uint32_t sum = 0;
+
+	open_it(scene);
+	set_untold(2);
+	assert_false(uprobes_take_execs(scene->uprobes, sum_pids, &sum));
+	assert_true(uprobes_take_execs(scene->uprobes, sum_pids, &sum));
+	set_untold(3);
+	assert_false(uprobes_take_execs(scene->uprobes, sum_pids, &sum));
+}
+
+static void forks_are_followed_where_a_service_is_named(void **state)
+{
+	struct scene *scene = *state;
+	const struct tally_function_rule selecting[] = {
+	    {}, {.selects = TALLY_SELECTS_SERVICE | TALLY_SELECTS_PID}};
+	char error[UPROBES_ERROR_LEN];
+
+	open_it(scene);
+	assert_false(fake.follows);
+	uprobes_close(&scene->uprobes);
+	fake.loaded = false;
+	assert_int_equal(uprobes_open(selecting, 2, 7, SEED, &scene->uprobes, error),
+			 0);
+	assert_true(fake.follows);
+}
+
+static void members_are_told_by_their_descriptor(void **state)
+{
+	const struct tally_function_member member = {.rules = {1, 2, 3}};
+	struct scene *scene = *state;
+	const int pidfd = 77;
+
+	open_it(scene);
+	assert_int_equal(uprobes_set_member(scene->uprobes, pidfd, &member), 0);
+	expect_update("function_members", &pidfd, sizeof(pidfd), &member,
+		      sizeof(member));
+	assert_int_equal(uprobes_set_member(scene->uprobes, pidfd, NULL), 0);
+	assert_int_equal(fake.deleted_fd, pidfd);
+	fake.delete_err = -ENOENT; /* it was none */
+	assert_int_equal(uprobes_set_member(scene->uprobes, pidfd, NULL), 0);
+	fake.delete_err = fake.update_err = -ESRCH;
+	assert_int_equal(uprobes_set_member(scene->uprobes, pidfd, NULL), -ESRCH);
+	assert_int_equal(uprobes_set_member(scene->uprobes, pidfd, &member), -ESRCH);
 }
 
 /* --- calls under way ---------------------------------------------------------- */
@@ -765,6 +878,10 @@ int main(void)
 	    TEST(an_event_that_fails_leaves_none),
 	    TEST(detaching_nothing_is_fine),
 	    TEST(what_the_programs_are_told_is_in_their_maps),
+	    TEST(members_are_told_by_their_descriptor),
+	    TEST(forks_are_followed_where_a_service_is_named),
+	    TEST(what_could_not_be_told_is_said_once),
+	    TEST(every_program_that_was_started_is_visited_once),
 	    TEST(maps_and_events_are_handed_out),
 	    TEST(every_call_of_the_iterator_is_visited),
 	    TEST(an_iterator_that_fails_is_said_so),
