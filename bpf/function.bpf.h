@@ -40,6 +40,14 @@ struct {
 	__type(value, __u32);
 } function_enumerated SEC(".maps");
 
+/* Of rules without labels from the call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TALLY_FUNCTION_RULES);
+	__type(key, __u32);
+	__type(value, struct tally_function_row);
+} function_singles SEC(".maps");
+
 /* Full: the rule's row of `other`, which the daemon made at start. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -48,6 +56,15 @@ struct {
 	__type(key, struct tally_function_key);
 	__type(value, struct tally_function_row);
 } function_rows SEC(".maps");
+
+/* The same; one where no rule has such rows: the table of a hash is there at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TALLY_FUNCTION_ROWS);
+	__type(key, struct tally_function_key);
+	__type(value, struct tally_function_summary);
+} function_summaries SEC(".maps");
 
 /* Full, or the rule's cap reached: TALLY_ARGUMENTS_OTHER. */
 struct {
@@ -90,7 +107,7 @@ struct tally_function_counters function_counters = {};
 __u32 function_label_sets[TALLY_FUNCTION_RULES] = {};
 __u32 function_results[TALLY_FUNCTION_RULES] = {};
 
-static const struct tally_function_row empty_row;
+static const struct tally_function_summary empty; /* begins as a row does */
 
 static __always_inline void function_missed(enum tally_function_missed reason)
 {
@@ -144,10 +161,10 @@ static __always_inline __u64 labels_adopt(__u32 number,
 	return TALLY_ARGUMENTS_OTHER;
 }
 
-static __always_inline struct tally_function_row *
-row_make(const struct tally_function_rule *rule, struct tally_function_key *key)
+static __always_inline void *row_make(void *map, const struct tally_function_rule *rule,
+				      struct tally_function_key *key)
 {
-	struct tally_function_row *row;
+	void *row;
 	int err = 0;
 
 	if (rule->has_result && !key->other_result &&
@@ -155,18 +172,18 @@ row_make(const struct tally_function_rule *rule, struct tally_function_key *key)
 		function_missed(TALLY_FUNCTION_LABELS_FULL);
 		key->other_result = 1;
 		key->result = 0;
-		row = bpf_map_lookup_elem(&function_rows, key);
+		row = bpf_map_lookup_elem(map, key);
 		if (row)
 			return row;
 	}
-	err = insert(&function_rows, key, &empty_row);
+	err = insert(map, key, &empty);
 	if (err && rule->has_result && !key->other_result)
 		give_room_back(function_results, key->rule);
-	return bpf_map_lookup_elem(&function_rows, key);
+	return bpf_map_lookup_elem(map, key);
 }
 
 /* The map is full: the daemon made this row at start, so totals stay exact. */
-static __always_inline struct tally_function_row *row_overflow(__u32 rule)
+static __always_inline void *row_overflow(void *map, __u32 rule)
 {
 	struct tally_function_key key = {
 	    .rule = rule,
@@ -174,7 +191,22 @@ static __always_inline struct tally_function_row *row_overflow(__u32 rule)
 	    .arguments = TALLY_ARGUMENTS_OTHER,
 	};
 
-	return bpf_map_lookup_elem(&function_rows, &key);
+	return bpf_map_lookup_elem(map, &key);
+}
+
+/* NULL: not even that one is there. */
+static __always_inline void *row_find(void *map, const struct tally_function_rule *rule,
+				      struct tally_function_key *key)
+{
+	void *row = bpf_map_lookup_elem(map, key);
+
+	if (!row)
+		row = row_make(map, rule, key);
+	if (row)
+		return row;
+	row = row_overflow(map, key->rule);
+	function_missed(row ? TALLY_FUNCTION_LABELS_FULL : TALLY_FUNCTION_NO_MEMORY);
+	return row;
 }
 
 __noinline __u32 function_bucket(const struct tally_function_rule *rule, __s64 number)
@@ -206,21 +238,29 @@ static __always_inline void row_add(const struct tally_function_rule *rule,
 		if (index <= TALLY_FUNCTION_BOUNDS)
 			__sync_fetch_and_add(&row->buckets[index], 1);
 	}
-	if (!rule->has_logs)
-		return;
+}
+
+static __always_inline void summary_add(const struct tally_function_rule *rule,
+					struct tally_function_summary *summary,
+					__s64 number)
+{
+	__u32 index;
+
+	row_add(rule, &summary->row, number);
 	if (number < 0 && !rule->is_unsigned)
 		number = 0;
 	index = function_log((__u64)number, rule->measure == TALLY_MEASURE_LATENCY);
 	if (index < TALLY_FUNCTION_LOGS)
-		__sync_fetch_and_add(&row->logs[index], 1);
+		__sync_fetch_and_add(&summary->logs[index], 1);
 }
 
 /* One call, as the rule measures it. */
 __noinline int function_count(const struct tally_function_rule *rule,
 			      const struct tally_function_key *measured, __s64 number)
 {
-	struct tally_function_key key;
+	struct tally_function_summary *summary;
 	struct tally_function_row *row;
+	struct tally_function_key key;
 
 	if (!rule || !measured)
 		return 0;
@@ -229,14 +269,15 @@ __noinline int function_count(const struct tally_function_rule *rule,
 		function_missed(TALLY_FUNCTION_FALLING);
 		return 0;
 	}
-	row = bpf_map_lookup_elem(&function_rows, &key);
-	if (!row)
-		row = row_make(rule, &key);
-	if (!row) {
-		row = row_overflow(key.rule);
-		function_missed(row ? TALLY_FUNCTION_LABELS_FULL
-				    : TALLY_FUNCTION_NO_MEMORY);
+	if (rule->place == TALLY_PLACE_SUMMARY) {
+		summary = row_find(&function_summaries, rule, &key);
+		if (summary)
+			summary_add(rule, summary, number);
+		return 0;
 	}
+	row = rule->place == TALLY_PLACE_SINGLE
+		  ? bpf_map_lookup_elem(&function_singles, &key.rule)
+		  : row_find(&function_rows, rule, &key);
 	if (row)
 		row_add(rule, row, number);
 	return 0;

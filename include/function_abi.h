@@ -104,6 +104,13 @@ enum tally_function_selection {
 	TALLY_SELECTS_SERVICE = 4, /* only processes of function_members */
 };
 
+/* What most rules have is found at once, and what few have is not read for all. */
+enum tally_function_place {
+	TALLY_PLACE_SINGLE,  /* its one row in function_singles */
+	TALLY_PLACE_ROW,     /* by labels in function_rows */
+	TALLY_PLACE_SUMMARY, /* in function_summaries, with labels or without */
+};
+
 struct tally_function_rule {
 	__u8 measure;
 	__u8 condition;
@@ -113,9 +120,9 @@ struct tally_function_rule {
 	__u8 has_result;  /* the result is a label */
 	__u8 only_grows;  /* a counter of numbers */
 	__u8 has_buckets; /* counts in those of bounds */
-	__u8 has_logs;    /* counts in logarithmic ones */
 	__u8 enumerated;  /* bit i: argument label i; TALLY_ENUMERATED_RESULT */
 	__u8 is_unsigned; /* numbers are, of 64 bits */
+	__u8 place;       /* tally_function_place: where its rows are */
 	__u8 reserved;
 	__u32 labels_max;  /* sets of argument labels */
 	__u32 results_max; /* results that are labels, with any of these sets */
@@ -165,6 +172,11 @@ struct tally_function_row {
 	__s64 sum;
 	__s64 last;
 	__u64 buckets[TALLY_FUNCTION_BOUNDS + 1];
+};
+
+/* The row of a rule that counts in logarithmic buckets. */
+struct tally_function_summary {
+	struct tally_function_row row;
 	__u64 logs[TALLY_FUNCTION_LOGS];
 };
 

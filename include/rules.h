@@ -18,6 +18,8 @@
 bool rules_need_return(const struct config_function *function);
 /* Whether its numbers are of 64 bits without a sign; else they are int64_t. */
 bool rules_are_unsigned(const struct config_function *function);
+/* Which map has its rows. */
+enum tally_function_place rules_place(const struct config_function *function);
 /* Without `selects`, which depends on what is found. */
 void rules_compile(const struct config_function *function,
 		   struct tally_function_rule *ret_rule);

@@ -22,8 +22,10 @@
 struct uprobes;
 
 enum uprobes_map {
-	UPROBES_ROWS,       /* tally_function_key -> tally_function_row */
-	UPROBES_LABELS,     /* tally_function_labels_key -> tally_function_labels */
+	UPROBES_SINGLES,   /* rule's number -> tally_function_row, of TALLY_PLACE_… */
+	UPROBES_ROWS,      /* tally_function_key -> tally_function_row */
+	UPROBES_SUMMARIES, /* tally_function_key -> tally_function_summary */
+	UPROBES_LABELS,    /* tally_function_labels_key -> tally_function_labels */
 	UPROBES_GOROUTINES, /* tally_goroutine_key -> tally_function_frame */
 };
 

@@ -43,11 +43,11 @@ struct text {
 	struct tally_function_labels value;
 };
 
-/* The value comes last: its end is there for summaries only, most of what a row is. */
+/* The value comes last: of it only the row is there where there is no more. */
 struct row {
 	struct tally_function_key key;
 	struct row *next;
-	struct tally_function_row value;
+	struct tally_function_summary value;
 };
 
 struct group_key {
@@ -67,7 +67,7 @@ struct group {
 	const struct summary_kind *kind;
 	uint64_t calls; /* under way */
 	struct group *next;
-	struct tally_function_row sum; /* last, as in a row */
+	struct tally_function_summary sum; /* last, as in a row */
 };
 
 struct collection {
@@ -195,11 +195,10 @@ static struct label_set labels_of(struct collection *collection,
 
 /* --- groups ----------------------------------------------------------------------- */
 
-static size_t logs_bytes(const struct config_function *rule)
+static size_t value_bytes(const struct config_function *rule)
 {
-	return rule->type == CONFIG_SUMMARY
-		   ? sizeof(((struct tally_function_row *)NULL)->logs)
-		   : 0;
+	return rule->type == CONFIG_SUMMARY ? sizeof(struct tally_function_summary)
+					    : sizeof(struct tally_function_row);
 }
 
 static uint64_t hash_group(uint64_t seed, const struct group_key *key)
@@ -236,7 +235,7 @@ static struct group *group_of(struct collection *collection,
 	if (group)
 		return group;
 	group = snapshot_alloc(collection->snapshot,
-			       offsetof(struct group, sum.logs) + logs_bytes(rule));
+			       offsetof(struct group, sum) + value_bytes(rule));
 	if (!group)
 		return NULL;
 	group->key = wanted;
@@ -256,25 +255,44 @@ static bool is_spare(const struct tally_function_key *key,
 	       !row->count;
 }
 
-static void see_row(void *context, const void *key, const void *value)
+/* What is not of such a rule has no more than a row either. */
+static void take_row(struct collection *collection,
+		     const struct tally_function_key *key, const void *value,
+		     size_t bytes)
 {
-	struct collection *collection = context;
-	const struct function_series *series = collection->series;
-	const uint32_t rule = ((const struct tally_function_key *)key)->rule;
 	struct row *row;
-	size_t bytes;
 
-	if (is_spare(key, value) || rule >= series->rule_count)
+	if (is_spare(key, value) || key->rule >= collection->series->rule_count)
 		return;
-	bytes = offsetof(struct tally_function_row, logs) +
-		logs_bytes(&series->rules[rule]);
 	row = snapshot_alloc(collection->snapshot, offsetof(struct row, value) + bytes);
 	if (!row)
 		return;
-	memcpy(&row->key, key, sizeof(row->key));
+	row->key = *key;
 	memcpy(&row->value, value, bytes);
 	row->next = collection->rows;
 	collection->rows = row;
+}
+
+static void see_row(void *context, const void *key, const void *value)
+{
+	take_row(context, key, value, sizeof(struct tally_function_row));
+}
+
+static void see_summary(void *context, const void *key, const void *value)
+{
+	take_row(context, key, value, sizeof(struct tally_function_summary));
+}
+
+/* Every rule has one, most use it. */
+static void see_single(void *context, const void *key, const void *value)
+{
+	const struct collection *collection = context;
+	const struct tally_function_key of_rule = {.rule = *(const uint32_t *)key};
+	const struct function_series *series = collection->series;
+
+	if (of_rule.rule < series->rule_count &&
+	    rules_place(&series->rules[of_rule.rule]) == TALLY_PLACE_SINGLE)
+		see_row(context, &of_rule, value);
 }
 
 static void group_row(struct collection *collection, const struct row *row)
@@ -283,13 +301,14 @@ static void group_row(struct collection *collection, const struct row *row)
 
 	if (!group)
 		return;
-	group->sum.count += row->value.count;
-	group->sum.sum += row->value.sum;
-	if (row->value.count)
-		group->sum.last = row->value.last;
+	group->sum.row.count += row->value.row.count;
+	group->sum.row.sum += row->value.row.sum;
+	if (row->value.row.count)
+		group->sum.row.last = row->value.row.last;
 	for (size_t i = 0; i <= TALLY_FUNCTION_BOUNDS; i++)
-		group->sum.buckets[i] += row->value.buckets[i];
-	for (size_t i = 0; i < logs_bytes(group->rule) / sizeof(__u64); i++)
+		group->sum.row.buckets[i] += row->value.row.buckets[i];
+	for (size_t i = 0;
+	     group->rule->type == CONFIG_SUMMARY && i < TALLY_FUNCTION_LOGS; i++)
 		group->sum.logs[i] += row->value.logs[i];
 }
 
@@ -341,8 +360,8 @@ static double in_units(const struct config_function *rule, int64_t number)
 static double counter_value(const struct group *group)
 {
 	if (group->rule->value == CONFIG_VALUE_COUNT)
-		return (double)group->sum.count;
-	return in_units(group->rule, group->sum.sum);
+		return (double)group->sum.row.count;
+	return in_units(group->rule, group->sum.row.sum);
 }
 
 static void emit_gauge(struct collection *collection, const struct group *group)
@@ -350,9 +369,9 @@ static void emit_gauge(struct collection *collection, const struct group *group)
 	double value = (double)group->calls;
 
 	if (group->rule->value == CONFIG_VALUE_NUMBER) {
-		if (!group->sum.count) /* no value was seen yet */
+		if (!group->sum.row.count) /* no value was seen yet */
 			return;
-		value = in_units(group->rule, group->sum.last);
+		value = in_units(group->rule, group->sum.row.last);
 	}
 	snapshot_value(collection->snapshot, group->key.family, group->key.labels,
 		       value);
@@ -363,8 +382,8 @@ static void emit_histogram(struct collection *collection, const struct group *gr
 	const struct histogram histogram = {
 	    .bounds = group->rule->bounds,
 	    .bound_count = group->rule->bound_count,
-	    .buckets = (const uint64_t *)group->sum.buckets,
-	    .sum = in_units(group->rule, group->sum.sum),
+	    .buckets = (const uint64_t *)group->sum.row.buckets,
+	    .sum = in_units(group->rule, group->sum.row.sum),
 	};
 
 	snapshot_histogram(collection->snapshot, group->key.family, group->key.labels,
@@ -387,7 +406,7 @@ static void emit(struct collection *collection, const struct group *group)
 	case CONFIG_SUMMARY:
 		summaries_add(collection->series->summaries, group->kind,
 			      group->key.labels, (const uint64_t *)group->sum.logs,
-			      in_units(group->rule, group->sum.sum));
+			      in_units(group->rule, group->sum.row.sum));
 		break;
 	}
 }
@@ -415,11 +434,26 @@ static int read_calls(struct collection *collection, const struct uprobes *uprob
 			  collection);
 }
 
+static int read_rows(struct collection *collection, const struct uprobes *uprobes)
+{
+	int err = drain_each(uprobes_map_fd(uprobes, UPROBES_SINGLES), sizeof(uint32_t),
+			     sizeof(struct tally_function_row), see_single, collection);
+
+	if (!err)
+		err =
+		    drain_each(uprobes_map_fd(uprobes, UPROBES_ROWS),
+			       sizeof(struct tally_function_key),
+			       sizeof(struct tally_function_row), see_row, collection);
+	return err ? err
+		   : drain_each(uprobes_map_fd(uprobes, UPROBES_SUMMARIES),
+				sizeof(struct tally_function_key),
+				sizeof(struct tally_function_summary), see_summary,
+				collection);
+}
+
 static int read_maps(struct collection *collection, const struct uprobes *uprobes)
 {
-	int err = drain_each(uprobes_map_fd(uprobes, UPROBES_ROWS),
-			     sizeof(struct tally_function_key),
-			     sizeof(struct tally_function_row), see_row, collection);
+	int err = read_rows(collection, uprobes);
 
 	if (!err)
 		err = read_calls(collection, uprobes);

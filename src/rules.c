@@ -136,6 +136,18 @@ static uint64_t ordered_bound(double bound, bool is_latency, bool is_unsigned)
 	return TALLY_FUNCTION_ORDERED((int64_t)whole, false);
 }
 
+enum tally_function_place rules_place(const struct config_function *function)
+{
+	enum tally_function_place place = TALLY_PLACE_SINGLE;
+
+	if (function->type == CONFIG_SUMMARY)
+		return TALLY_PLACE_SUMMARY;
+	for (size_t i = 0; i < function->label_count; i++)
+		if (!function->labels[i].constant)
+			place = TALLY_PLACE_ROW;
+	return place;
+}
+
 void rules_compile(const struct config_function *function,
 		   struct tally_function_rule *ret_rule)
 {
@@ -148,7 +160,7 @@ void rules_compile(const struct config_function *function,
 	    .is_unsigned = rules_are_unsigned(function),
 	    .only_grows = function->type == CONFIG_COUNTER,
 	    .has_buckets = function->type == CONFIG_HISTOGRAM,
-	    .has_logs = function->type == CONFIG_SUMMARY,
+	    .place = (uint8_t)rules_place(function),
 	};
 	for (size_t i = 0; i < TALLY_FUNCTION_BOUNDS; i++)
 		ret_rule->bounds[i] =

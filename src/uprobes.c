@@ -89,6 +89,27 @@ static void follow_services(struct functions *skeleton, bool follow)
 	bpf_program__set_autoload(skeleton->progs.function_fork, follow);
 }
 
+static bool has_summaries(const struct tally_function_rule *rules, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (rules[i].place == TALLY_PLACE_SUMMARY)
+			return true;
+	return false;
+}
+
+static int size_maps(struct functions *skeleton,
+		     const struct tally_function_rule *rules, uint32_t rule_count)
+{
+	int err = bpf_map__set_max_entries(skeleton->maps.function_rules, rule_count);
+
+	if (!err)
+		err = bpf_map__set_max_entries(skeleton->maps.function_singles,
+					       rule_count);
+	if (!err && !has_summaries(rules, rule_count))
+		err = bpf_map__set_max_entries(skeleton->maps.function_summaries, 1);
+	return err;
+}
+
 static int load(struct uprobes *uprobes, const struct tally_function_rule *rules,
 		uint32_t rule_count, uint32_t point_max, uint64_t seed)
 {
@@ -106,7 +127,7 @@ static int load(struct uprobes *uprobes, const struct tally_function_rule *rules
 	follow_services(skeleton, name_services(rules, rule_count));
 	raise_descriptor_limit();
 	bpf_program__set_autoattach(skeleton->progs.function_probe, false);
-	err = bpf_map__set_max_entries(skeleton->maps.function_rules, rule_count);
+	err = size_maps(skeleton, rules, rule_count);
 	if (!err)
 		err =
 		    bpf_map__set_max_entries(skeleton->maps.function_points, point_max);
@@ -127,36 +148,48 @@ static int put_rules(struct uprobes *uprobes, const struct tally_function_rule *
 	return 0;
 }
 
-static int put_row(struct uprobes *uprobes, const struct tally_function_key *key)
+static int put_row(const struct bpf_map *map, size_t row_bytes,
+		   const struct tally_function_key *key)
 {
-	AUTO_FREE struct tally_function_row *zero = calloc(1, sizeof(*zero));
+	AUTO_FREE void *zeros = calloc(1, row_bytes);
 
-	if (!zero)
+	if (!zeros)
 		return -ENOMEM;
-	return bpf_map__update_elem(uprobes->skeleton->maps.function_rows, key,
-				    sizeof(*key), zero, sizeof(*zero), BPF_NOEXIST);
+	return bpf_map__update_elem(map, key, sizeof(*key), zeros, row_bytes,
+				    BPF_NOEXIST);
 }
 
 /* One that shows that the rule is there before its first call, where its labels are
- * known; and the one for what finds no room, before the map is full. */
-static int put_first_rows(struct uprobes *uprobes,
+ * known; else the one for what finds no room, before the map is full. */
+static int put_first_row(const struct uprobes *uprobes,
+			 const struct tally_function_rule *rule, uint32_t number)
+{
+	const struct functions *skeleton = uprobes->skeleton;
+	struct tally_function_key key = {.rule = number};
+
+	if (rule->has_labels || rule->has_result) {
+		key.other_result = 1;
+		key.arguments = TALLY_ARGUMENTS_OTHER;
+	}
+	switch (rule->place) {
+	case TALLY_PLACE_ROW:
+		return put_row(skeleton->maps.function_rows,
+			       sizeof(struct tally_function_row), &key);
+	case TALLY_PLACE_SUMMARY:
+		return put_row(skeleton->maps.function_summaries,
+			       sizeof(struct tally_function_summary), &key);
+	default: /* there from the start */
+		return 0;
+	}
+}
+
+static int put_first_rows(const struct uprobes *uprobes,
 			  const struct tally_function_rule *rules, uint32_t count)
 {
 	int err = 0;
 
-	for (uint32_t i = 0; i < count && !err; i++) {
-		struct tally_function_key first = {.rule = i};
-		struct tally_function_key other = {
-		    .rule = i,
-		    .other_result = 1,
-		    .arguments = TALLY_ARGUMENTS_OTHER,
-		};
-
-		if (rules[i].has_labels || rules[i].has_result)
-			err = put_row(uprobes, &other);
-		else
-			err = put_row(uprobes, &first);
-	}
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = put_first_row(uprobes, &rules[i], i);
 	return err;
 }
 
@@ -413,6 +446,10 @@ int uprobes_map_fd(const struct uprobes *uprobes, enum uprobes_map map)
 	const struct functions *skeleton = uprobes->skeleton;
 
 	switch (map) {
+	case UPROBES_SINGLES:
+		return bpf_map__fd(skeleton->maps.function_singles);
+	case UPROBES_SUMMARIES:
+		return bpf_map__fd(skeleton->maps.function_summaries);
 	case UPROBES_ROWS:
 		return bpf_map__fd(skeleton->maps.function_rows);
 	case UPROBES_LABELS:

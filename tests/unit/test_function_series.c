@@ -68,8 +68,12 @@ static int set_up(void **state)
 	struct scene *scene = calloc(1, sizeof(*scene));
 
 	assert_non_null(scene);
+	fake_map_make(UPROBES_SINGLES, sizeof(uint32_t),
+		      sizeof(struct tally_function_row), ROWS);
 	fake_map_make(UPROBES_ROWS, sizeof(struct tally_function_key),
 		      sizeof(struct tally_function_row), ROWS);
+	fake_map_make(UPROBES_SUMMARIES, sizeof(struct tally_function_key),
+		      sizeof(struct tally_function_summary), ROWS);
 	fake_map_make(UPROBES_LABELS, sizeof(struct tally_function_labels_key),
 		      sizeof(struct tally_function_labels), ROWS);
 	fake_map_make(UPROBES_GOROUTINES, sizeof(struct tally_goroutine_key),
@@ -242,6 +246,24 @@ static void calls_are_counted_by_rule(void **state)
 	expect(scene, "a_total 9007199254740992\n"
 		      "b_total 7\n");
 	assert_int_equal(scene->uprobes.visits, 0); /* nobody asked for calls */
+}
+
+/* The array has one for each rule, whether it is used or not. */
+static void a_rule_without_labels_of_the_call_has_a_row_of_its_own(void **state)
+{
+	const struct tally_function_row row = {.count = 3};
+	struct scene *scene = *state;
+
+	for (uint32_t i = 0; i <= RULES; i++)
+		assert_int_equal(
+		    bpf_map_update_elem(FAKE_FD + UPROBES_SINGLES, &i, &row, 0), 0);
+	add_label(scene, 1, "shop")->constant = (char *)"x";
+	expect(scene, "a_total 3\n"
+		      "b_total{shop=\"x\"} 3\n");
+	add_argument(scene, "n");
+	expect(scene, "b_total{shop=\"x\"} 3\n");
+	be(scene, CONFIG_SUMMARY, CONFIG_VALUE_NUMBER);
+	expect(scene, "b_total{shop=\"x\"} 3\n");
 }
 
 static void a_counter_of_numbers_is_their_sum_in_units(void **state)
@@ -631,13 +653,20 @@ static void be_summary(struct scene *scene, enum config_value_kind value)
 }
 
 /* `calls` calls more of one number, at that index of the logarithmic buckets. */
-static void observe(struct tally_function_row *row, uint32_t index, uint64_t calls,
-		    int64_t number)
+static void put_summary(const struct tally_function_key *key,
+			const struct tally_function_summary *summary)
 {
-	row->count += calls;
-	row->sum += (int64_t)calls * number;
-	row->logs[index] += calls;
-	put(&(struct tally_function_key){}, row);
+	assert_int_equal(
+	    bpf_map_update_elem(FAKE_FD + UPROBES_SUMMARIES, key, summary, 0), 0);
+}
+
+static void observe(struct tally_function_summary *summary, uint32_t index,
+		    uint64_t calls, int64_t number)
+{
+	summary->row.count += calls;
+	summary->row.sum += (int64_t)calls * number;
+	summary->logs[index] += calls;
+	put_summary(&(struct tally_function_key){}, summary);
 }
 
 static void expect_summary(struct scene *scene, double median, const char *rest)
@@ -660,7 +689,7 @@ static double median_of(const struct quantile_scale *scale, uint32_t index)
 static void a_summary_is_of_its_window(void **state)
 {
 	struct scene *scene = *state;
-	struct tally_function_row row = {};
+	struct tally_function_summary row = {};
 	const uint32_t large = value_bucket(1000), small = value_bucket(7);
 
 	be_summary(scene, CONFIG_VALUE_NUMBER);
@@ -681,7 +710,7 @@ static void a_summary_is_of_its_window(void **state)
 static void a_summary_of_latency_is_in_seconds(void **state)
 {
 	struct scene *scene = *state;
-	struct tally_function_row row = {};
+	struct tally_function_summary row = {};
 	const uint32_t index =
 	    bucket_index(native_bounds_ns, NATIVE_BUCKETS - 1, 5000000);
 	const double median = median_of(&quantile_durations, index) / 1e9;
@@ -696,13 +725,13 @@ static void summaries_of_one_text_are_added_up(void **state)
 {
 	struct scene *scene = *state;
 	struct config_function_label *label = add_result(scene, "result");
-	struct tally_function_row row = {.count = 1, .sum = 3, .logs = {[3] = 1}};
+	struct tally_function_summary row = {{.count = 1, .sum = 3}, {[3] = 1}};
 
 	be_summary(scene, CONFIG_VALUE_NUMBER);
 	label->values = names;
 	label->value_count = COUNT(names);
-	put(&(struct tally_function_key){.result = 0}, &row);
-	put(&(struct tally_function_key){.result = 2}, &row);
+	put_summary(&(struct tally_function_key){.result = 0}, &row);
+	put_summary(&(struct tally_function_key){.result = 2}, &row);
 	assert_int_equal(collect(scene), 0);
 	assert_non_null(strstr(scene->text.data, "a_count{result=\"ok\"} 2\n"));
 	assert_non_null(strstr(scene->text.data, "a_sum{result=\"ok\"} 6\n"));
@@ -711,7 +740,7 @@ static void summaries_of_one_text_are_added_up(void **state)
 static void a_failed_collection_forgets_no_window(void **state)
 {
 	struct scene *scene = *state;
-	struct tally_function_row row = {};
+	struct tally_function_summary row = {};
 	const uint32_t large = value_bucket(1000), small = value_bucket(7);
 
 	be_summary(scene, CONFIG_VALUE_NUMBER);
@@ -719,9 +748,9 @@ static void a_failed_collection_forgets_no_window(void **state)
 	assert_int_equal(collect(scene), 0);
 	scene->now_ms += MAX_AGE_MS + 1;
 	assert_int_equal(collect(scene), 0);
-	fake_maps[UPROBES_ROWS].batch_err = -ENOMEM;
+	fake_maps[UPROBES_SUMMARIES].batch_err = -ENOMEM;
 	assert_int_equal(collect(scene), -ENOMEM);
-	fake_maps[UPROBES_ROWS].batch_err = 0;
+	fake_maps[UPROBES_SUMMARIES].batch_err = 0;
 	observe(&row, small, 1, 7);
 	expect_summary(scene, median_of(&quantile_values, small),
 		       "a_count 10\na_sum 9007\n");
@@ -734,9 +763,11 @@ static void a_map_that_cannot_be_read_is_said_so(void **state)
 	struct scene *scene = *state;
 
 	put_count((struct tally_function_key){}, 1);
-	fake_maps[UPROBES_ROWS].batch_err = -EPERM;
-	assert_int_equal(collect(scene), -EPERM);
-	fake_maps[UPROBES_ROWS].batch_err = 0;
+	for (int i = UPROBES_SINGLES; i <= UPROBES_SUMMARIES; i++) {
+		fake_maps[i].batch_err = -EPERM;
+		assert_int_equal(collect(scene), -EPERM);
+		fake_maps[i].batch_err = 0;
+	}
 	fake_maps[UPROBES_LABELS].batch_err = -ENOMEM;
 	assert_int_equal(collect(scene), -ENOMEM);
 	/* labels that are not known are not `other` */
@@ -801,6 +832,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(calls_are_counted_by_rule),
+	    TEST(a_rule_without_labels_of_the_call_has_a_row_of_its_own),
 	    TEST(a_counter_of_numbers_is_their_sum_in_units),
 	    TEST(rules_of_one_metric_are_one_family),
 	    TEST(labels_are_found_by_rule_and_hash),

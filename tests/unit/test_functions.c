@@ -295,6 +295,10 @@ static int set_up(void **state)
 	};
 	assert_int_equal(
 	    epoll_ctl(fake.events_fd, EPOLL_CTL_ADD, fake.event_fd, &event), 0);
+	fake_map_make(UPROBES_SINGLES, sizeof(uint32_t),
+		      sizeof(struct tally_function_row), 8);
+	fake_map_make(UPROBES_SUMMARIES, sizeof(struct tally_function_key),
+		      sizeof(struct tally_function_summary), 8);
 	fake_map_make(UPROBES_ROWS, sizeof(struct tally_function_key),
 		      sizeof(struct tally_function_row), 8);
 	fake_map_make(UPROBES_LABELS, sizeof(struct tally_function_labels_key),

@@ -120,12 +120,12 @@ static void only_the_counts_that_a_type_shows_are_kept(void **state)
 {
 	static const struct {
 		enum config_metric_type type;
-		unsigned int only_grows, has_buckets, has_logs;
+		unsigned int only_grows, has_buckets, place;
 	} cases[] = {
-	    {CONFIG_HISTOGRAM, 0, 1, 0},
-	    {CONFIG_COUNTER, 1, 0, 0},
-	    {CONFIG_GAUGE, 0, 0, 0},
-	    {CONFIG_SUMMARY, 0, 0, 1},
+	    {CONFIG_HISTOGRAM, 0, 1, TALLY_PLACE_SINGLE},
+	    {CONFIG_COUNTER, 1, 0, TALLY_PLACE_SINGLE},
+	    {CONFIG_GAUGE, 0, 0, TALLY_PLACE_SINGLE},
+	    {CONFIG_SUMMARY, 0, 0, TALLY_PLACE_SUMMARY},
 	};
 
 	(void)state;
@@ -135,7 +135,7 @@ static void only_the_counts_that_a_type_shows_are_kept(void **state)
 		rules_compile(&(struct config_function){.type = cases[i].type}, &rule);
 		assert_int_equal(rule.only_grows, cases[i].only_grows);
 		assert_int_equal(rule.has_buckets, cases[i].has_buckets);
-		assert_int_equal(rule.has_logs, cases[i].has_logs);
+		assert_int_equal(rule.place, cases[i].place);
 		assert_int_equal(rule.selects, 0);
 	}
 }
@@ -295,6 +295,11 @@ static void caps_of_several_labels_are_of_their_combinations(void **state)
 		assert_int_equal(rule.has_labels, cases[i].has_labels);
 		assert_int_equal(rule.has_result, cases[i].has_result);
 		assert_int_equal(rule.enumerated, cases[i].enumerated);
+		assert_int_equal(rule.place, rule.has_labels || rule.has_result
+						 ? TALLY_PLACE_ROW
+						 : TALLY_PLACE_SINGLE);
+		function.type = CONFIG_SUMMARY;
+		assert_int_equal(rules_place(&function), TALLY_PLACE_SUMMARY);
 	}
 }
 

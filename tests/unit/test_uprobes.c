@@ -70,7 +70,7 @@ static struct {
 	size_t perf_count;
 	int objects, rings, btfs; /* alive */
 	bool loaded, attached;
-	uint32_t rule_max, point_max;
+	uint32_t rule_max, single_max, point_max, summary_max;
 	uint64_t seed;
 	int attach_type; /* of the program; 0: as it came */
 	bool auto_attaches;
@@ -151,8 +151,12 @@ int bpf_map__set_max_entries(struct bpf_map *map, __u32 max_entries)
 	assert_false(fake.loaded);
 	if (!strcmp(map_name(map), "function_rules"))
 		fake.rule_max = max_entries;
+	if (!strcmp(map_name(map), "function_singles"))
+		fake.single_max = max_entries;
 	if (!strcmp(map_name(map), "function_points"))
 		fake.point_max = max_entries;
+	if (!strcmp(map_name(map), "function_summaries"))
+		fake.summary_max = max_entries;
 	return fake.size_err;
 }
 
@@ -406,10 +410,11 @@ static int tear_down(void **state)
 }
 
 static const struct tally_function_rule rules[] = {
-    {.measure = TALLY_MEASURE_LATENCY},
-    {.has_labels = 1, .labels_max = 9},
-    {.has_result = 1},
-    {.has_labels = 1, .has_result = 1},
+    {.measure = TALLY_MEASURE_LATENCY, .place = TALLY_PLACE_SUMMARY},
+    {.has_labels = 1, .labels_max = 9, .place = TALLY_PLACE_ROW},
+    {.has_result = 1, .place = TALLY_PLACE_SUMMARY},
+    {.has_labels = 1, .has_result = 1, .place = TALLY_PLACE_ROW},
+    {.place = TALLY_PLACE_SINGLE}, /* has one from the start */
 };
 
 static void open_it(struct scene *scene)
@@ -446,7 +451,9 @@ static void maps_are_as_large_as_needed_and_rules_are_in_them(void **state)
 {
 	open_it(*state);
 	assert_int_equal(fake.rule_max, COUNT(rules));
+	assert_int_equal(fake.single_max, COUNT(rules));
 	assert_int_equal(fake.point_max, 7);
+	assert_int_equal(fake.summary_max, 0); /* as it came */
 	assert_true(fake.seed == SEED);
 	assert_true(fake.attached);
 	assert_false(fake.auto_attaches); /* to no place yet */
@@ -463,8 +470,9 @@ static void maps_are_as_large_as_needed_and_rules_are_in_them(void **state)
 static void every_rule_has_a_first_row(void **state)
 {
 	open_it(*state);
-	assert_int_equal(fake.update_count, 2 * COUNT(rules));
-	for (uint32_t i = 0; i < COUNT(rules); i++) {
+	assert_int_equal(fake.update_count, 2 * COUNT(rules) - 1);
+	for (uint32_t i = 0; i < COUNT(rules) - 1; i++) {
+		const bool is_summary = rules[i].place == TALLY_PLACE_SUMMARY;
 		const struct update *row = &fake.updates[COUNT(rules) + i];
 		const bool has_labels = rules[i].has_labels || rules[i].has_result;
 		const struct tally_function_key key = {
@@ -475,10 +483,13 @@ static void every_rule_has_a_first_row(void **state)
 		};
 		static const unsigned char zeros[sizeof(row->value)];
 
-		assert_string_equal(row->map, "function_rows");
+		assert_string_equal(row->map, is_summary ? "function_summaries"
+							 : "function_rows");
 		assert_int_equal(row->key_len, sizeof(key));
 		assert_memory_equal(row->key, &key, sizeof(key));
-		assert_int_equal(row->value_len, sizeof(struct tally_function_row));
+		assert_int_equal(row->value_len,
+				 is_summary ? sizeof(struct tally_function_summary)
+					    : sizeof(struct tally_function_row));
 		assert_memory_equal(row->value, zeros, sizeof(zeros));
 		assert_int_equal(row->flags, BPF_NOEXIST);
 	}
@@ -694,7 +705,9 @@ static void maps_and_events_are_handed_out(void **state)
 {
 	struct scene *scene = *state;
 	static const char *const names[] = {
+	    [UPROBES_SINGLES] = "function_singles",
 	    [UPROBES_ROWS] = "function_rows",
+	    [UPROBES_SUMMARIES] = "function_summaries",
 	    [UPROBES_LABELS] = "function_labels",
 	    [UPROBES_GOROUTINES] = "goroutine_frames",
 	};
@@ -768,6 +781,7 @@ static void forks_are_followed_where_a_service_is_named(void **state)
 	assert_int_equal(uprobes_open(selecting, 2, 7, SEED, &scene->uprobes, error),
 			 0);
 	assert_true(fake.follows);
+	assert_int_equal(fake.summary_max, 1); /* there are none */
 }
 
 static void members_are_told_by_their_descriptor(void **state)
