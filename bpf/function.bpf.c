@@ -13,6 +13,7 @@
  */
 #include "frame.bpf.h"
 
+#define GENERATION_FOUND (1ull << 32)
 #define SP_AT_TRAMPOLINE 8 /* the return address has been taken off */
 
 /* The name by which kernels before 6.3 take the context of a function that they verify
@@ -202,6 +203,22 @@ static __always_inline bool selects(const struct tally_function_selected *who)
 	return bpf_map_lookup_elem(&function_selected, who) != NULL;
 }
 
+/* The number of a file that is no more may be another's by now: the first to call is
+ * the one that was meant. */
+static __always_inline bool selects_program(struct tally_function_selected *who,
+					    const struct inode *inode)
+{
+	const __u64 found = GENERATION_FOUND | inode->i_generation;
+	__u64 *generation;
+
+	who->inode = inode->i_ino;
+	who->device = inode->i_sb->s_dev;
+	generation = bpf_map_lookup_elem(&function_selected, who);
+	if (generation && !*generation)
+		*generation = found;
+	return generation && *generation == found;
+}
+
 static __always_inline bool is_member(struct task_struct *task, __u32 rule)
 {
 	const struct tally_function_member *member =
@@ -215,7 +232,6 @@ static __noinline bool is_selected(__u32 rule, __u32 how)
 {
 	struct tally_function_selected who = {.rule = rule};
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct inode *inode;
 
 	if (how & TALLY_SELECTS_PID) {
 		who.pid = (__u32)task->tgid;
@@ -225,11 +241,8 @@ static __noinline bool is_selected(__u32 rule, __u32 how)
 	if (how & TALLY_SELECTS_SERVICE && !is_member(task, rule))
 		return false;
 	if (how & TALLY_SELECTS_EXE) {
-		inode = task->mm->exe_file->f_inode;
 		who.pid = 0;
-		who.inode = inode->i_ino;
-		who.device = inode->i_sb->s_dev;
-		return selects(&who);
+		return selects_program(&who, task->mm->exe_file->f_inode);
 	}
 	return true;
 }

@@ -28,7 +28,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, TALLY_FUNCTION_SELECTED);
 	__type(key, struct tally_function_selected);
-	__type(value, __u32);
+	__type(value, __u64); /* of a program: once it called, what it is */
 } function_selected SEC(".maps");
 
 /* As many as the rules name. */

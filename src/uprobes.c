@@ -420,10 +420,11 @@ int uprobes_name(struct uprobes *uprobes,
 
 int uprobes_select(struct uprobes *uprobes, const struct tally_function_selected *who)
 {
-	const uint32_t selected = 1;
+	const uint64_t not_seen_yet = 0;
 
 	return bpf_map__update_elem(uprobes->skeleton->maps.function_selected, who,
-				    sizeof(*who), &selected, sizeof(selected), 0);
+				    sizeof(*who), &not_seen_yet, sizeof(not_seen_yet),
+				    0);
 }
 
 int uprobes_set_member(struct uprobes *uprobes, int pidfd,

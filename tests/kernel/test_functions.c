@@ -570,6 +570,8 @@ static int be_a_service(const char *what)
 {
 	char byte;
 
+	if (!strcmp(what, "library"))
+		return !l64a(1);
 	if (write(STDIN_FILENO, "r", 1) != 1 || read(STDIN_FILENO, &byte, 1) != 1)
 		return 1;
 	if (!strcmp(what, "becomes")) {
@@ -734,6 +736,47 @@ static ino_t run_program(void)
 	REQUIRE(!stat(PROGRAM, &status));
 	REQUIRE(!unlink(PROGRAM));
 	return status.st_ino;
+}
+
+#define OTHER_PROGRAM "/var/tmp/bpftally-test-other"
+
+static ino_t copy_this_program(const char *path)
+{
+	AUTO_FREE char *command = NULL;
+	struct stat status;
+
+	REQUIRE(asprintf(&command, "cp %s %s", own_path, path) > 0);
+	REQUIRE(!system(command) && !stat(path, &status));
+	return status.st_ino;
+}
+
+/* As a service does, in a program of that path; then it is no more. */
+static void call_library_and_unlink(const char *path)
+{
+	AUTO_FREE char *command = NULL;
+
+	REQUIRE(asprintf(&command, "%s library", path) > 0);
+	REQUIRE(!system(command) && !unlink(path));
+}
+
+static void test_a_program_in_the_place_of_a_selected_one_is_not_it(void **state)
+{
+	char *libs[] = {(char *)"libc.so.6"}, *exes[] = {(char *)PROGRAM};
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "calls", "l64a");
+	ino_t first = copy_this_program(PROGRAM);
+
+	(void)state;
+	rule->libs = (struct config_strings){libs, 1};
+	rule->exes = (struct config_strings){exes, 1};
+	start(&rules);
+	call_library_and_unlink(PROGRAM);
+	assert_value(value_of(&rules, "calls"), 1);
+	if (copy_this_program(OTHER_PROGRAM) == first) /* else none is used again */
+		print_message("the number of the file is used again\n");
+	call_library_and_unlink(OTHER_PROGRAM);
+	assert_value(value_of(&rules, "calls"), 1);
+	stop(&rules);
 }
 
 static bool has_program(struct rules *rules)
@@ -920,6 +963,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_another_program_is_of_no_service_yet),
 	    cmocka_unit_test(test_processes_that_could_not_be_told_of_are_said_to_be),
 	    cmocka_unit_test(test_a_program_in_the_place_of_another_is_news),
+	    cmocka_unit_test(test_a_program_in_the_place_of_a_selected_one_is_not_it),
 	    cmocka_unit_test(test_programs_that_are_selected_may_come_for_ever),
 	    cmocka_unit_test(test_attaching_and_detaching_changes_no_result),
 	    cmocka_unit_test(test_what_is_not_there_stops_no_other_rule),

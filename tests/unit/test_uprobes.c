@@ -686,6 +686,7 @@ static void what_the_programs_are_told_is_in_their_maps(void **state)
 	const struct tally_function_enumerated number = {1, 2, -3};
 	const struct tally_function_selected who = {.rule = 1, .inode = 5, .device = 6};
 	const uint32_t six = 6, one = 1;
+	const uint64_t none = 0; /* as the program finds it */
 
 	open_it(scene);
 	assert_int_equal(uprobes_set_point(scene->uprobes, 6, &point), 0);
@@ -694,7 +695,7 @@ static void what_the_programs_are_told_is_in_their_maps(void **state)
 	expect_update("function_enumerated", &number, sizeof(number), &one,
 		      sizeof(one));
 	assert_int_equal(uprobes_select(scene->uprobes, &who), 0);
-	expect_update("function_selected", &who, sizeof(who), &one, sizeof(one));
+	expect_update("function_selected", &who, sizeof(who), &none, sizeof(none));
 	fake.update_err = -E2BIG;
 	assert_int_equal(uprobes_set_point(scene->uprobes, 7, &point), -E2BIG);
 	assert_int_equal(uprobes_name(scene->uprobes, &number), -E2BIG);
