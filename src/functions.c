@@ -10,14 +10,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
-#include <glob.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,6 +33,7 @@
 #include "rules.h"
 #include "subjects.h"
 #include "uprobes.h"
+#include "watches.h"
 
 #define ORDER_FUNCTIONS (GROUPS_ORDER_LAST + 100) /* behind what others show */
 #define POINTS_SPARE 1024                         /* kinds of places of files to come */
@@ -57,9 +54,9 @@ struct attached {
 	struct uprobes_link *link; /* of all rules; NULL: it could not be had */
 	struct probed *probed;     /* of each rule */
 	int fd;                    /* of the file, to read */
-	int watch;   /* of the file itself, whatever path it is written by */
-	bool leased; /* who is about to write to it waits for us */
-	bool seen;   /* in the look under way */
+	int watch;                 /* of the file itself: watches_add_file */
+	bool leased;               /* who is about to write to it waits for us */
+	bool seen;                 /* in the look under way */
 	struct attached *next;
 };
 
@@ -78,7 +75,7 @@ struct functions {
 	struct attached *attached;
 	uint64_t swept; /* calls of goroutines that their processes took along */
 	bool return_probes_are_safe;
-	int watch_fd; /* inotify, of directories and of files with probes */
+	struct watches watches;
 	int calls_fd; /* to give leases back */
 	int epoll_fd; /* of these two and of events of programs */
 };
@@ -310,21 +307,6 @@ static bool is_gone(const struct binary *binary)
 	return access(binary->path, F_OK) && errno == ENOENT;
 }
 
-/* By its inode: a directory that is watched may be gone, or the file be written to by
- * another link. */
-static int watch_file(const struct functions *functions, int fd)
-{
-	char path[sizeof("/proc/self/fd/") + 10];
-	int watch;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	watch =
-	    inotify_add_watch(functions->watch_fd, path, IN_MODIFY | IN_CLOSE_WRITE);
-	if (watch < 0)
-		log_debug("cannot watch a file with probes: %s", strerror(errno));
-	return watch;
-}
-
 /* Takes fd. */
 static struct attached *add_attached(struct functions *functions,
 				     const struct subject *subject,
@@ -344,7 +326,7 @@ static struct attached *add_attached(struct functions *functions,
 	attached->fd = *fd;
 	*fd = -1;
 	/* before it is read, so that no change of it is overlooked */
-	attached->watch = watch_file(functions, attached->fd);
+	attached->watch = watches_add_file(&functions->watches, attached->fd);
 	attached->next = functions->attached;
 	functions->attached = attached;
 	return attached;
@@ -553,35 +535,6 @@ static bool try_member(struct functions *functions, uint32_t pid)
 
 /* --- watching --------------------------------------------------------------------- */
 
-static void watch_directory(const struct functions *functions, const char *directory)
-{
-	if (inotify_add_watch(functions->watch_fd, directory,
-			      IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR) <
-	    0)
-		log_debug("cannot watch \"%s\": %s", directory, strerror(errno));
-}
-
-/* The directories that a file of that pattern may come into, as far as there are. */
-static void watch_pattern(const struct functions *functions, const char *pattern)
-{
-	AUTO_FREE char *copy = strdup(pattern);
-	CLEANUP(globfree) glob_t found = {};
-
-	if (!copy || !strchr(pattern, '/') || glob(dirname(copy), 0, NULL, &found))
-		return;
-	for (size_t i = 0; i < found.gl_pathc; i++)
-		watch_directory(functions, found.gl_pathv[i]);
-}
-
-/* A soname is looked for where the loader does. */
-static void watch_library(const struct functions *functions, const char *pattern)
-{
-	watch_pattern(functions, pattern);
-	for (const char *const *directory = binaries_library_directories;
-	     *directory && !strchr(pattern, '/'); directory++)
-		watch_directory(functions, *directory);
-}
-
 static int wait_also_for(const struct functions *functions, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -589,82 +542,32 @@ static int wait_also_for(const struct functions *functions, int fd)
 	return epoll_ctl(functions->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
-/* Again at every look: directories come and go. */
-static void watch_directories(const struct functions *functions)
-{
-	for (size_t i = 0; i < functions->subjects.count; i++) {
-		const struct config_function *rule =
-		    rule_of(functions, functions->subjects.items[i].rules[0]);
-
-		for (size_t j = 0; j < rule->exes.count; j++)
-			watch_pattern(functions, rule->exes.items[j]);
-		for (size_t j = 0; j < rule->libs.count; j++)
-			watch_library(functions, rule->libs.items[j]);
-	}
-}
-
 static int watch(struct functions *functions)
 {
-	int err;
+	int err = watches_open(functions->config->functions, &functions->subjects,
+			       &functions->watches);
 
-	functions->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (err)
+		return err;
 	functions->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (functions->watch_fd < 0 || functions->epoll_fd < 0)
+	if (functions->epoll_fd < 0)
 		return -errno;
 	functions->calls_fd = lease_calls();
 	if (functions->calls_fd < 0)
 		return functions->calls_fd;
-	watch_directories(functions);
-	err = wait_also_for(functions, functions->watch_fd);
+	err = wait_also_for(functions, functions->watches.fd);
 	if (!err)
 		err = wait_also_for(functions, functions->calls_fd);
 	return err ? err
 		   : wait_also_for(functions, uprobes_events_fd(functions->uprobes));
 }
 
-static bool names_base(const struct config_strings *patterns, const char *name)
-{
-	for (size_t i = 0; i < patterns->count; i++) {
-		const char *slash = strrchr(patterns->items[i], '/');
-
-		if (slash && !fnmatch(slash + 1, name, 0))
-			return true;
-	}
-	return false;
-}
-
-/* By its soname: "libpq.so.5" is a link, or the beginning of the file's own name. */
-static bool names_library(const struct config_strings *patterns, const char *name)
-{
-	for (size_t i = 0; i < patterns->count; i++) {
-		const char *pattern = patterns->items[i];
-		const size_t len = strlen(pattern);
-
-		if (!strchr(pattern, '/') &&
-		    (!fnmatch(pattern, name, 0) ||
-		     (!strncmp(name, pattern, len) && name[len] == '.')))
-			return true;
-	}
-	return false;
-}
-
-static bool is_named(const struct functions *functions, const char *name)
-{
-	for (size_t i = 0; i < functions->subjects.count; i++) {
-		const struct config_function *rule =
-		    rule_of(functions, functions->subjects.items[i].rules[0]);
-
-		if (names_base(&rule->exes, name) || names_base(&rule->libs, name) ||
-		    names_library(&rule->libs, name))
-			return true;
-	}
-	return false;
-}
-
 /* A file with probes is written to: they go at once, before the new code runs with the
  * places of the old. When it is closed, it is tried again. */
-static void take_probes(struct functions *functions, int watch)
+static void take_probes(void *context, int watch)
 {
+	const struct functions *functions = context;
+
 	for (struct attached *a = functions->attached; a; a = a->next) {
 		if (a->watch != watch)
 			continue;
@@ -685,35 +588,6 @@ static void give_back(struct functions *functions)
 		a->leased = false;
 		lease_give(a->fd);
 	}
-}
-
-static bool take_change(struct functions *functions, const struct inotify_event *event)
-{
-	if (!event->len && event->mask & IN_MODIFY)
-		take_probes(functions, event->wd);
-	if (!event->len)
-		return event->mask & (IN_Q_OVERFLOW | IN_CLOSE_WRITE);
-	return is_named(functions, event->name);
-}
-
-/* Whether any of what happened is of files that rules name: others in their directories
- * may be written to all day. */
-static bool take_changes(struct functions *functions)
-{
-	_Alignas(struct inotify_event) char events[4096];
-	bool matters = false;
-	ssize_t len;
-
-	while ((len = read(functions->watch_fd, events, sizeof(events))) > 0) {
-		const struct inotify_event *event;
-
-		for (char *at = events; at < events + len;
-		     at += sizeof(*event) + event->len) {
-			event = (const struct inotify_event *)at;
-			matters |= take_change(functions, event);
-		}
-	}
-	return matters;
 }
 
 /* What programs that were started mean. */
@@ -744,7 +618,7 @@ bool functions_news(struct functions *functions, bool *ret_program)
 	bool changed;
 
 	give_back(functions);
-	changed = take_changes(functions);
+	changed = watches_take(&functions->watches, take_probes, functions);
 	if (!uprobes_take_execs(functions->uprobes, see_exec, &started))
 		started.looks = started.any = true;
 	*ret_program = started.any;
@@ -753,7 +627,7 @@ bool functions_news(struct functions *functions, bool *ret_program)
 
 void functions_look(struct functions *functions)
 {
-	watch_directories(functions);
+	watches_look(&functions->watches);
 	try_rules(functions, false);
 }
 
@@ -855,7 +729,7 @@ int functions_create(const struct config *config, const char *proc_root,
 		return -ENOMEM;
 	functions->config = config;
 	functions->proc_root = proc_root;
-	functions->watch_fd = functions->calls_fd = functions->epoll_fd = -1;
+	functions->watches.fd = functions->calls_fd = functions->epoll_fd = -1;
 	if (getrandom(&functions->seed, sizeof(functions->seed), 0) !=
 	    sizeof(functions->seed))
 		err = -EIO;
@@ -900,8 +774,7 @@ void functions_free(struct functions **functions)
 	function_series_free(&(*functions)->series);
 	families_free(&(*functions)->families);
 	subjects_free(&(*functions)->subjects);
-	if ((*functions)->watch_fd >= 0)
-		close((*functions)->watch_fd);
+	watches_close(&(*functions)->watches);
 	if ((*functions)->calls_fd >= 0)
 		close((*functions)->calls_fd);
 	if ((*functions)->epoll_fd >= 0)
