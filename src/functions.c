@@ -20,7 +20,6 @@
 
 #include "binaries.h"
 #include "cleanup.h"
-#include "elf.h"
 #include "families.h"
 #include "function_series.h"
 #include "goroutines.h"
@@ -28,8 +27,7 @@
 #include "lease.h"
 #include "log.h"
 #include "members.h"
-#include "places.h"
-#include "return_probes.h"
+#include "prober.h"
 #include "rules.h"
 #include "subjects.h"
 #include "uprobes.h"
@@ -39,24 +37,17 @@
 #define POINTS_SPARE 1024                         /* kinds of places of files to come */
 #define NOT_JUDGED (-1)                           /* no size of a file */
 
-/* What one rule has in a file. */
-struct probed {
-	size_t functions;
-	struct uprobes_link *link; /* where one for all could not be had */
-};
-
 /* A file with the probes of a subject's rules. */
 struct attached {
 	const struct subject *subject;
 	struct binary_identity identity;
 	struct timespec changed;
 	off_t size;
-	struct uprobes_link *link; /* of all rules; NULL: it could not be had */
-	struct probed *probed;     /* of each rule */
-	int fd;                    /* of the file, to read */
-	int watch;                 /* of the file itself: watches_add_file */
-	bool leased;               /* who is about to write to it waits for us */
-	bool seen;                 /* in the look under way */
+	struct probed probed;
+	int fd;      /* of the file, to read */
+	int watch;   /* of the file itself: watches_add_file */
+	bool leased; /* who is about to write to it waits for us */
+	bool seen;   /* in the look under way */
 	struct attached *next;
 };
 
@@ -70,215 +61,20 @@ struct functions {
 	struct uprobes *uprobes;
 	struct members *members;
 	struct function_series *series;
-	struct points points;
-	uint32_t points_known; /* to the kernel */
+	struct prober prober;
 	struct attached *attached;
 	uint64_t swept; /* calls of goroutines that their processes took along */
-	bool return_probes_are_safe;
 	struct watches watches;
 	int calls_fd; /* to give leases back */
 	int epoll_fd; /* of these two and of events of programs */
 };
 
-/* --- attaching -------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------- */
 
 static const struct config_function *rule_of(const struct functions *functions,
 					     uint32_t rule)
 {
 	return &functions->config->functions[rule];
-}
-
-static void free_points(struct points *points)
-{
-	free(points->items);
-}
-
-static int tell_points(struct functions *functions)
-{
-	int err = 0;
-
-	while (functions->points_known < functions->points.count && !err) {
-		const uint32_t number = functions->points_known;
-
-		err = uprobes_set_point(functions->uprobes, number,
-					&functions->points.items[number]);
-		functions->points_known += !err;
-	}
-	return err;
-}
-
-/* What of the file the rule's places are; ret_error: one line that names the file. */
-static int find_places(const struct config_function *config, uint32_t rule,
-		       const struct binary *binary, struct elf *elf,
-		       bool no_return_probe, struct points *points,
-		       struct places *places, char ret_error[FUNCTIONS_ERROR_LEN])
-{
-	char why[PLACES_ERROR_LEN];
-	int err = places_find(elf, config, rule, no_return_probe, points, places, why);
-
-	if (err)
-		snprintf(ret_error, FUNCTIONS_ERROR_LEN, "%s: %.*s", binary->shown,
-			 PLACES_ERROR_LEN / 2, why);
-	return err;
-}
-
-static void warn(const struct functions *functions, uint32_t rule, const char *error)
-{
-	const struct config_function *config = rule_of(functions, rule);
-
-	log_warning("%s: metric \"%s\": %s", config->where, config->metric, error);
-}
-
-static void warn_all(const struct functions *functions, const struct subject *subject,
-		     const char *error)
-{
-	for (size_t i = 0; i < subject->count; i++)
-		warn(functions, subject->rules[i], error);
-}
-
-/* The places of each rule; none of one that finds nothing: -errno of the last such. */
-static int find_all_places(struct functions *functions, const struct subject *subject,
-			   const struct binary *binary, struct places *places)
-{
-	CLEANUP(elf_close) struct elf *elf = NULL;
-	char error[FUNCTIONS_ERROR_LEN];
-	int last = elf_open(binary->path, binary->root, &elf, error);
-
-	if (last) {
-		warn_all(functions, subject, error);
-		return last;
-	}
-	for (size_t i = 0; i < subject->count; i++) {
-		const uint32_t rule = subject->rules[i];
-		int err = find_places(rule_of(functions, rule), rule, binary, elf,
-				      !functions->return_probes_are_safe,
-				      &functions->points, &places[i], error);
-
-		if (!err)
-			continue;
-		last = err;
-		warn(functions, rule, error);
-		places_free(&places[i]);
-	}
-	return last;
-}
-
-static int attach_together(struct functions *functions, const char *path,
-			   const struct places *places, size_t count,
-			   struct uprobes_link **ret_link)
-{
-	AUTO_FREE struct uprobes_place *all = NULL;
-	size_t all_count = 0;
-
-	for (size_t i = 0; i < count; i++)
-		all_count += places[i].count;
-	if (!all_count)
-		return 0;
-	all = calloc(all_count, sizeof(*all));
-	if (!all)
-		return -ENOMEM;
-	all_count = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (places[i].count)
-			memcpy(all + all_count, places[i].items,
-			       places[i].count * sizeof(*all));
-		all_count += places[i].count;
-	}
-	return uprobes_attach(functions->uprobes, path, all, all_count, ret_link);
-}
-
-/* What of a file a rule is measured in. */
-static void say_found(const struct config_function *config, const struct binary *binary,
-		      const struct places *places)
-{
-	log_info("%s: metric \"%s\": %zu %s of %s, %zu of them single-stepped",
-		 config->where, config->metric, places->functions,
-		 places->functions == 1 ? "function" : "functions", binary->shown,
-		 places->stepped);
-}
-
-static void warn_unattached(const struct functions *functions, uint32_t rule,
-			    const struct binary *binary, int err)
-{
-	char error[FUNCTIONS_ERROR_LEN];
-
-	snprintf(error, sizeof(error), "cannot attach to %s: %s", binary->shown,
-		 strerror(-err));
-	warn(functions, rule, error);
-}
-
-/* err: of one link for all. Where that cannot be had, each rule has its own, so that
- * one that fails stops no other. */
-static int attach_rule(const struct functions *functions, const struct binary *binary,
-		       const struct places *places, uint32_t rule, int err,
-		       struct probed *probed)
-{
-	if (err)
-		err = uprobes_attach(functions->uprobes, binary->path, places->items,
-				     places->count, &probed->link);
-	if (err) {
-		warn_unattached(functions, rule, binary, err);
-		return err;
-	}
-	probed->functions = places->functions;
-	say_found(rule_of(functions, rule), binary, places);
-	return 0;
-}
-
-/* The last error. No place is attached of which the kernel does not know the point. */
-static int attach_places(struct functions *functions, const struct binary *binary,
-			 const struct places *places, struct attached *attached)
-{
-	const struct subject *subject = attached->subject;
-	int last = tell_points(functions);
-	int together;
-
-	if (last) {
-		for (size_t i = 0; i < subject->count; i++)
-			if (places[i].count)
-				warn_unattached(functions, subject->rules[i], binary,
-						last);
-		return last;
-	}
-	together = attach_together(functions, binary->path, places, subject->count,
-				   &attached->link);
-	for (size_t i = 0; i < subject->count; i++) {
-		int err = 0;
-
-		if (places[i].count) /* else it was said when they were looked for */
-			err = attach_rule(functions, binary, &places[i],
-					  subject->rules[i], together,
-					  &attached->probed[i]);
-		last = err ? err : last;
-	}
-	return last;
-}
-
-/* -errno of any rule that failed. */
-static int attach(struct functions *functions, const struct binary *binary,
-		  struct attached *attached)
-{
-	const size_t count = attached->subject->count;
-	struct places *places = calloc(count, sizeof(*places));
-	int find_err, err;
-
-	if (!places)
-		return -ENOMEM;
-	find_err = find_all_places(functions, attached->subject, binary, places);
-	err = attach_places(functions, binary, places, attached);
-	for (size_t i = 0; i < count; i++)
-		places_free(&places[i]);
-	free(places);
-	return find_err ? find_err : err;
-}
-
-static void detach(struct attached *attached)
-{
-	uprobes_detach(&attached->link);
-	for (size_t i = 0; i < attached->subject->count; i++) {
-		uprobes_detach(&attached->probed[i].link);
-		attached->probed[i].functions = 0;
-	}
 }
 
 static struct attached *find_attached(const struct functions *functions,
@@ -316,8 +112,7 @@ static struct attached *add_attached(struct functions *functions,
 
 	if (!attached)
 		return NULL;
-	attached->probed = calloc(subject->count, sizeof(*attached->probed));
-	if (!attached->probed) {
+	if (probed_create(subject->count, &attached->probed)) {
 		free(attached);
 		return NULL;
 	}
@@ -358,7 +153,7 @@ static int try_file(struct functions *functions, const struct subject *subject,
 	if (attached && is_as_it_was(attached, &status))
 		return 0;
 	if (attached)
-		detach(attached);
+		prober_detach(&attached->probed);
 	else
 		attached = add_attached(functions, subject, binary, &fd);
 	if (!attached)
@@ -367,7 +162,8 @@ static int try_file(struct functions *functions, const struct subject *subject,
 	attached->size = NOT_JUDGED;
 	if (!hold(attached) || fstat(attached->fd, &status))
 		return 0; /* when it is closed, it is tried again */
-	if (attach(functions, binary, attached) && is_gone(binary))
+	if (prober_attach(&functions->prober, subject, binary, &attached->probed) &&
+	    is_gone(binary))
 		return 0;
 	attached->changed = status.st_mtim;
 	attached->size = status.st_size;
@@ -376,9 +172,8 @@ static int try_file(struct functions *functions, const struct subject *subject,
 
 static void attached_free(struct attached *attached)
 {
-	detach(attached);
+	probed_free(&attached->probed);
 	close(attached->fd);
-	free(attached->probed);
 	free(attached);
 }
 
@@ -505,7 +300,7 @@ static void try_rules(struct functions *functions, bool at_start)
 		if (!err)
 			let_go(functions, subject);
 		if (err)
-			warn_all(functions, subject, strerror(-err));
+			prober_warn(&functions->prober, subject, strerror(-err));
 		else if (at_start && !is_tried(functions, subject))
 			say_waiting(functions, subject);
 	}
@@ -528,7 +323,7 @@ static bool try_member(struct functions *functions, uint32_t pid)
 		is_member = true;
 		err = try_subject(functions, subject);
 		if (err)
-			warn_all(functions, subject, strerror(-err));
+			prober_warn(&functions->prober, subject, strerror(-err));
 	}
 	return is_member;
 }
@@ -571,7 +366,7 @@ static void take_probes(void *context, int watch)
 	for (struct attached *a = functions->attached; a; a = a->next) {
 		if (a->watch != watch)
 			continue;
-		detach(a);
+		prober_detach(&a->probed);
 		a->size = NOT_JUDGED;
 	}
 }
@@ -583,7 +378,7 @@ static void give_back(struct functions *functions)
 	for (struct attached *a = functions->attached; a; a = a->next) {
 		if (!a->leased || !lease_is_wanted(a->fd))
 			continue;
-		detach(a);
+		prober_detach(&a->probed);
 		a->size = NOT_JUDGED;
 		a->leased = false;
 		lease_give(a->fd);
@@ -632,15 +427,6 @@ void functions_look(struct functions *functions)
 }
 
 /* --- building --------------------------------------------------------------------- */
-
-static void judge_return_probes(struct functions *functions)
-{
-	const char *danger = return_probes_danger_here();
-
-	functions->return_probes_are_safe = !danger;
-	if (danger)
-		log_info("%s: none are used, returns are found in the code", danger);
-}
 
 static int compile_rules(struct functions *functions)
 {
@@ -703,9 +489,11 @@ static int load(struct functions *functions, char ret_error[FUNCTIONS_ERROR_LEN]
 	int err;
 
 	/* an entry, a return of either kind, in Go and in others */
-	functions->points.max = 6 * count + POINTS_SPARE;
-	err = uprobes_open(functions->rules, count, functions->points.max,
+	prober_init(&functions->prober, functions->config->functions,
+		    6 * count + POINTS_SPARE);
+	err = uprobes_open(functions->rules, count, functions->prober.points.max,
 			   functions->seed, &functions->uprobes, ret_error);
+	functions->prober.uprobes = functions->uprobes;
 	for (uint32_t i = 0; i < count && !err; i++) {
 		err = select_pids(functions, i);
 		if (!err)
@@ -748,7 +536,6 @@ int functions_create(const struct config *config, const char *proc_root,
 		functions_free(&functions);
 		return err;
 	}
-	judge_return_probes(functions);
 	try_rules(functions, true);
 	*ret_functions = functions;
 	return 0;
@@ -780,31 +567,12 @@ void functions_free(struct functions **functions)
 	if ((*functions)->epoll_fd >= 0)
 		close((*functions)->epoll_fd);
 	free((*functions)->rules);
-	free_points(&(*functions)->points);
+	prober_free(&(*functions)->prober);
 	free(*functions);
 	*functions = NULL;
 }
 
 /* --- judging without attaching ---------------------------------------------------- */
-
-static bool check_file(const struct config_function *rule, const struct binary *binary)
-{
-	CLEANUP(places_free) struct places places = {};
-	CLEANUP(free_points) struct points points = {.max = UINT32_MAX};
-	CLEANUP(elf_close) struct elf *elf = NULL;
-	char error[FUNCTIONS_ERROR_LEN];
-	int err = elf_open(binary->path, binary->root, &elf, error);
-
-	if (!err)
-		err = find_places(rule, 0, binary, elf,
-				  return_probes_danger_here() != NULL, &points, &places,
-				  error);
-	if (err)
-		log_error("%s: metric \"%s\": %s", rule->where, rule->metric, error);
-	else
-		say_found(rule, binary, &places);
-	return !err;
-}
 
 static bool check_rule(const struct config_function *rule,
 		       const struct binaries_pids *among, const char *proc_root)
@@ -823,7 +591,7 @@ static bool check_rule(const struct config_function *rule,
 		log_error("%s: metric \"%s\": there is no such file", rule->where,
 			  rule->metric);
 	for (size_t i = 0; i < binaries.count; i++)
-		good &= check_file(rule, &binaries.items[i]);
+		good &= prober_check(rule, &binaries.items[i]);
 	return good;
 }
 
@@ -907,7 +675,7 @@ static void count_probed(const struct functions *functions, size_t *counts)
 	for (const struct attached *a = functions->attached; a; a = a->next)
 		for (size_t i = 0; i < a->subject->count; i++)
 			counts[functions->families.firsts[a->subject->rules[i]]] +=
-			    a->probed[i].functions;
+			    a->probed.rules[i].functions;
 }
 
 static int collect_probed(const struct functions *functions, struct snapshot *snapshot)
