@@ -92,11 +92,11 @@ struct {
 	__type(value, struct tally_function_member);
 } function_members SEC(".maps");
 
-/* 400 processes. Full: the daemon is told that it missed some, and asks all there are.
+/* 200 processes. Full: the daemon is told that it missed some, and asks all there are.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 8192);
 } function_events SEC(".maps");
 
 const volatile __u64 function_seed = 0;

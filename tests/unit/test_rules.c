@@ -298,8 +298,6 @@ static void caps_of_several_labels_are_of_their_combinations(void **state)
 		assert_int_equal(rule.place, rule.has_labels || rule.has_result
 						 ? TALLY_PLACE_ROW
 						 : TALLY_PLACE_SINGLE);
-		function.type = CONFIG_SUMMARY;
-		assert_int_equal(rules_place(&function), TALLY_PLACE_SUMMARY);
 	}
 }
 
