@@ -2,7 +2,7 @@
 /*
  * body.h - the bytes of one response, made while they are read, and the only
  * file that knows zlib. Memory is what was given (the snapshot, the text), one
- * piece of text of about 64 kB, and 260 kB of zlib's for gzip: it does not grow
+ * piece of it of about 64 kB, and 260 kB of zlib's for gzip: it does not grow
  * with the length of the body, which is known only at its end.
  */
 #pragma once
@@ -11,18 +11,18 @@
 #include <sys/types.h>
 
 #include "buf.h"
+#include "exposition.h"
 #include "snapshot.h"
-#include "text.h"
 
 struct body;
 
 /* The exposition of a finished snapshot, which is taken over; on failure
  * (-ENOMEM) it stays the caller's. */
-int body_of_snapshot(struct snapshot *snapshot, enum text_format format, bool is_gzip,
-		     struct body **ret_body);
+int body_of_snapshot(struct snapshot *snapshot, enum exposition_format format,
+		     bool is_gzip, struct body **ret_body);
 /* The same for a text that is there already. */
 int body_of_text(struct buf *text, bool is_gzip, struct body **ret_body);
-/* The next bytes, at most size; 0: the end. -errno of the writer (text.h), or
- * -EIO of zlib: what was read until then is of no use. */
+/* The next bytes, at most size; 0: the end. -errno of the writer (text.h,
+ * exposition.h), or -EIO of zlib: what was read until then is of no use. */
 ssize_t body_read(struct body *body, char *ret_bytes, size_t size);
 void body_free(struct body **body);

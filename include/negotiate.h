@@ -5,10 +5,11 @@
 
 #include <stdbool.h>
 
-#include "text.h"
+#include "exposition.h"
 
-/* The format with the better quality, which is that of the most specific clause
- * for it; the first of equals; text 0.0.4 when neither is wanted. */
-enum text_format negotiate_format(const char *accept);
+/* The format with the best quality, which is that of the most specific clause for
+ * it; the first of equals; text 0.0.4 when none is wanted. Protobuf is for those
+ * who name it and how it is laid out: no wildcard means it. */
+enum exposition_format negotiate_format(const char *accept);
 /* Whether to compress: gzip (or *) with q > 0 and not below identity's q. */
 bool negotiate_gzip(const char *accept_encoding);

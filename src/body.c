@@ -7,8 +7,9 @@
 #include <zlib.h>
 
 #include "cleanup.h"
+#include "text.h"
 
-/* Of text at a time: the formatting of some 500 lines, a tenth of a millisecond. */
+/* At a time; of text: the formatting of some 500 lines, a tenth of a millisecond. */
 #define PIECE_BYTES ((size_t)64 << 10)
 /* One metric goes past it by its own length: labels, once a bucket. */
 #define PIECE_BYTES_MAX ((size_t)16 << 20)
@@ -16,7 +17,9 @@
 
 struct body {
 	struct snapshot snapshot;
-	struct text_writer *writer; /* NULL: piece is all there is */
+	/* of these one, or none: piece is all there is */
+	struct text_writer *text;
+	struct exposition_writer *protobuf;
 	struct buf piece;
 	size_t piece_read;
 	bool is_last; /* nothing comes after this piece */
@@ -25,11 +28,19 @@ struct body {
 	z_stream stream;
 };
 
+static bool write_piece(struct body *body)
+{
+	if (body->protobuf)
+		return exposition_writer_next(body->protobuf, &body->piece,
+					      PIECE_BYTES);
+	return text_writer_next(body->text, &body->piece, PIECE_BYTES);
+}
+
 static int next_piece(struct body *body)
 {
 	buf_clear(&body->piece);
 	body->piece_read = 0;
-	body->is_last = !text_writer_next(body->writer, &body->piece, PIECE_BYTES);
+	body->is_last = !write_piece(body);
 	return body->piece.error;
 }
 
@@ -113,14 +124,25 @@ static int body_create(bool is_gzip, struct body **ret_body)
 	return 0;
 }
 
-int body_of_snapshot(struct snapshot *snapshot, enum text_format format, bool is_gzip,
-		     struct body **ret_body)
+static int create_writer(struct body *body, enum exposition_format format)
+{
+	if (format == EXPOSITION_PROTOBUF)
+		return exposition_writer_create(&body->snapshot, &body->protobuf);
+	return text_writer_create(&body->snapshot,
+				  format == EXPOSITION_OPENMETRICS
+				      ? TEXT_OPENMETRICS_1_0
+				      : TEXT_PROMETHEUS_0_0_4,
+				  &body->text);
+}
+
+int body_of_snapshot(struct snapshot *snapshot, enum exposition_format format,
+		     bool is_gzip, struct body **ret_body)
 {
 	CLEANUP(body_free) struct body *body = NULL;
 	int err = body_create(is_gzip, &body);
 
 	if (!err)
-		err = text_writer_create(&body->snapshot, format, &body->writer);
+		err = create_writer(body, format);
 	if (err)
 		return err;
 	body->piece = (struct buf)BUF_INIT(PIECE_BYTES_MAX);
@@ -150,7 +172,8 @@ void body_free(struct body **body)
 		return;
 	if ((*body)->is_gzip)
 		deflateEnd(&(*body)->stream);
-	text_writer_free(&(*body)->writer);
+	text_writer_free(&(*body)->text);
+	exposition_writer_free(&(*body)->protobuf);
 	buf_free(&(*body)->piece);
 	snapshot_free(&(*body)->snapshot);
 	free(*body);

@@ -277,7 +277,7 @@ static const char *request_field(struct MHD_Connection *connection, const char *
 	return list->error ? NULL : list->data;
 }
 
-static enum text_format wanted_format(struct MHD_Connection *connection)
+static enum exposition_format wanted_format(struct MHD_Connection *connection)
 {
 	CLEANUP(buf_free) struct buf list = BUF_INIT(HEADER_BYTES_MAX);
 
@@ -291,8 +291,8 @@ static bool wants_gzip(struct MHD_Connection *connection)
 	return negotiate_gzip(request_field(connection, "Accept-Encoding", &list));
 }
 
-static int make_metrics(struct httpd *httpd, enum text_format format, bool is_gzip,
-			struct body **ret_body)
+static int make_metrics(struct httpd *httpd, enum exposition_format format,
+			bool is_gzip, struct body **ret_body)
 {
 	CLEANUP(snapshot_free) struct snapshot snapshot = {0};
 	int err = httpd->pages.metrics(httpd->pages.context, &snapshot);
@@ -312,10 +312,10 @@ static int make_status(struct httpd *httpd, bool is_gzip, struct body **ret_body
 
 static enum MHD_Result answer_metrics(struct httpd *httpd, struct client *client)
 {
-	enum text_format format = wanted_format(client->connection);
+	enum exposition_format format = wanted_format(client->connection);
 	bool is_gzip = wants_gzip(client->connection);
 	const struct header headers[] = {
-	    {"Content-Type", text_content_type(format)},
+	    {"Content-Type", exposition_content_type(format)},
 	    {"Vary", "Accept, Accept-Encoding"},
 	    {"Content-Encoding", "gzip"}, /* last: when it is */
 	};

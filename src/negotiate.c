@@ -12,7 +12,8 @@
 /* One element of an Accept or Accept-Encoding list. */
 struct clause {
 	struct slice value;
-	struct slice version; /* text NULL: no such parameter */
+	/* of these parameters text is NULL where there is none */
+	struct slice version, proto, encoding;
 	int quality;
 };
 
@@ -115,6 +116,10 @@ static bool parse_clause(struct slice text, struct clause *ret_clause)
 		value = unquoted(slice_trimmed(value));
 		if (is_token(name, "version"))
 			clause.version = value;
+		else if (is_token(name, "proto"))
+			clause.proto = value;
+		else if (is_token(name, "encoding"))
+			clause.encoding = value;
 		else if (is_token(name, "q") && !parse_quality(value, &clause.quality))
 			return false;
 	}
@@ -140,18 +145,31 @@ static struct slice list_of(const char *header)
 
 /* text/plain 1.0.0 differs from 0.0.4 only where names need quotes; ours do
  * not. */
-static bool has_version(struct slice version, enum text_format format)
+static bool has_version(struct slice version, enum exposition_format format)
 {
 	if (is_token(version, "1.0.0"))
 		return true;
-	return format == TEXT_PROMETHEUS_0_0_4 && is_token(version, "0.0.4");
+	return format == EXPOSITION_TEXT && is_token(version, "0.0.4");
+}
+
+/* As client_golang: there are other messages and other encodings of this type. */
+static enum match match_protobuf(const struct clause *clause)
+{
+	bool is_ours = is_token(clause->value, "application/vnd.google.protobuf") &&
+		       is_token(clause->proto, "io.prometheus.client.MetricFamily") &&
+		       is_token(clause->encoding, "delimited");
+
+	return is_ours ? MATCH_VERSION : MATCH_NONE;
 }
 
 /* A type without a version is the version we have. */
-static enum match match_format(const struct clause *clause, enum text_format format)
+static enum match match_format(const struct clause *clause,
+			       enum exposition_format format)
 {
-	bool openmetrics = format == TEXT_OPENMETRICS_1_0;
+	bool openmetrics = format == EXPOSITION_OPENMETRICS;
 
+	if (format == EXPOSITION_PROTOBUF)
+		return match_protobuf(clause);
 	if (is_token(clause->value, "*/*"))
 		return MATCH_ANY;
 	if (is_token(clause->value, openmetrics ? "application/*" : "text/*"))
@@ -165,7 +183,8 @@ static enum match match_format(const struct clause *clause, enum text_format for
 }
 
 /* Of equally specific clauses (two versions that we both take) the better one. */
-static struct preference preference_for(const char *accept, enum text_format format)
+static struct preference preference_for(const char *accept,
+					enum exposition_format format)
 {
 	struct preference best = {.match = MATCH_NONE};
 	struct slice rest = list_of(accept);
@@ -181,17 +200,25 @@ static struct preference preference_for(const char *accept, enum text_format for
 	return best;
 }
 
-enum text_format negotiate_format(const char *accept)
+enum exposition_format negotiate_format(const char *accept)
 {
-	struct preference text = preference_for(accept, TEXT_PROMETHEUS_0_0_4);
-	struct preference openmetrics = preference_for(accept, TEXT_OPENMETRICS_1_0);
-	bool is_first = openmetrics.position < text.position;
+	/* In this order: one wildcard for several is text. */
+	static const enum exposition_format formats[] = {
+	    EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_PROTOBUF};
+	enum exposition_format best_format = EXPOSITION_TEXT;
+	struct preference best = {.quality = 0};
 
-	/* One wildcard for both is text. */
-	if (openmetrics.quality > text.quality ||
-	    (openmetrics.quality && openmetrics.quality == text.quality && is_first))
-		return TEXT_OPENMETRICS_1_0;
-	return TEXT_PROMETHEUS_0_0_4;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		struct preference other = preference_for(accept, formats[i]);
+
+		if (other.quality > best.quality ||
+		    (other.quality && other.quality == best.quality &&
+		     other.position < best.position)) {
+			best = other;
+			best_format = formats[i];
+		}
+	}
+	return best_format;
 }
 
 bool negotiate_gzip(const char *accept_encoding)

@@ -148,9 +148,10 @@ class Gopher(Process):
 
 class Prometheus(Process):
     """Debian's, on a port and a database that outlive it: the same arguments
-    start it again. With `scrape`, a port that it scrapes twice a second."""
+    start it again. With `scrape`, a port that it scrapes twice a second;
+    `features` are those that it is to be started with."""
 
-    def __init__(self, *, directory=None, port=None, scrape=None):
+    def __init__(self, *, directory=None, port=None, scrape=None, features=None):
         self.port = port or free_port()
         self.directory = directory or tempfile.mkdtemp(prefix="tsdb-", dir=SCRATCH)
         jobs = "" if scrape is None else f"""
@@ -163,7 +164,8 @@ scrape_configs:
         super().__init__(["prometheus", f"--config.file={config}",
                           f"--storage.tsdb.path={self.directory}",
                           f"--web.listen-address=127.0.0.1:{self.port}",
-                          "--web.enable-remote-write-receiver"])
+                          "--web.enable-remote-write-receiver",
+                          *([f"--enable-feature={features}"] if features else [])])
 
     def api(self, path, **parameters):
         """`data` of the answer; None while it is not there to answer."""

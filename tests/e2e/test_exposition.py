@@ -12,11 +12,16 @@ from harness import Metrics, TestCase, exchange, load, run, wait_until
 from servers import Prometheus, PythonServer, Script, hello_nginx
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
+PROTOBUF = ("application/vnd.google.protobuf; "
+            "proto=io.prometheus.client.MetricFamily; encoding=delimited")
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 ASK_OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 PROMETHEUS_ASKS = ("application/openmetrics-text;version=1.0.0,"
                    "application/openmetrics-text;version=0.0.1;q=0.75,"
                    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
+WITH_HISTOGRAMS = (PROTOBUF.replace(" ", "") + ",application/openmetrics-text;"
+                   "version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;"
+                   "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
 HOSTILE = 'shop "<script>alert(1)</script>" \\ &amp; {a="b"}'
 
 
@@ -122,7 +127,8 @@ class Exposition(TestCase):
             "application/openmetrics-text": OPENMETRICS,
             "application/openmetrics-text;q=0, text/plain": TEXT,
             "application/openmetrics-text;q=0.3, text/plain;q=0.9": TEXT,
-            "nonsense;;;===": TEXT,
+            "nonsense;;;===": TEXT, WITH_HISTOGRAMS: PROTOBUF, PROTOBUF: PROTOBUF,
+            "application/vnd.google.protobuf": TEXT,
         }
         have = {accept: self.daemon.get(
             "/metrics", headers={"Accept": accept} if accept else {}).getheader(
@@ -267,3 +273,58 @@ class RealPrometheus(TestCase):
         log = prometheus.output()
         for trouble in ("duplicate timestamp", "out of order", "level=error"):
             self.assertNotIn(trouble, log)
+
+    def test_scrapes_native_histograms_that_agree_with_the_classic_ones(self):
+        nginx = hello_nginx()
+        self.start(nginx, nginx.port)
+        daemon = self.bpftally()
+        native = Prometheus(scrape=daemon.port, features="native-histograms")
+        self.start(native, native.port)
+        load(nginx.port, "/hello", 1234, 8)
+        load(nginx.port, "/missing", 21)
+        selector = f'{{server_port="{nginx.port}"}}'
+        series = f"http_server_request_duration_seconds{selector}"
+
+        def counts():
+            found = {labels["http_route"]: value for labels, value
+                     in native.query(f"histogram_count({series})")}
+            return found if sum(found.values()) >= 1255 else None
+        self.assertEqual(wait_until(counts, "the native histogram", 20),
+                         {"/hello": 1234.0, "/missing": 21.0})
+        target, = native.api("targets")["activeTargets"]
+        self.assertEqual((target["health"], target["lastError"]), ("up", ""))
+        # the daemon counts the classic buckets apart from these
+        metrics = daemon.metrics()
+        for labels, total in native.query(f"histogram_sum({series})"):
+            self.assertEqual(total, metrics.total(
+                "http_server_request_duration_seconds_sum",
+                server_port=nginx.port, http_route=labels["http_route"]))
+        for bound in (0.001, 0.01, 0.1):
+            (_, fraction), = native.query(
+                f"histogram_fraction(0, {bound}, sum({series}))")
+            below = sum(value for _, value in metrics.select(
+                "http_server_request_duration_seconds_bucket",
+                server_port=nginx.port, le=str(bound)))
+            # a bucket of schema 3 that a bound divides is interpolated
+            around = [native.query(f"histogram_fraction(0, {bound * 2 ** step}, "
+                                   f"sum({series}))")[0][1] for step in (-1/8, 1/8)]
+            self.assertTrue(around[0] - 1e-9 <= below / 1255 <= around[1] + 1e-9,
+                            (bound, around, below))
+            self.assertTrue(around[0] <= fraction <= around[1])
+        (_, p99), = native.query(f"histogram_quantile(0.99, sum({series}))")
+        self.assertTrue(1e-6 < p99 < 10, p99)
+        # families without a native part are what they were
+        size = "http_server_response_body_size_bytes"
+        self.assertEqual(
+            {labels["le"]: value for labels, value in native.query(
+                f'sum by (le) ({size}_bucket{selector})')},
+            {labels["le"]: value for labels, value in self.sums(
+                metrics, f"{size}_bucket", nginx.port)})
+        self.assertNotIn("level=error", native.output())
+
+    @staticmethod
+    def sums(metrics, name, port):
+        sums = {}
+        for labels, value in metrics.select(name, server_port=port):
+            sums[labels["le"]] = sums.get(labels["le"], 0) + value
+        return [({"le": bound}, value) for bound, value in sums.items()]

@@ -13,6 +13,7 @@
 #include <zlib.h>
 
 #include "body.h"
+#include "text.h"
 
 #define CEILING ((size_t)8 << 20)
 
@@ -88,27 +89,43 @@ static void assert_bytes(struct body *body, bool is_gzip, size_t size,
 	buf_free(&bytes);
 }
 
+static void write_whole(struct buf *out, const struct snapshot *snapshot,
+			enum exposition_format format)
+{
+	struct exposition_writer *writer = NULL;
+
+	if (format != EXPOSITION_PROTOBUF) {
+		text_write(out, snapshot,
+			   format == EXPOSITION_OPENMETRICS ? TEXT_OPENMETRICS_1_0
+							    : TEXT_PROMETHEUS_0_0_4);
+		return;
+	}
+	assert_int_equal(exposition_writer_create(snapshot, &writer), 0);
+	assert_false(exposition_writer_next(writer, out, SIZE_MAX));
+	exposition_writer_free(&writer);
+}
+
 /* From none of a piece to several. */
-static void a_snapshot_is_read_as_text_write_writes_it(void **state)
+static void a_snapshot_is_read_as_its_writer_writes_it(void **state)
 {
 	static const size_t counts[] = {0, 1, 3, 2000, 100000};
 	static const size_t sizes[] = {1, 7, 4096, 1 << 20};
 
 	(void)state;
-	for (size_t i = 0; i < 5 * 4 * 2 * 2; i++) {
-		enum text_format format = i & 1;
-		bool is_gzip = i >> 1 & 1;
+	for (size_t i = 0; i < 5 * 4 * 3 * 2; i++) {
+		enum exposition_format format = i % 3;
+		bool is_gzip = i / 3 % 2;
 		struct buf wanted = BUF_INIT(CEILING);
 		struct body *body = NULL;
 		struct snapshot snapshot;
 
-		fill(&snapshot, counts[i / 16]);
-		text_write(&wanted, &snapshot, format);
+		fill(&snapshot, counts[i / 24]);
+		write_whole(&wanted, &snapshot, format);
 		assert_int_equal(wanted.error, 0);
 		assert_int_equal(body_of_snapshot(&snapshot, format, is_gzip, &body),
 				 0);
 		assert_null(snapshot.metrics); /* taken over */
-		assert_bytes(body, is_gzip, sizes[i / 4 % 4], &wanted);
+		assert_bytes(body, is_gzip, sizes[i / 6 % 4], &wanted);
 		body_free(&body);
 		assert_null(body);
 		buf_free(&wanted);
@@ -152,8 +169,7 @@ static void what_the_writer_refuses_ends_the_reading(void **state)
 		snapshot_value(&snapshot, &values,
 			       snapshot_labels(&snapshot, &label, 1), 1);
 		assert_int_equal(
-		    body_of_snapshot(&snapshot, TEXT_PROMETHEUS_0_0_4, is_gzip, &body),
-		    0);
+		    body_of_snapshot(&snapshot, EXPOSITION_TEXT, is_gzip, &body), 0);
 		assert_int_equal(read_all(body, 4096, &bytes), -E2BIG);
 		assert_true(bytes.len > 65536);
 		body_free(&body);
@@ -172,8 +188,7 @@ static void a_body_that_is_not_read_to_its_end_leaves_nothing(void **state)
 
 		fill(&snapshot, 10000);
 		assert_int_equal(
-		    body_of_snapshot(&snapshot, TEXT_PROMETHEUS_0_0_4, is_gzip, &body),
-		    0);
+		    body_of_snapshot(&snapshot, EXPOSITION_TEXT, is_gzip, &body), 0);
 		assert_int_equal(body_read(body, bytes, sizeof(bytes)), sizeof(bytes));
 		body_free(&body);
 		body_free(&body);
@@ -183,7 +198,7 @@ static void a_body_that_is_not_read_to_its_end_leaves_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_snapshot_is_read_as_text_write_writes_it),
+	    cmocka_unit_test(a_snapshot_is_read_as_its_writer_writes_it),
 	    cmocka_unit_test(a_text_is_read_as_it_is),
 	    cmocka_unit_test(what_the_writer_refuses_ends_the_reading),
 	    cmocka_unit_test(a_body_that_is_not_read_to_its_end_leaves_nothing),

@@ -606,6 +606,29 @@ static void accept_chooses_format_and_content_type(void **state)
 	stop_server(&server);
 }
 
+static void who_asks_for_protobuf_gets_delimited_messages(void **state)
+{
+	static const char family[] = "\x1a"
+				     "\n\3one"
+				     "\x12\4One."
+				     "\x18\1"                             /* a gauge */
+				     "\"\xb\x12\t\t\0\0\0\0\0\0\xf0\x3f"; /* 1.0 */
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	struct reply reply =
+	    request(&server, "GET", "/metrics",
+		    "Accept: application/vnd.google.protobuf;"
+		    "proto=io.prometheus.client.MetricFamily;encoding=delimited\r\n");
+
+	(void)state;
+	assert_field(&reply, "Content-Type",
+		     "application/vnd.google.protobuf; "
+		     "proto=io.prometheus.client.MetricFamily; encoding=delimited");
+	assert_int_equal(reply.body_len, sizeof(family) - 1);
+	assert_memory_equal(reply.body, family, sizeof(family) - 1);
+	free_reply(&reply);
+	stop_server(&server);
+}
+
 static char *gunzip(const struct reply *reply, size_t ret_room)
 {
 	char *text = calloc(1, ret_room + 1);
@@ -1583,6 +1606,7 @@ int main(void)
 	    cmocka_unit_test(every_path_has_its_answer),
 	    cmocka_unit_test(ready_follows_the_callback),
 	    cmocka_unit_test(accept_chooses_format_and_content_type),
+	    cmocka_unit_test(who_asks_for_protobuf_gets_delimited_messages),
 	    cmocka_unit_test(gzip_holds_the_same_bytes_at_every_size),
 	    cmocka_unit_test(what_did_not_ask_for_gzip_does_not_get_it),
 	    cmocka_unit_test(head_has_the_fields_of_get_and_no_body),

@@ -12,16 +12,18 @@
 #include "negotiate.h"
 
 #define OM "application/openmetrics-text"
+#define PB "application/vnd.google.protobuf"
+#define OURS ";proto=io.prometheus.client.MetricFamily;encoding=delimited"
 
 struct format_case {
 	const char *accept;
-	enum text_format format;
+	enum exposition_format format;
 };
 
 static void assert_formats(const struct format_case *cases, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		enum text_format format = negotiate_format(cases[i].accept);
+		enum exposition_format format = negotiate_format(cases[i].accept);
 
 		if (format != cases[i].format)
 			fail_msg("Accept: %s: format %d", cases[i].accept, format);
@@ -36,27 +38,31 @@ static void each_scraper_gets_the_format_it_prefers(void **state)
 	    /* Prometheus 2.42 */
 	    {OM ";version=1.0.0," OM ";version=0.0.1;q=0.75,"
 		"text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-	     TEXT_OPENMETRICS_1_0},
+	     EXPOSITION_OPENMETRICS},
 	    /* the same with native histograms */
-	    {"application/vnd.google.protobuf;"
-	     "proto=io.prometheus.client.MetricFamily;encoding=delimited," OM
-	     ";version=1.0.0;q=0.8," OM ";version=0.0.1;q=0.75,"
-	     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-	     TEXT_OPENMETRICS_1_0},
+	    {PB OURS "," OM ";version=1.0.0;q=0.8," OM ";version=0.0.1;q=0.75,"
+		     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+	     EXPOSITION_PROTOBUF},
 	    /* Prometheus 3 */
 	    {OM ";version=1.0.0;escaping=allow-utf-8;q=0.6," OM
 		";version=0.0.1;q=0.5,text/plain;version=1.0.0;"
 		"escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,"
 		"*/*;q=0.2",
-	     TEXT_OPENMETRICS_1_0},
+	     EXPOSITION_OPENMETRICS},
+	    /* the same with native histograms */
+	    {PB OURS ";q=0.6," OM ";version=1.0.0;escaping=allow-utf-8;q=0.5," OM
+		     ";version=0.0.1;q=0.4,text/plain;version=1.0.0;"
+		     "escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,"
+		     "*/*;q=0.1",
+	     EXPOSITION_PROTOBUF},
 	    /* Prometheus 3, scrape_protocols: [PrometheusText1.0.0] */
 	    {"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.5",
-	     TEXT_PROMETHEUS_0_0_4},
+	     EXPOSITION_TEXT},
 	    /* Firefox */
 	    {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-	     TEXT_PROMETHEUS_0_0_4},
+	     EXPOSITION_TEXT},
 	    /* curl */
-	    {"*/*", TEXT_PROMETHEUS_0_0_4},
+	    {"*/*", EXPOSITION_TEXT},
 	};
 
 	(void)state;
@@ -66,17 +72,17 @@ static void each_scraper_gets_the_format_it_prefers(void **state)
 static void without_a_usable_clause_it_is_text(void **state)
 {
 	static const struct format_case cases[] = {
-	    {NULL, TEXT_PROMETHEUS_0_0_4},
-	    {"", TEXT_PROMETHEUS_0_0_4},
-	    {",, ,", TEXT_PROMETHEUS_0_0_4},
-	    {";;=;", TEXT_PROMETHEUS_0_0_4},
-	    {"image/png", TEXT_PROMETHEUS_0_0_4},
-	    {OM ";version=0.0.1", TEXT_PROMETHEUS_0_0_4},
-	    {OM ";version=2.0.0", TEXT_PROMETHEUS_0_0_4},
-	    {OM ";version=", TEXT_PROMETHEUS_0_0_4},
-	    {OM "x", TEXT_PROMETHEUS_0_0_4},
-	    {"x" OM, TEXT_PROMETHEUS_0_0_4},
-	    {"*/*;q=0, " OM ";q=0, text/plain;q=0", TEXT_PROMETHEUS_0_0_4},
+	    {NULL, EXPOSITION_TEXT},
+	    {"", EXPOSITION_TEXT},
+	    {",, ,", EXPOSITION_TEXT},
+	    {";;=;", EXPOSITION_TEXT},
+	    {"image/png", EXPOSITION_TEXT},
+	    {OM ";version=0.0.1", EXPOSITION_TEXT},
+	    {OM ";version=2.0.0", EXPOSITION_TEXT},
+	    {OM ";version=", EXPOSITION_TEXT},
+	    {OM "x", EXPOSITION_TEXT},
+	    {"x" OM, EXPOSITION_TEXT},
+	    {"*/*;q=0, " OM ";q=0, text/plain;q=0", EXPOSITION_TEXT},
 	};
 
 	(void)state;
@@ -86,15 +92,15 @@ static void without_a_usable_clause_it_is_text(void **state)
 static void the_highest_quality_wins_and_the_first_among_equals(void **state)
 {
 	static const struct format_case cases[] = {
-	    {OM ",text/plain", TEXT_OPENMETRICS_1_0},
-	    {"text/plain," OM, TEXT_PROMETHEUS_0_0_4},
-	    {"text/plain;q=0.5," OM ";q=0.6", TEXT_OPENMETRICS_1_0},
-	    {"text/plain;q=0.599," OM ";q=0.6", TEXT_OPENMETRICS_1_0},
-	    {"text/plain;q=0.601," OM ";q=0.6", TEXT_PROMETHEUS_0_0_4},
-	    {"text/plain;q=0.5," OM ";q=0.5", TEXT_PROMETHEUS_0_0_4},
-	    {"text/plain;q=1.000," OM, TEXT_PROMETHEUS_0_0_4},
-	    {"text/plain;q=0.9," OM ";q=1", TEXT_OPENMETRICS_1_0},
-	    {"text/plain;q=.5," OM ";q=.6", TEXT_OPENMETRICS_1_0},
+	    {OM ",text/plain", EXPOSITION_OPENMETRICS},
+	    {"text/plain," OM, EXPOSITION_TEXT},
+	    {"text/plain;q=0.5," OM ";q=0.6", EXPOSITION_OPENMETRICS},
+	    {"text/plain;q=0.599," OM ";q=0.6", EXPOSITION_OPENMETRICS},
+	    {"text/plain;q=0.601," OM ";q=0.6", EXPOSITION_TEXT},
+	    {"text/plain;q=0.5," OM ";q=0.5", EXPOSITION_TEXT},
+	    {"text/plain;q=1.000," OM, EXPOSITION_TEXT},
+	    {"text/plain;q=0.9," OM ";q=1", EXPOSITION_OPENMETRICS},
+	    {"text/plain;q=.5," OM ";q=.6", EXPOSITION_OPENMETRICS},
 	};
 
 	(void)state;
@@ -104,24 +110,24 @@ static void the_highest_quality_wins_and_the_first_among_equals(void **state)
 static void the_most_specific_clause_for_a_format_decides(void **state)
 {
 	static const struct format_case cases[] = {
-	    {OM ";q=0.3, text/plain;q=0.2, */*;q=0.9", TEXT_OPENMETRICS_1_0},
-	    {"*/*;q=0.9, text/plain;q=0.2, " OM ";q=0.3", TEXT_OPENMETRICS_1_0},
-	    {OM ";q=0.2, text/plain;q=0.3, */*;q=0.9", TEXT_PROMETHEUS_0_0_4},
-	    {OM ";q=0.3, */*;q=0.9", TEXT_PROMETHEUS_0_0_4},
-	    {"text/plain;q=0.3, */*;q=0.9", TEXT_OPENMETRICS_1_0},
-	    {"text/*;q=0.3, */*;q=0.9", TEXT_OPENMETRICS_1_0},
-	    {"application/*;q=0.3, */*;q=0.9", TEXT_PROMETHEUS_0_0_4},
-	    {OM ";q=0.3, application/*;q=0.9, text/plain;q=0.5", TEXT_PROMETHEUS_0_0_4},
+	    {OM ";q=0.3, text/plain;q=0.2, */*;q=0.9", EXPOSITION_OPENMETRICS},
+	    {"*/*;q=0.9, text/plain;q=0.2, " OM ";q=0.3", EXPOSITION_OPENMETRICS},
+	    {OM ";q=0.2, text/plain;q=0.3, */*;q=0.9", EXPOSITION_TEXT},
+	    {OM ";q=0.3, */*;q=0.9", EXPOSITION_TEXT},
+	    {"text/plain;q=0.3, */*;q=0.9", EXPOSITION_OPENMETRICS},
+	    {"text/*;q=0.3, */*;q=0.9", EXPOSITION_OPENMETRICS},
+	    {"application/*;q=0.3, */*;q=0.9", EXPOSITION_TEXT},
+	    {OM ";q=0.3, application/*;q=0.9, text/plain;q=0.5", EXPOSITION_TEXT},
 	    {OM ";version=1.0.0;q=0.3, " OM ";q=0.9, text/plain;q=0.5",
-	     TEXT_PROMETHEUS_0_0_4},
+	     EXPOSITION_TEXT},
 	    {OM ";version=0.0.1;q=0.3, " OM ";q=0.9, text/plain;q=0.5",
-	     TEXT_OPENMETRICS_1_0},
+	     EXPOSITION_OPENMETRICS},
 	    /* two versions that are both text */
 	    {"text/plain;version=1.0.0;q=0.2, text/plain;version=0.0.4;q=0.6, " OM
 	     ";q=0.5",
-	     TEXT_PROMETHEUS_0_0_4},
-	    {OM ";version=1.0.0;q=0, " OM ", text/plain;q=0.1", TEXT_PROMETHEUS_0_0_4},
-	    {"application/*;q=0, " OM ";q=0.1", TEXT_OPENMETRICS_1_0},
+	     EXPOSITION_TEXT},
+	    {OM ";version=1.0.0;q=0, " OM ", text/plain;q=0.1", EXPOSITION_TEXT},
+	    {"application/*;q=0, " OM ";q=0.1", EXPOSITION_OPENMETRICS},
 	};
 
 	(void)state;
@@ -131,12 +137,12 @@ static void the_most_specific_clause_for_a_format_decides(void **state)
 static void quality_zero_refuses(void **state)
 {
 	static const struct format_case cases[] = {
-	    {OM ";q=0", TEXT_PROMETHEUS_0_0_4},
-	    {OM ";q=0.000,*/*", TEXT_PROMETHEUS_0_0_4},
-	    {"*/*, text/plain;q=0", TEXT_OPENMETRICS_1_0},
-	    {"text/plain;q=0.0, */*;q=0.1", TEXT_OPENMETRICS_1_0},
-	    {"*/*;q=0, " OM ";q=0.1", TEXT_OPENMETRICS_1_0},
-	    {"application/*, " OM ";q=0", TEXT_PROMETHEUS_0_0_4},
+	    {OM ";q=0", EXPOSITION_TEXT},
+	    {OM ";q=0.000,*/*", EXPOSITION_TEXT},
+	    {"*/*, text/plain;q=0", EXPOSITION_OPENMETRICS},
+	    {"text/plain;q=0.0, */*;q=0.1", EXPOSITION_OPENMETRICS},
+	    {"*/*;q=0, " OM ";q=0.1", EXPOSITION_OPENMETRICS},
+	    {"application/*, " OM ";q=0", EXPOSITION_TEXT},
 	};
 
 	(void)state;
@@ -146,10 +152,41 @@ static void quality_zero_refuses(void **state)
 static void wildcards_cover_their_type(void **state)
 {
 	static const struct format_case cases[] = {
-	    {"application/*", TEXT_OPENMETRICS_1_0},
-	    {"text/*;q=0.5,application/*;q=0.6", TEXT_OPENMETRICS_1_0},
-	    {"text/*;q=0.7,application/*;q=0.6", TEXT_PROMETHEUS_0_0_4},
-	    {"*/*;q=0.5,application/*;q=0.6", TEXT_OPENMETRICS_1_0},
+	    {"application/*", EXPOSITION_OPENMETRICS},
+	    {"text/*;q=0.5,application/*;q=0.6", EXPOSITION_OPENMETRICS},
+	    {"text/*;q=0.7,application/*;q=0.6", EXPOSITION_TEXT},
+	    {"*/*;q=0.5,application/*;q=0.6", EXPOSITION_OPENMETRICS},
+	};
+
+	(void)state;
+	ASSERT_FORMATS(cases);
+}
+
+static void protobuf_is_for_those_who_name_its_message_and_encoding(void **state)
+{
+	static const struct format_case cases[] = {
+	    {PB OURS, EXPOSITION_PROTOBUF},
+	    {PB ";encoding=delimited;proto=io.prometheus.client.MetricFamily",
+	     EXPOSITION_PROTOBUF},
+	    {PB ";proto=\"io.prometheus.client.MetricFamily\";encoding=\"delimited\"",
+	     EXPOSITION_PROTOBUF},
+	    {PB, EXPOSITION_TEXT},
+	    {PB ";proto=io.prometheus.client.MetricFamily", EXPOSITION_TEXT},
+	    {PB ";proto=io.prometheus.client.MetricFamily;encoding=text",
+	     EXPOSITION_TEXT},
+	    {PB ";proto=io.prometheus.client.MetricFamily;encoding=compact-text",
+	     EXPOSITION_TEXT},
+	    {PB ";proto=io.prometheus.client.Metric;encoding=delimited",
+	     EXPOSITION_TEXT},
+	    {PB ";encoding=delimited", EXPOSITION_TEXT},
+	    {"application/*", EXPOSITION_OPENMETRICS},
+	    {PB OURS ";q=0", EXPOSITION_TEXT},
+	    {PB OURS ";q=0.4," OM ";q=0.5", EXPOSITION_OPENMETRICS},
+	    {PB OURS ";q=0.5," OM ";q=0.4", EXPOSITION_PROTOBUF},
+	    {PB OURS "," OM ",text/plain", EXPOSITION_PROTOBUF},
+	    {OM "," PB OURS, EXPOSITION_OPENMETRICS},
+	    {"text/plain," PB OURS, EXPOSITION_TEXT},
+	    {"*/*;q=0.5," PB OURS ";q=0.4", EXPOSITION_TEXT},
 	};
 
 	(void)state;
@@ -159,20 +196,20 @@ static void wildcards_cover_their_type(void **state)
 static void spelling_that_the_grammar_allows_is_understood(void **state)
 {
 	static const struct format_case cases[] = {
-	    {OM, TEXT_OPENMETRICS_1_0},
-	    {"Application/OpenMetrics-Text;VERSION=1.0.0", TEXT_OPENMETRICS_1_0},
-	    {OM ";version=\"1.0.0\"", TEXT_OPENMETRICS_1_0},
+	    {OM, EXPOSITION_OPENMETRICS},
+	    {"Application/OpenMetrics-Text;VERSION=1.0.0", EXPOSITION_OPENMETRICS},
+	    {OM ";version=\"1.0.0\"", EXPOSITION_OPENMETRICS},
 	    {"  " OM " \t; version = 1.0.0 ; q=0.5 ,text/plain;q=0.4",
-	     TEXT_OPENMETRICS_1_0},
-	    {OM ";Q=0.4,text/plain;q=0.5", TEXT_PROMETHEUS_0_0_4},
-	    {OM ";charset=utf-8;version=1.0.0", TEXT_OPENMETRICS_1_0},
-	    {OM ";q=0.9;version=1.0.0,text/plain;q=0.8", TEXT_OPENMETRICS_1_0},
+	     EXPOSITION_OPENMETRICS},
+	    {OM ";Q=0.4,text/plain;q=0.5", EXPOSITION_TEXT},
+	    {OM ";charset=utf-8;version=1.0.0", EXPOSITION_OPENMETRICS},
+	    {OM ";q=0.9;version=1.0.0,text/plain;q=0.8", EXPOSITION_OPENMETRICS},
 	    /* separators inside a quoted string separate nothing */
-	    {"text/html;x=\",text/plain\"," OM, TEXT_OPENMETRICS_1_0},
-	    {"text/html;x=\"\\\",text/plain\"," OM, TEXT_OPENMETRICS_1_0},
-	    {OM ";x=\";q=0\",text/plain", TEXT_OPENMETRICS_1_0},
-	    {"text/plain;x=\"never closed," OM, TEXT_PROMETHEUS_0_0_4},
-	    {OM ";;q=0.5;,text/plain;q=0.4", TEXT_OPENMETRICS_1_0},
+	    {"text/html;x=\",text/plain\"," OM, EXPOSITION_OPENMETRICS},
+	    {"text/html;x=\"\\\",text/plain\"," OM, EXPOSITION_OPENMETRICS},
+	    {OM ";x=\";q=0\",text/plain", EXPOSITION_OPENMETRICS},
+	    {"text/plain;x=\"never closed," OM, EXPOSITION_TEXT},
+	    {OM ";;q=0.5;,text/plain;q=0.4", EXPOSITION_OPENMETRICS},
 	};
 
 	(void)state;
@@ -191,7 +228,7 @@ static void a_quality_that_is_none_makes_its_clause_count_for_nothing(void **sta
 		strcpy(accept, OM ";q=");
 		strcat(accept, qualities[i]);
 		strcat(accept, ",text/plain;q=0.001");
-		if (negotiate_format(accept) != TEXT_PROMETHEUS_0_0_4)
+		if (negotiate_format(accept) != EXPOSITION_TEXT)
 			fail_msg("Accept: %s", accept);
 	}
 }
@@ -271,6 +308,7 @@ int main(void)
 	    cmocka_unit_test(the_most_specific_clause_for_a_format_decides),
 	    cmocka_unit_test(quality_zero_refuses),
 	    cmocka_unit_test(wildcards_cover_their_type),
+	    cmocka_unit_test(protobuf_is_for_those_who_name_its_message_and_encoding),
 	    cmocka_unit_test(spelling_that_the_grammar_allows_is_understood),
 	    cmocka_unit_test(a_quality_that_is_none_makes_its_clause_count_for_nothing),
 	    cmocka_unit_test(gzip_is_used_when_the_client_likes_it_at_least_as_much),
