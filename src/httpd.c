@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,25 +10,17 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 
-#include "address.h"
 #include "body.h"
 #include "cleanup.h"
+#include "clients.h"
+#include "listener.h"
 #include "log.h"
 #include "negotiate.h"
 
-/* One of them is the newcomer for whom another has to go. */
-#define CONNECTIONS_MAX 65
-#define BACKLOG 128
 #define HEADER_BYTES_MAX (16 * 1024)
 #define IDLE_SECONDS 10
-/* The idle limit starts anew with every byte; these do not, so a client that
- * trickles cannot keep its place. A request has its ten seconds after a
- * connection sat idle for as long as it may. */
-#define REQUEST_MS 20000
-#define RESPONSE_MS 60000
 /* A request's body means nothing here: so much is read and thrown away. */
 #define UPLOAD_BYTES_MAX (64 * 1024)
 /* Pages that are made or being sent: each holds a snapshot. Two scrapers, a
@@ -39,16 +30,6 @@
 #define STATUS_BYTES_MAX ((size_t)4 << 20)
 /* What libmicrohttpd asks for at once where it does not send chunks. */
 #define BLOCK_BYTES ((size_t)16 << 10)
-
-struct client {
-	struct MHD_Connection *connection; /* NULL: place is free */
-	uint64_t deadline_ms;              /* UINT64_MAX: has been cut off */
-	uint64_t waits_since; /* httpd.waits when it came or was last answered */
-	size_t upload_bytes;
-	bool is_head;     /* the request's method */
-	bool has_asked;   /* a request was complete */
-	bool is_answered; /* the response is on its way */
-};
 
 /* What cannot be served, told when it begins to fail and when the reason changes:
  * a scraper asks again and again. */
@@ -65,10 +46,8 @@ struct httpd {
 	unsigned int port;
 	struct httpd_pages pages;
 	struct trouble metrics_trouble, status_trouble;
-	struct client clients[CONNECTIONS_MAX];
-	unsigned int client_count;
+	struct clients clients;
 	unsigned int page_count; /* of PAGES_MAX */
-	uint64_t waits;          /* counted: a clock has ties in a crowd */
 };
 
 struct header {
@@ -448,8 +427,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		*upload_len = 0;
 		return client->upload_bytes <= UPLOAD_BYTES_MAX ? MHD_YES : MHD_NO;
 	}
-	client->deadline_ms = now_ms() + RESPONSE_MS;
-	client->has_asked = client->is_answered = true;
+	clients_asked(client, now_ms());
 	return answer(httpd, client, target, method);
 }
 
@@ -463,31 +441,11 @@ static void on_completed(void *context, struct MHD_Connection *connection,
 	(void)how;
 	if (!client)
 		return;
-	client->deadline_ms = now_ms() + REQUEST_MS;
-	client->waits_since = httpd->waits++;
-	client->is_answered = false;
+	clients_answered(&httpd->clients, client, now_ms());
 	*request_context = NULL;
 }
 
 /* --- connections ----------------------------------------------------------- */
-
-static struct client *take_place(struct httpd *httpd, struct MHD_Connection *connection)
-{
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-		struct client *client = &httpd->clients[i];
-
-		if (client->connection)
-			continue;
-		*client = (struct client){
-		    .connection = connection,
-		    .deadline_ms = now_ms() + REQUEST_MS,
-		    .waits_since = httpd->waits++,
-		};
-		httpd->client_count++;
-		return client;
-	}
-	return NULL;
-}
 
 static void on_connection(void *context, struct MHD_Connection *connection,
 			  void **socket_context,
@@ -497,92 +455,22 @@ static void on_connection(void *context, struct MHD_Connection *connection,
 	struct client *client = *socket_context;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		*socket_context = take_place(httpd, connection);
+		*socket_context =
+		    clients_take(&httpd->clients, connection,
+				 MHD_get_connection_info(
+				     connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+				     ->connect_fd,
+				 now_ms());
 	} else if (client) {
-		client->connection = NULL;
-		httpd->client_count--;
+		clients_leave(&httpd->clients, client);
 		*socket_context = NULL;
 	}
-}
-
-/* libmicrohttpd finds the end of the stream and closes. */
-static void cut_off(struct client *client)
-{
-	client->deadline_ms = UINT64_MAX;
-	shutdown(MHD_get_connection_info(client->connection,
-					 MHD_CONNECTION_INFO_CONNECTION_FD)
-		     ->connect_fd,
-		 SHUT_RDWR);
-}
-
-static void cut_off_late_clients(struct httpd *httpd)
-{
-	uint64_t now = now_ms();
-
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-		struct client *client = &httpd->clients[i];
-
-		if (client->connection && client->deadline_ms <= now)
-			cut_off(client);
-	}
-}
-
-static bool is_cut_off(const struct client *client)
-{
-	return client->connection && client->deadline_ms == UINT64_MAX;
-}
-
-/* Who came, or was answered, last has had no time to ask. */
-static bool may_go(const struct httpd *httpd, const struct client *client)
-{
-	return client->connection && !client->is_answered &&
-	       client->waits_since + 1 < httpd->waits;
-}
-
-/* Those that never asked for anything before those that may ask again. */
-static bool goes_before(const struct client *client, const struct client *other)
-{
-	if (client->has_asked != other->has_asked)
-		return other->has_asked;
-	return client->waits_since < other->waits_since;
-}
-
-/* Without it, connections that say nothing would keep a scraper out for as long
- * as they may be idle. When all are being answered, the next one waits in the
- * backlog. */
-static void make_room(struct httpd *httpd)
-{
-	struct client *first = NULL;
-
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-		struct client *client = &httpd->clients[i];
-
-		if (is_cut_off(client))
-			return; /* it leaves in the next turn */
-		if (may_go(httpd, client) && (!first || goes_before(client, first)))
-			first = client;
-	}
-	if (first)
-		cut_off(first);
-}
-
-static uint64_t earliest_deadline_ms(const struct httpd *httpd)
-{
-	uint64_t earliest = UINT64_MAX;
-
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-		const struct client *client = &httpd->clients[i];
-
-		if (client->connection && client->deadline_ms < earliest)
-			earliest = client->deadline_ms;
-	}
-	return earliest;
 }
 
 /* Armed only while there is a connection: without one nothing wakes. */
 static void schedule(struct httpd *httpd)
 {
-	uint64_t now = now_ms(), deadline_ms = earliest_deadline_ms(httpd);
+	uint64_t now = now_ms(), deadline_ms = clients_deadline_ms(&httpd->clients);
 	uint64_t delay_ms = UINT64_MAX;
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 	int err;
@@ -609,11 +497,10 @@ static void run_daemon(struct httpd *httpd)
 	unsigned int count;
 
 	do {
-		count = httpd->client_count;
+		count = httpd->clients.count;
 		MHD_run(httpd->daemon);
-	} while (httpd->client_count < count);
-	if (httpd->client_count == CONNECTIONS_MAX)
-		make_room(httpd);
+	} while (httpd->clients.count < count);
+	clients_make_room(&httpd->clients);
 	schedule(httpd);
 }
 
@@ -625,8 +512,10 @@ static void on_ready(void *context, uint32_t events)
 
 static void on_timeout(void *context)
 {
-	cut_off_late_clients(context);
-	run_daemon(context);
+	struct httpd *httpd = context;
+
+	clients_cut_off_late(&httpd->clients, now_ms());
+	run_daemon(httpd);
 }
 
 /* --- start and stop -------------------------------------------------------- */
@@ -642,65 +531,6 @@ log_daemon(void *context, const char *format, va_list arguments)
 	log_debug("HTTP server: %s", text);
 }
 
-static int enable(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) ? -errno : 0;
-}
-
-static int open_listener(const struct sockaddr_storage *address, socklen_t len,
-			 int *ret_fd)
-{
-	AUTO_CLOSE int fd =
-	    socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = enable(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (!err && address->ss_family == AF_INET6)
-		err = enable(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-	if (err)
-		return err;
-	if (bind(fd, (const struct sockaddr *)address, len))
-		return -errno;
-	if (listen(fd, BACKLOG))
-		return -errno;
-	*ret_fd = fd;
-	fd = -1;
-	return 0;
-}
-
-/* ":PORT" on a kernel without IPv6 is every IPv4 address. */
-static int listen_on(const char *text, int *ret_fd)
-{
-	struct sockaddr_in ipv4 = {.sin_family = AF_INET};
-	struct sockaddr_storage address;
-	socklen_t len;
-	int err = address_parse(text, &address, &len);
-
-	if (err)
-		return err;
-	err = open_listener(&address, len, ret_fd);
-	if (err != -EAFNOSUPPORT || text[0] != ':')
-		return err;
-	ipv4.sin_port = ((const struct sockaddr_in6 *)&address)->sin6_port;
-	memcpy(&address, &ipv4, sizeof(ipv4));
-	return open_listener(&address, sizeof(ipv4), ret_fd);
-}
-
-static int port_of(int fd, unsigned int *ret_port)
-{
-	struct sockaddr_storage address;
-	socklen_t len = sizeof(address);
-
-	if (getsockname(fd, (struct sockaddr *)&address, &len))
-		return -errno;
-	*ret_port = ntohs(address.ss_family == AF_INET
-			      ? ((struct sockaddr_in *)&address)->sin_port
-			      : ((struct sockaddr_in6 *)&address)->sin6_port);
-	return 0;
-}
-
 /* The listening socket becomes the daemon's when it starts. */
 static int start_daemon(struct httpd *httpd, int *listener)
 {
@@ -711,7 +541,7 @@ static int start_daemon(struct httpd *httpd, int *listener)
 	    MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, httpd,
 	    MHD_OPTION_EXTERNAL_LOGGER, log_daemon, NULL, /* first: it may log */
 	    MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_LISTEN_SOCKET,
-	    *listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS_MAX,
+	    *listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CLIENTS_MAX,
 	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES_MAX,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, httpd,
@@ -740,9 +570,9 @@ int httpd_start(struct loop *loop, const char *listen_address,
 	httpd->metrics_trouble.path = "/metrics";
 	httpd->status_trouble.path = "/";
 	httpd->epoll_fd = -1;
-	err = listen_on(listen_address, &listener);
+	err = listener_open(listen_address, &listener);
 	if (!err)
-		err = port_of(listener, &httpd->port);
+		err = listener_port(listener, &httpd->port);
 	if (!err)
 		err = loop_timer_create(loop, on_timeout, httpd, &httpd->timer);
 	if (!err)

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clients.h - the connections of the HTTP server: how many there may be, how long
+ * each may take, and who goes when there is one more. Knows no HTTP: the owner
+ * tells it what happens. Times are of one clock, in ms.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One of them is the newcomer for whom another has to go. */
+#define CLIENTS_MAX 65
+/* The idle limit of the server starts anew with every byte; these do not, so a
+ * client that trickles cannot keep its place. A request has its ten seconds after
+ * a connection sat idle for as long as it may. */
+#define CLIENTS_REQUEST_MS 20000
+#define CLIENTS_RESPONSE_MS 60000
+
+struct MHD_Connection;
+
+struct client {
+	struct MHD_Connection *connection; /* NULL: place is free */
+	int fd;
+	uint64_t deadline_ms; /* UINT64_MAX: has been cut off */
+	uint64_t waits_since; /* clients.waits when it came or was last answered */
+	size_t upload_bytes;
+	bool is_head;     /* the request's method */
+	bool has_asked;   /* a request was complete */
+	bool is_answered; /* the response is on its way */
+};
+
+struct clients {
+	struct client places[CLIENTS_MAX];
+	unsigned int count;
+	uint64_t waits; /* counted: a clock has ties in a crowd */
+};
+
+/* NULL when all places are taken. */
+struct client *clients_take(struct clients *clients, struct MHD_Connection *connection,
+			    int fd, uint64_t now_ms);
+void clients_leave(struct clients *clients, struct client *client);
+/* Its request is complete: the response begins. */
+void clients_asked(struct client *client, uint64_t now_ms);
+/* The response is sent: it may ask again. */
+void clients_answered(struct clients *clients, struct client *client, uint64_t now_ms);
+/* Shuts down the sockets of those whose time is over: their owner finds the end of
+ * the stream and closes. */
+void clients_cut_off_late(struct clients *clients, uint64_t now_ms);
+/* When all places are taken, cuts off the oldest that has not asked for anything,
+ * else the one idle longest; never one that is being answered. */
+void clients_make_room(struct clients *clients);
+/* Of all clients; UINT64_MAX: there is none to wait for. */
+uint64_t clients_deadline_ms(const struct clients *clients);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients.h"
+
+#include <sys/socket.h>
+
+struct client *clients_take(struct clients *clients, struct MHD_Connection *connection,
+			    int fd, uint64_t now_ms)
+{
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &clients->places[i];
+
+		if (client->connection)
+			continue;
+		*client = (struct client){
+		    .connection = connection,
+		    .fd = fd,
+		    .deadline_ms = now_ms + CLIENTS_REQUEST_MS,
+		    .waits_since = clients->waits++,
+		};
+		clients->count++;
+		return client;
+	}
+	return NULL;
+}
+
+void clients_leave(struct clients *clients, struct client *client)
+{
+	client->connection = NULL;
+	clients->count--;
+}
+
+void clients_asked(struct client *client, uint64_t now_ms)
+{
+	client->deadline_ms = now_ms + CLIENTS_RESPONSE_MS;
+	client->has_asked = client->is_answered = true;
+}
+
+void clients_answered(struct clients *clients, struct client *client, uint64_t now_ms)
+{
+	client->deadline_ms = now_ms + CLIENTS_REQUEST_MS;
+	client->waits_since = clients->waits++;
+	client->is_answered = false;
+}
+
+static void cut_off(struct client *client)
+{
+	client->deadline_ms = UINT64_MAX;
+	shutdown(client->fd, SHUT_RDWR);
+}
+
+void clients_cut_off_late(struct clients *clients, uint64_t now_ms)
+{
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &clients->places[i];
+
+		if (client->connection && client->deadline_ms <= now_ms)
+			cut_off(client);
+	}
+}
+
+static bool is_cut_off(const struct client *client)
+{
+	return client->connection && client->deadline_ms == UINT64_MAX;
+}
+
+/* Who came, or was answered, last has had no time to ask. */
+static bool may_go(const struct clients *clients, const struct client *client)
+{
+	return client->connection && !client->is_answered &&
+	       client->waits_since + 1 < clients->waits;
+}
+
+/* Those that never asked for anything before those that may ask again. */
+static bool goes_before(const struct client *client, const struct client *other)
+{
+	if (client->has_asked != other->has_asked)
+		return other->has_asked;
+	return client->waits_since < other->waits_since;
+}
+
+/* Without it, connections that say nothing would keep a scraper out for as long
+ * as they may be idle. When all are being answered, the next one waits in the
+ * backlog. */
+void clients_make_room(struct clients *clients)
+{
+	struct client *first = NULL;
+
+	if (clients->count < CLIENTS_MAX)
+		return;
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &clients->places[i];
+
+		if (is_cut_off(client))
+			return; /* it leaves in the next turn */
+		if (may_go(clients, client) && (!first || goes_before(client, first)))
+			first = client;
+	}
+	if (first)
+		cut_off(first);
+}
+
+uint64_t clients_deadline_ms(const struct clients *clients)
+{
+	uint64_t earliest = UINT64_MAX;
+
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		const struct client *client = &clients->places[i];
+
+		if (client->connection && client->deadline_ms < earliest)
+			earliest = client->deadline_ms;
+	}
+	return earliest;
+}
