@@ -20,7 +20,7 @@ CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 PKGS := libbpf libelf libmicrohttpd libcurl yaml-0.1 libprotobuf-c zlib liblzma \
-	sqlite3 libpcre2-8 nettle
+	sqlite3 libpcre2-8 nettle gnutls
 ARCH_INCLUDE := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 B := build
@@ -30,7 +30,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -DBPFTALLY_VERSION='"$(VERSION)"' -iquote include 
 CFLAGS ?= -O2 -g
 CFLAGS_ALL := -std=gnu17 $(WARN) $(WERROR) -fno-omit-frame-pointer -fstack-protector-strong $(CFLAGS)
 HARDEN := -Wl,-z,relro,-z,now
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lsnappy -lcap-ng -liberty -lunistring -lm
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lsnappy -lcap-ng -liberty -lcrypt -lunistring -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter $(WERROR) \
 	-D__TARGET_ARCH_x86 -iquote include -Ibpf -idirafter /usr/include/$(ARCH_INCLUDE)
