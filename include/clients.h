@@ -19,16 +19,23 @@
 #define CLIENTS_RESPONSE_MS 60000
 
 struct MHD_Connection;
+struct web_tls;
+
+/* What is known of its credentials, for the request that it makes. */
+enum client_check { CLIENT_NOT_CHECKED, CLIENT_IS_RIGHT, CLIENT_IS_WRONG };
 
 struct client {
 	struct MHD_Connection *connection; /* NULL: place is free */
 	int fd;
 	uint64_t deadline_ms; /* UINT64_MAX: has been cut off */
 	uint64_t waits_since; /* clients.waits when it came or was last answered */
+	struct web_tls *tls;  /* its session's; NULL: plain */
 	size_t upload_bytes;
-	bool is_head;     /* the request's method */
-	bool has_asked;   /* a request was complete */
-	bool is_answered; /* the response is on its way */
+	enum client_check check;
+	bool is_suspended; /* until its credentials are checked */
+	bool is_head;      /* the request's method */
+	bool has_asked;    /* a request was complete */
+	bool is_answered;  /* the response is on its way */
 };
 
 struct clients {
@@ -45,8 +52,9 @@ void clients_leave(struct clients *clients, struct client *client);
 void clients_asked(struct client *client, uint64_t now_ms);
 /* The response is sent: it may ask again. */
 void clients_answered(struct clients *clients, struct client *client, uint64_t now_ms);
-/* Shuts down the sockets of those whose time is over: their owner finds the end of
- * the stream and closes. */
+/* Shuts the socket down: its owner finds the end of the stream and closes. */
+void client_cut_off(struct client *client);
+/* Those whose time is over. */
 void clients_cut_off_late(struct clients *clients, uint64_t now_ms);
 /* When all places are taken, cuts off the oldest that has not asked for anything,
  * else the one idle longest; never one that is being answered. */

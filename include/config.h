@@ -219,7 +219,8 @@ struct config_function {
 };
 
 struct config {
-	char *listen; /* ":9965" */
+	char *listen;          /* ":9965" */
+	char *web_config_file; /* config_web.h; NULL: none */
 	uint32_t pids[CONFIG_LIST_MAX];
 	size_t pid_count;
 	struct config_strings exes; /* globs, fnmatch(3) with FNM_PATHNAME off */

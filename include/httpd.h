@@ -8,7 +8,8 @@
  * being sent (503). For one connection more, the oldest goes that has not asked for
  * anything, else the one idle longest; never one that is being answered. /metrics
  * is written while it is sent: a page holds its snapshot and some 64 kB, whatever
- * its length.
+ * its length. What --web.config.file says holds for all of it (web.h), and the
+ * limits for TLS handshakes.
  */
 #pragma once
 
@@ -17,6 +18,7 @@
 #include "buf.h"
 #include "loop.h"
 #include "snapshot.h"
+#include "web.h"
 
 struct httpd;
 
@@ -33,9 +35,10 @@ struct httpd_pages {
 };
 
 /* listen_address: "ADDR:PORT", ":PORT", "[v6]:PORT". ":PORT" is every address,
- * IPv6 and IPv4. Errors: -EINVAL (cannot parse), -EADDRINUSE and other errno of
- * bind. Pages are copied. */
-int httpd_start(struct loop *loop, const char *listen_address,
+ * IPv6 and IPv4. web: TLS, passwords and headers; NULL: none; it stays the caller's
+ * and outlives the server. Errors: -EINVAL (cannot parse), -EADDRINUSE and other
+ * errno of bind. Pages are copied. */
+int httpd_start(struct loop *loop, const char *listen_address, struct web *web,
 		const struct httpd_pages *pages, struct httpd **ret_httpd);
 /* The port it listens on (for :0). */
 unsigned int httpd_port(const struct httpd *httpd);

@@ -15,6 +15,7 @@ struct options {
 	enum config_action action;
 	const char *config_file; /* like every string here, NULL: not given */
 	const char *listen;
+	const char *web_config_file;
 	uint32_t pids[CONFIG_LIST_MAX];
 	size_t pid_count;
 	const char *exes[CONFIG_LIST_MAX];

@@ -42,7 +42,7 @@ void clients_answered(struct clients *clients, struct client *client, uint64_t n
 	client->is_answered = false;
 }
 
-static void cut_off(struct client *client)
+void client_cut_off(struct client *client)
 {
 	client->deadline_ms = UINT64_MAX;
 	shutdown(client->fd, SHUT_RDWR);
@@ -54,7 +54,7 @@ void clients_cut_off_late(struct clients *clients, uint64_t now_ms)
 		struct client *client = &clients->places[i];
 
 		if (client->connection && client->deadline_ms <= now_ms)
-			cut_off(client);
+			client_cut_off(client);
 	}
 }
 
@@ -96,7 +96,7 @@ void clients_make_room(struct clients *clients)
 			first = client;
 	}
 	if (first)
-		cut_off(first);
+		client_cut_off(first);
 }
 
 uint64_t clients_deadline_ms(const struct clients *clients)

@@ -214,6 +214,7 @@ static const struct config_section global_section = {"global", global_fields,
 
 static const struct config_field file_fields[] = {
     {"listen", read_listen, FIELD(listen)},
+    {"web_config_file", config_read_file_path, FIELD(web_config_file)},
     {"pid", read_pids, .min = 1, .max = CONFIG_PID_MAX},
     {"exe", read_exes, CONFIG_NO_TARGET},
     {"port", read_ports, .min = 1, .max = UINT16_MAX},
@@ -371,6 +372,7 @@ static int apply_options(const struct options *options, struct config *config,
 	config->spool.is_given |= options->state_dir != NULL;
 	if (!replace_string(&config->listen, options->listen) ||
 	    !replace_string(&config->spool.directory, options->state_dir) ||
+	    !replace_string(&config->web_config_file, options->web_config_file) ||
 	    !replace_string(&config->list_subject, options->list_subject) ||
 	    !replace_string(&config->list_glob, options->list_glob) ||
 	    !apply_selection(options, config) || !apply_remote_write(options, config))
@@ -414,6 +416,7 @@ int config_load(int argc, char **argv, struct config *ret_config,
 void config_free(struct config *config)
 {
 	free(config->listen);
+	free(config->web_config_file);
 	config_free_strings(&config->exes);
 	free(config->service);
 	free(config->spool.directory);

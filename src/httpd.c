@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
+#include "basic_auth.h"
 #include "body.h"
 #include "cleanup.h"
 #include "clients.h"
@@ -44,6 +45,8 @@ struct trouble {
 
 struct httpd {
 	struct loop *loop;
+	struct web *web;         /* NULL: plain, for everybody */
+	struct basic_auth *auth; /* with web */
 	struct loop_timer *timer;
 	uint64_t timer_ms; /* when it goes off; UINT64_MAX: it is not armed */
 	struct MHD_Daemon *daemon;
@@ -83,8 +86,30 @@ static bool add_header(struct MHD_Response *response, const char *name,
 	return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+/* What the file says, in place of what we would. */
+static bool add_configured(const struct httpd *httpd, struct MHD_Response *response)
+{
+	const struct config_labels *headers =
+	    httpd->web ? &web_config(httpd->web)->headers : NULL;
+
+	for (size_t i = 0; headers && i < headers->count; i++) {
+		if (!add_header(response, headers->items[i].name,
+				headers->items[i].value))
+			return false;
+	}
+	return true;
+}
+
+static bool add_missing(struct MHD_Response *response, const char *name,
+			const char *value)
+{
+	return MHD_get_response_header(response, name) ||
+	       add_header(response, name, value);
+}
+
 /* Consumes response, which may be NULL. MHD_NO ends the connection. */
-static enum MHD_Result send_response(struct MHD_Connection *connection,
+static enum MHD_Result send_response(const struct httpd *httpd,
+				     struct MHD_Connection *connection,
 				     unsigned int status, struct MHD_Response *response,
 				     const struct header *headers, size_t header_count)
 {
@@ -93,28 +118,35 @@ static enum MHD_Result send_response(struct MHD_Connection *connection,
 
 	if (!response)
 		return MHD_NO;
-	complete = add_header(response, "X-Content-Type-Options", "nosniff");
+	complete = add_configured(httpd, response) &&
+		   add_missing(response, "X-Content-Type-Options", "nosniff");
 	for (size_t i = 0; i < header_count && complete; i++)
-		complete = add_header(response, headers[i].name, headers[i].value);
+		complete = add_missing(response, headers[i].name, headers[i].value);
 	if (complete)
 		result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response); /* the connection holds its own reference */
 	return result;
 }
 
-static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned int status,
+static enum MHD_Result send_text(const struct httpd *httpd,
+				 struct MHD_Connection *connection, unsigned int status,
 				 const char *text)
 {
-	static const struct header headers[] = {
-	    {"Content-Type", "text/plain; charset=utf-8"},
-	    {"Allow", "GET, HEAD"}, /* last: for 405 only */
+	static const struct header plain = {"Content-Type",
+					    "text/plain; charset=utf-8"};
+	const struct header headers[] = {
+	    plain,
+	    status == MHD_HTTP_UNAUTHORIZED
+		? (struct header){"WWW-Authenticate", "Basic"}
+		: (struct header){"Allow", "GET, HEAD"},
 	};
-	bool is_method_wrong = status == MHD_HTTP_METHOD_NOT_ALLOWED;
+	bool has_second =
+	    status == MHD_HTTP_UNAUTHORIZED || status == MHD_HTTP_METHOD_NOT_ALLOWED;
 
-	return send_response(connection, status,
+	return send_response(httpd, connection, status,
 			     MHD_create_response_from_buffer(strlen(text), (void *)text,
 							     MHD_RESPMEM_MUST_COPY),
-			     headers, is_method_wrong ? 2 : 1);
+			     headers, has_second ? 2 : 1);
 }
 
 static const char *error_name(int err)
@@ -131,19 +163,21 @@ static void tell_trouble(struct trouble *trouble, int err)
 	trouble->told = err;
 }
 
-static enum MHD_Result send_failure(struct MHD_Connection *connection,
+static enum MHD_Result send_failure(const struct httpd *httpd,
+				    struct MHD_Connection *connection,
 				    struct trouble *trouble, int err)
 {
 	char text[64];
 
 	tell_trouble(trouble, err);
 	snprintf(text, sizeof(text), "failed: %s\n", error_name(err));
-	return send_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, text);
+	return send_text(httpd, connection, MHD_HTTP_INTERNAL_SERVER_ERROR, text);
 }
 
-static enum MHD_Result send_busy(struct MHD_Connection *connection)
+static enum MHD_Result send_busy(const struct httpd *httpd,
+				 struct MHD_Connection *connection)
 {
-	return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+	return send_text(httpd, connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 			 "too many pages are being sent to others\n");
 }
 
@@ -219,9 +253,9 @@ static enum MHD_Result send_page(struct httpd *httpd, const struct client *clien
 
 	if (err) {
 		body_free(&body);
-		return send_failure(client->connection, trouble, err);
+		return send_failure(httpd, client->connection, trouble, err);
 	}
-	return send_response(client->connection, MHD_HTTP_OK,
+	return send_response(httpd, client->connection, MHD_HTTP_OK,
 			     make_response(httpd, trouble, body, size), headers,
 			     header_count);
 }
@@ -307,10 +341,11 @@ static enum MHD_Result answer_metrics(struct httpd *httpd, struct client *client
 	int err;
 
 	if (httpd->page_count >= PAGES_MAX)
-		return send_busy(client->connection);
+		return send_busy(httpd, client->connection);
 	err = make_metrics(httpd, format, is_gzip, &body);
 	if (err)
-		return send_failure(client->connection, &httpd->metrics_trouble, err);
+		return send_failure(httpd, client->connection, &httpd->metrics_trouble,
+				    err);
 	return send_page(httpd, client, &httpd->metrics_trouble, body, headers,
 			 is_gzip ? 3 : 2);
 }
@@ -329,26 +364,27 @@ static enum MHD_Result answer_status(struct httpd *httpd, struct client *client)
 	int err;
 
 	if (httpd->page_count >= PAGES_MAX)
-		return send_busy(client->connection);
+		return send_busy(httpd, client->connection);
 	err = make_status(httpd, is_gzip, &body);
 	if (err)
-		return send_failure(client->connection, &httpd->status_trouble, err);
+		return send_failure(httpd, client->connection, &httpd->status_trouble,
+				    err);
 	return send_page(httpd, client, &httpd->status_trouble, body, headers,
 			 is_gzip ? 4 : 3);
 }
 
 static enum MHD_Result answer_healthy(struct httpd *httpd, struct client *client)
 {
-	(void)httpd;
-	return send_text(client->connection, MHD_HTTP_OK, "bpftally is healthy.\n");
+	return send_text(httpd, client->connection, MHD_HTTP_OK,
+			 "bpftally is healthy.\n");
 }
 
 static enum MHD_Result answer_ready(struct httpd *httpd, struct client *client)
 {
 	if (httpd->pages.ready(httpd->pages.context))
-		return send_text(client->connection, MHD_HTTP_OK,
+		return send_text(httpd, client->connection, MHD_HTTP_OK,
 				 "bpftally is ready.\n");
-	return send_text(client->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+	return send_text(httpd, client->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 			 "bpftally is not ready.\n");
 }
 
@@ -378,6 +414,42 @@ static const char *path_of(const char *target)
 	return target ? target : "/";
 }
 
+/* A field that is a secret leaves no copy of ours. */
+static enum basic_auth_verdict judge(struct httpd *httpd, struct client *client)
+{
+	CLEANUP(buf_free) struct buf list = BUF_INIT(HEADER_BYTES_MAX);
+	const struct config_labels *users = &web_config(httpd->web)->users;
+	enum basic_auth_verdict verdict;
+
+	if (!users->count)
+		return BASIC_AUTH_GRANTED;
+	verdict = basic_auth_judge(
+	    httpd->auth, users,
+	    request_field(client->connection, "Authorization", &list), client);
+	if (list.data)
+		explicit_bzero(list.data, list.len);
+	return verdict;
+}
+
+/* What the thread that hashes found out, or is asked now. */
+static enum basic_auth_verdict may_enter(struct httpd *httpd, struct client *client)
+{
+	if (!httpd->web)
+		return BASIC_AUTH_GRANTED;
+	if (client->check == CLIENT_NOT_CHECKED)
+		return judge(httpd, client);
+	return client->check == CLIENT_IS_RIGHT ? BASIC_AUTH_GRANTED
+						: BASIC_AUTH_DENIED;
+}
+
+/* Until on_checked. It keeps its place meanwhile. */
+static enum MHD_Result wait_for_check(struct client *client)
+{
+	client->is_suspended = true;
+	MHD_suspend_connection(client->connection);
+	return MHD_YES;
+}
+
 static enum MHD_Result answer(struct httpd *httpd, struct client *client,
 			      const char *target, const char *method)
 {
@@ -385,16 +457,29 @@ static enum MHD_Result answer(struct httpd *httpd, struct client *client,
 	bool is_read;
 
 	client->is_head = !strcmp(method, "HEAD");
+	switch (may_enter(httpd, client)) {
+	case BASIC_AUTH_GRANTED:
+		break;
+	case BASIC_AUTH_DENIED:
+		return send_text(httpd, client->connection, MHD_HTTP_UNAUTHORIZED,
+				 "Unauthorized\n");
+	case BASIC_AUTH_WAITS:
+		return wait_for_check(client);
+	case BASIC_AUTH_BUSY:
+		return send_text(httpd, client->connection,
+				 MHD_HTTP_SERVICE_UNAVAILABLE,
+				 "too many passwords are being checked\n");
+	}
 	is_read = client->is_head || !strcmp(method, "GET");
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		if (strcmp(path, routes[i].path))
 			continue;
 		if (is_read)
 			return routes[i].answer(httpd, client);
-		return send_text(client->connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+		return send_text(httpd, client->connection, MHD_HTTP_METHOD_NOT_ALLOWED,
 				 "method not allowed\n");
 	}
-	return send_text(client->connection, MHD_HTTP_NOT_FOUND, "not found\n");
+	return send_text(httpd, client->connection, MHD_HTTP_NOT_FOUND, "not found\n");
 }
 
 /* What follows "%00" would be cut off: with it a target is left as it is, and has
@@ -404,6 +489,12 @@ static size_t unescape(void *context, struct MHD_Connection *connection, char *t
 	(void)context;
 	(void)connection;
 	return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
+}
+
+static void refresh(struct httpd *httpd)
+{
+	if (httpd->web && web_refresh(httpd->web, now_ms()))
+		basic_auth_forget(httpd->auth);
 }
 
 /* Called when the headers are there, then for each piece of a body, then for the
@@ -425,6 +516,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	if (!*request_context) {
 		*request_context = client;
 		client->upload_bytes = 0;
+		client->check = CLIENT_NOT_CHECKED;
+		refresh(httpd);
 		return MHD_YES;
 	}
 	if (*upload_len) {
@@ -452,6 +545,27 @@ static void on_completed(void *context, struct MHD_Connection *connection,
 
 /* --- connections ----------------------------------------------------------- */
 
+static int fd_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+	    ->connect_fd;
+}
+
+/* Each connection has the certificate and the rules of when it came. */
+static void begin_tls(struct httpd *httpd, struct client *client)
+{
+	const union MHD_ConnectionInfo *info;
+
+	refresh(httpd);
+	if (!web_tls_of(httpd->web))
+		return;
+	info = MHD_get_connection_info(client->connection,
+				       MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	client->tls = web_tls_get(web_tls_of(httpd->web));
+	if (!info || web_tls_begin(client->tls, info->tls_session))
+		client_cut_off(client);
+}
+
 static void on_connection(void *context, struct MHD_Connection *connection,
 			  void **socket_context,
 			  enum MHD_ConnectionNotificationCode what)
@@ -460,13 +574,13 @@ static void on_connection(void *context, struct MHD_Connection *connection,
 	struct client *client = *socket_context;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		*socket_context =
-		    clients_take(&httpd->clients, connection,
-				 MHD_get_connection_info(
-				     connection, MHD_CONNECTION_INFO_CONNECTION_FD)
-				     ->connect_fd,
-				 now_ms());
+		client = clients_take(&httpd->clients, connection, fd_of(connection),
+				      now_ms());
+		*socket_context = client;
+		if (client && httpd->web)
+			begin_tls(httpd, client);
 	} else if (client) {
+		web_tls_put(&client->tls);
 		clients_leave(&httpd->clients, client);
 		*socket_context = NULL;
 	}
@@ -485,13 +599,22 @@ static uint64_t due_ms(const struct httpd *httpd, uint64_t now)
 	return due;
 }
 
+static void arm(struct httpd *httpd, uint64_t now, uint64_t delay_ms)
+{
+	int err = loop_timer_arm(httpd->timer, delay_ms, 0);
+
+	httpd->timer_ms = err ? UINT64_MAX : now + delay_ms;
+	if (err)
+		log_error("cannot arm the HTTP server's timer: %s",
+			  strerrorname_np(-err));
+}
+
 /* Armed only while there is a connection: without one nothing wakes. A response
  * is many events, each of which moves the limits on by what it took: the timer
  * goes a little late, and stays where it is meanwhile. */
 static void schedule(struct httpd *httpd)
 {
 	uint64_t now = now_ms(), due = due_ms(httpd, now);
-	int err;
 
 	if (due == UINT64_MAX) {
 		if (httpd->timer_ms != UINT64_MAX)
@@ -501,13 +624,7 @@ static void schedule(struct httpd *httpd)
 	}
 	if (httpd->timer_ms >= due && httpd->timer_ms <= due + TIMER_SLACK_MS)
 		return;
-	httpd->timer_ms = due > now ? due + TIMER_SLACK_MS : now;
-	err = loop_timer_arm(httpd->timer, httpd->timer_ms - now, 0);
-	if (err) {
-		httpd->timer_ms = UINT64_MAX;
-		log_error("cannot arm the HTTP server's timer: %s",
-			  strerrorname_np(-err));
-	}
+	arm(httpd, now, due > now ? due + TIMER_SLACK_MS - now : 0);
 }
 
 /* A response goes on as long as the client's socket takes it. */
@@ -548,6 +665,18 @@ static void on_timeout(void *context)
 	run_daemon(httpd);
 }
 
+/* libmicrohttpd resumes in its next run, for which nothing would wake us. */
+static void on_checked(void *context, void *asker, bool granted)
+{
+	struct httpd *httpd = context;
+	struct client *client = asker;
+
+	client->check = granted ? CLIENT_IS_RIGHT : CLIENT_IS_WRONG;
+	client->is_suspended = false;
+	MHD_resume_connection(client->connection);
+	arm(httpd, now_ms(), 0);
+}
+
 /* --- start and stop -------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 0))) static void
@@ -561,21 +690,46 @@ log_daemon(void *context, const char *format, va_list arguments)
 	log_debug("HTTP server: %s", text);
 }
 
+/* Every session is given its own before the handshake (begin_tls). */
+static int no_certificate(void)
+{
+	return -1;
+}
+
+/* A check of a password takes its time beside the loop; TLS, where there is. */
+static unsigned int flags_of(const struct httpd *httpd)
+{
+	unsigned int flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG;
+
+	if (!httpd->web)
+		return flags;
+	if (web_tls_of(httpd->web))
+		flags |= MHD_USE_TLS;
+	return flags | MHD_ALLOW_SUSPEND_RESUME;
+}
+
 /* The listening socket becomes the daemon's when it starts. */
 static int start_daemon(struct httpd *httpd, int *listener)
 {
+	bool has_tls = httpd->web && web_tls_of(httpd->web);
+	const struct MHD_OptionItem tls[] = {
+	    {has_tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END, 0,
+	     (void *)no_certificate},
+	    {MHD_OPTION_END, 0, NULL},
+	};
 	const union MHD_DaemonInfo *info;
 
 	errno = 0;
 	httpd->daemon = MHD_start_daemon(
-	    MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, httpd,
+	    flags_of(httpd), 0, NULL, NULL, on_request, httpd,
 	    MHD_OPTION_EXTERNAL_LOGGER, log_daemon, NULL, /* first: it may log */
 	    MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_LISTEN_SOCKET,
 	    *listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CLIENTS_MAX,
 	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES_MAX,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, httpd,
-	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, httpd, MHD_OPTION_END);
+	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, httpd, MHD_OPTION_ARRAY, tls,
+	    MHD_OPTION_END);
 	if (!httpd->daemon)
 		return errno ? -errno : -ENOMEM;
 	*listener = -1;
@@ -586,7 +740,7 @@ static int start_daemon(struct httpd *httpd, int *listener)
 	return loop_watch(httpd->loop, httpd->epoll_fd, EPOLLIN, on_ready, httpd);
 }
 
-int httpd_start(struct loop *loop, const char *listen_address,
+int httpd_start(struct loop *loop, const char *listen_address, struct web *web,
 		const struct httpd_pages *pages, struct httpd **ret_httpd)
 {
 	CLEANUP(httpd_stop) struct httpd *httpd = calloc(1, sizeof(*httpd));
@@ -596,6 +750,7 @@ int httpd_start(struct loop *loop, const char *listen_address,
 	if (!httpd)
 		return -ENOMEM;
 	httpd->loop = loop;
+	httpd->web = web;
 	httpd->pages = *pages;
 	httpd->metrics_trouble.path = "/metrics";
 	httpd->status_trouble.path = "/";
@@ -606,6 +761,8 @@ int httpd_start(struct loop *loop, const char *listen_address,
 		err = listener_port(listener, &httpd->port);
 	if (!err)
 		err = loop_timer_create(loop, on_timeout, httpd, &httpd->timer);
+	if (!err && web)
+		err = basic_auth_create(loop, on_checked, httpd, &httpd->auth);
 	if (!err)
 		err = start_daemon(httpd, &listener);
 	if (err)
@@ -619,10 +776,23 @@ unsigned int httpd_port(const struct httpd *httpd)
 	return httpd->port;
 }
 
+/* libmicrohttpd does not stop while one is suspended. */
+static void resume_all(struct httpd *httpd)
+{
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &httpd->clients.places[i];
+
+		if (client->connection && client->is_suspended)
+			MHD_resume_connection(client->connection);
+	}
+}
+
 void httpd_stop(struct httpd **httpd)
 {
 	if (!*httpd)
 		return;
+	basic_auth_free(&(*httpd)->auth);
+	resume_all(*httpd);
 	loop_unwatch((*httpd)->loop, (*httpd)->epoll_fd);
 	if ((*httpd)->daemon)
 		MHD_stop_daemon((*httpd)->daemon);

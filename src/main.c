@@ -31,6 +31,7 @@
 #include "snapshot.h"
 #include "status.h"
 #include "targets.h"
+#include "web.h"
 
 #define EXIT_USAGE 2
 #define FLUSH_MS 5000
@@ -42,6 +43,7 @@
 struct agent {
 	struct config config;
 	struct loop *loop;
+	struct web *web; /* NULL: none */
 	struct httpd *httpd;
 	struct targets *targets;
 	struct probes *probes;
@@ -370,6 +372,16 @@ static int watch_signals(struct agent *agent)
 	return loop_watch(agent->loop, agent->signal_fd, EPOLLIN, on_signal, agent);
 }
 
+static int open_web(const struct config *config, struct web **ret_web)
+{
+	char error[CONFIG_ERROR_LEN];
+	int err = web_open(config->web_config_file, ret_web, error);
+
+	if (err)
+		log_error("%s", error);
+	return err;
+}
+
 static int start_httpd(struct agent *agent)
 {
 	const struct httpd_pages pages = {
@@ -378,8 +390,12 @@ static int start_httpd(struct agent *agent)
 	    .ready = page_ready,
 	    .context = agent,
 	};
-	int err = httpd_start(agent->loop, agent->config.listen, &pages, &agent->httpd);
+	int err;
 
+	if (agent->config.web_config_file && open_web(&agent->config, &agent->web))
+		return -EINVAL;
+	err = httpd_start(agent->loop, agent->config.listen, agent->web, &pages,
+			  &agent->httpd);
 	if (err)
 		log_error("cannot listen on \"%s\" (--listen): %s%s",
 			  agent->config.listen, strerror(-err),
@@ -525,6 +541,7 @@ static int greet(struct agent *agent)
 {
 	const char *host = "localhost";
 	int host_len = (int)(strrchr(agent->config.listen, ':') - agent->config.listen);
+	const char *secure = agent->web && web_tls_of(agent->web) ? "s" : "";
 	unsigned int port = httpd_port(agent->httpd);
 
 	describe_subject(agent);
@@ -533,9 +550,10 @@ static int greet(struct agent *agent)
 		host = agent->config.listen;
 	else
 		host_len = (int)strlen(host);
-	log_info("observing %s; metrics on http://%.*s:%u/metrics, status page on "
-		 "http://%.*s:%u/",
-		 agent->subject, host_len, host, port, host_len, host, port);
+	log_info("observing %s; metrics on http%s://%.*s:%u/metrics, status page on "
+		 "http%s://%.*s:%u/",
+		 agent->subject, secure, host_len, host, port, secure, host_len, host,
+		 port);
 	for (size_t i = 0; i < agent->config.remote_write_count; i++)
 		log_info("remote_write to %s every %g s",
 			 agent->config.remote_writes[i].name,
@@ -592,6 +610,7 @@ static void tear_down(struct agent *agent)
 	loop_timer_free(&agent->push_timer);
 	/* Before those whose names its responses still show. */
 	httpd_stop(&agent->httpd);
+	web_free(&agent->web);
 	push_free(&agent->push);
 	if (agent->probes)
 		loop_unwatch(agent->loop, probes_events_fd(agent->probes));
@@ -623,9 +642,14 @@ static int run(struct agent *agent)
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* The file was judged when it was read; --probe looks at the binaries, too. */
+/* The file was judged when it was read; that of the web server has certificates,
+ * too, and --probe looks at the binaries. */
 static int check(const struct config *config)
 {
+	CLEANUP(web_free) struct web *web = NULL;
+
+	if (config->web_config_file && open_web(config, &web))
+		return EXIT_USAGE;
 	if (config->check_probes && !functions_check(config, "/proc"))
 		return EXIT_FAILURE;
 	puts("the configuration is good");

@@ -18,6 +18,7 @@ enum {
 	OPTION_FUNCTION,
 	OPTION_SERVICE,
 	OPTION_LISTEN,
+	OPTION_WEB_CONFIG_FILE,
 	OPTION_CONFIG,
 	OPTION_CHECK_CONFIG,
 	OPTION_PROBE,
@@ -43,6 +44,7 @@ static const struct option long_options[] = {
     {"function", required_argument, NULL, OPTION_FUNCTION},
     {"service", required_argument, NULL, OPTION_SERVICE},
     {"listen", required_argument, NULL, OPTION_LISTEN},
+    {"web.config.file", required_argument, NULL, OPTION_WEB_CONFIG_FILE},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"check-config", optional_argument, NULL, OPTION_CHECK_CONFIG},
     {"probe", no_argument, NULL, OPTION_PROBE},
@@ -302,6 +304,8 @@ static int take_option(const struct parse *parse, int option)
 		return take_service(parse);
 	case OPTION_LISTEN:
 		return take_text(parse, &options->listen);
+	case OPTION_WEB_CONFIG_FILE:
+		return take_text(parse, &options->web_config_file);
 	case OPTION_CONFIG:
 		return take_config_file(parse);
 	case OPTION_CHECK_CONFIG:
@@ -466,6 +470,9 @@ const char *config_help(void)
 	       "\n"
 	       "Serving:\n"
 	       "  --listen ADDR:PORT       of /metrics (default :9965)\n"
+	       "  --web.config.file FILE   its TLS, passwords and headers, in the "
+	       "spelling of\n"
+	       "                           Prometheus' exporters\n"
 	       "  --grace DURATION         how long an ended process stays visible "
 	       "(5m)\n"
 	       "  --summaries              quantiles of durations, of ten minutes\n"

@@ -149,16 +149,18 @@ class Gopher(Process):
 class Prometheus(Process):
     """Debian's, on a port and a database that outlive it: the same arguments
     start it again. With `scrape`, a port that it scrapes twice a second;
-    `features` are those that it is to be started with."""
+    `features` are those that it is to be started with, `job` is more of that
+    port's configuration."""
 
-    def __init__(self, *, directory=None, port=None, scrape=None, features=None):
+    def __init__(self, *, directory=None, port=None, scrape=None, features=None,
+                 job=""):
         self.port = port or free_port()
         self.directory = directory or tempfile.mkdtemp(prefix="tsdb-", dir=SCRATCH)
         jobs = "" if scrape is None else f"""
 scrape_configs:
 - job_name: bpftally
   static_configs: [{{targets: ['127.0.0.1:{scrape}']}}]
-"""
+{job}"""
         config = write_file("prometheus.yml", "global: {scrape_interval: 500ms, "
                             "scrape_timeout: 500ms}\n" + jobs)
         super().__init__(["prometheus", f"--config.file={config}",

@@ -48,6 +48,7 @@ static void nothing_given_is_the_documented_defaults(void **state)
 }
 
 static const char whole_file[] = "listen: 127.0.0.1:80\n"
+				 "web_config_file: /proc/version\n"
 				 "pid: [1, 2]\n"
 				 "exe: [/a, /b]\n"
 				 "port: [80, 81]\n"
@@ -74,6 +75,7 @@ static void every_key_of_the_file_arrives(void **state)
 	load_text(whole_file, &loaded);
 	assert_string_equal(loaded.error, "");
 	assert_string_equal(config->listen, "127.0.0.1:80");
+	assert_string_equal(config->web_config_file, "/proc/version");
 	assert_int_equal(config->pid_count, 2);
 	assert_int_equal(config->pids[1], 2);
 	assert_int_equal(config->exes.count, 2);
@@ -102,6 +104,7 @@ static void the_command_line_wins_and_its_lists_replace(void **state)
 {
 	char *more[] = {"--listen",
 			"[::1]:81",
+			"--web.config.file=w",
 			"--pid=7",
 			"--exe=/c",
 			"--port=90",
@@ -122,6 +125,7 @@ static void the_command_line_wins_and_its_lists_replace(void **state)
 	load_bytes(whole_file, strlen(whole_file), more, &loaded);
 	assert_string_equal(loaded.error, "");
 	assert_string_equal(config->listen, "[::1]:81");
+	assert_string_equal(config->web_config_file, "w");
 	assert_int_equal(config->pid_count, 1);
 	assert_int_equal(config->pids[0], 7);
 	assert_int_equal(config->exes.count, 1);
@@ -453,7 +457,7 @@ static void loading_again_starts_afresh(void **state)
 /* --- the examples, in a folder with every file that they name ----------------- */
 
 static const char *const named_files[] = {
-    "token", "password", "client.pem", "client.key", "ca-certificates.crt",
+    "token", "password", "client.pem", "client.key", "ca-certificates.crt", "web.yml",
 };
 
 struct example {
@@ -519,6 +523,8 @@ static void the_whole_example_loads(void **state)
 	assert_int_equal(example.loaded.config.exes.count, 2);
 	assert_int_equal(example.loaded.config.max_series, TALLY_SERIES_MAX);
 	assert_int_equal(example.loaded.config.remote_write_count, 2);
+	assert_string_equal(example.loaded.config.web_config_file,
+			    path_in(&example, "web.yml"));
 	endpoints = example.loaded.config.remote_writes;
 	assert_string_equal(endpoints[0].name, "hosted");
 	assert_string_equal(endpoints[0].http.tls.key_file,

@@ -49,6 +49,7 @@ struct control {
 	int error;                   /* returned by the page writers */
 	bool ready;
 	unsigned int metrics_calls;
+	const char *web_config; /* of the web server; NULL: none */
 };
 
 struct server {
@@ -231,7 +232,9 @@ static int serve(const char *listen_address, struct control *control, int port_p
 	const struct httpd_pages pages = {collect_metrics, write_status, is_ready,
 					  control};
 	struct serving serving = {.control = control};
+	char error[CONFIG_ERROR_LEN];
 	struct httpd *httpd = NULL;
+	struct web *web = NULL;
 	unsigned int port;
 	sigset_t mask;
 
@@ -242,13 +245,15 @@ static int serve(const char *listen_address, struct control *control, int port_p
 	serving.signals = signalfd(-1, &mask, SFD_CLOEXEC);
 	if (loop_create(&serving.loop) ||
 	    loop_watch(serving.loop, serving.signals, EPOLLIN, on_signal, &serving) ||
-	    httpd_start(serving.loop, listen_address, &pages, &httpd))
+	    (control->web_config && web_open(control->web_config, &web, error)) ||
+	    httpd_start(serving.loop, listen_address, web, &pages, &httpd))
 		return 1;
 	port = httpd_port(httpd);
 	if (write(port_pipe, &port, sizeof(port)) != sizeof(port) ||
 	    loop_run(serving.loop))
 		return 1;
 	httpd_stop(&httpd);
+	web_free(&web);
 	loop_free(&serving.loop);
 	close(serving.signals);
 	return httpd || serving.loop;
@@ -1280,6 +1285,212 @@ static void a_crowd_beyond_the_backlog_leaves_the_server_working(void **state)
 	stop_server(&server);
 }
 
+/* --- passwords and headers ------------------------------------------------------ */
+
+/* "open sesame" at costs 4 and 11, which takes a tenth of a second and more */
+#define CHEAP "$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy"
+#define DEAR "$2b$11$abcdefghijklmnopqrstuu74xmB/NJkGNKfoNHO3z5FV3/sM3pMe."
+#define SESAME "Authorization: Basic YW5uOm9wZW4gc2VzYW1l\r\n"      /* ann */
+#define BOBS "Authorization: Basic Ym9iOm9wZW4gc2VzYW1l\r\n"        /* bob */
+#define GUESS "Authorization: Basic YW5uOmd1ZXNz\r\n"               /* ann:guess */
+#define NOBODYS "Authorization: Basic bm9ib2R5Om9wZW4gc2VzYW1l\r\n" /* nobody */
+
+static char web_file[] = "/tmp/test_httpd.XXXXXX";
+
+static void write_web_config(const char *text)
+{
+	int fd = open(web_file, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static struct server start_with_web_config(const char *text)
+{
+	strcpy(web_file + strlen(web_file) - 6, "XXXXXX");
+	close(mkstemp(web_file));
+	write_web_config(text);
+	return start_server("127.0.0.1:0", (struct control){.web_config = web_file});
+}
+
+static void stop_with_web_config(struct server *server, const char *expected)
+{
+	unlink(web_file);
+	stop_server_that_said(server, expected);
+}
+
+static int status_with(const struct server *server, const char *fields)
+{
+	struct reply reply = request(server, "GET", "/metrics", fields);
+
+	free_reply(&reply);
+	return reply.status;
+}
+
+static void every_path_asks_for_a_password(void **state)
+{
+	static const char *const paths[] = {"/metrics", "/", "/-/healthy", "/-/ready",
+					    "/nothing"};
+	struct server server =
+	    start_with_web_config("basic_auth_users: {ann: " CHEAP "}");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		struct reply reply = request(&server, "GET", paths[i], "");
+
+		assert_int_equal(reply.status, 401);
+		assert_field(&reply, "WWW-Authenticate", "Basic");
+		assert_body(&reply, "Unauthorized\n");
+		free_reply(&reply);
+		reply =
+		    request(&server, "POST", paths[i], "Content-Length: 0\r\n" GUESS);
+		assert_int_equal(reply.status, 401);
+		free_reply(&reply);
+		reply = request(&server, "GET", paths[i], SESAME);
+		assert_int_not_equal(reply.status, 401);
+		assert_field(&reply, "WWW-Authenticate", NULL);
+		free_reply(&reply);
+	}
+	assert_int_equal(status_with(&server, NOBODYS), 401);
+	assert_int_equal(server.control->metrics_calls, 1);
+	stop_with_web_config(&server, "");
+}
+
+static void a_kept_connection_is_asked_with_each_request(void **state)
+{
+	static const struct {
+		const char *field;
+		int status;
+	} cases[] = {{SESAME, 200}, {GUESS, 401},   {"", 401},
+		     {SESAME, 200}, {NOBODYS, 401}, {SESAME, 200}};
+	struct server server =
+	    start_with_web_config("basic_auth_users: {ann: " CHEAP "}");
+	int fd = dial(&server);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct reply reply;
+		char text[200];
+
+		snprintf(text, sizeof(text),
+			 "GET /-/healthy HTTP/1.1\r\nHost: x\r\n%s\r\n",
+			 cases[i].field);
+		send_string(fd, text);
+		read_reply(fd, true, &reply);
+		assert_int_equal(reply.status, cases[i].status);
+		free_reply(&reply);
+	}
+	close(fd);
+	stop_with_web_config(&server, "");
+}
+
+static void new_users_and_headers_hold_from_the_next_request_on(void **state)
+{
+	struct server server =
+	    start_with_web_config("basic_auth_users: {ann: " CHEAP "}");
+	char expected[256];
+	struct reply reply;
+
+	(void)state;
+	assert_int_equal(status_with(&server, SESAME), 200);
+	assert_int_equal(status_with(&server, BOBS), 401);
+	write_web_config("basic_auth_users: {bob: " CHEAP "}\n"
+			 "http_server_config: {headers: {X-Frame-Options: deny}}");
+	assert_int_equal(status_with(&server, SESAME), 401);
+	reply = request(&server, "GET", "/metrics", BOBS);
+	assert_int_equal(reply.status, 200);
+	assert_field(&reply, "X-Frame-Options", "deny");
+	free_reply(&reply);
+	write_web_config("{}");
+	assert_int_equal(status_with(&server, ""), 200);
+	snprintf(
+	    expected, sizeof(expected),
+	    "bpftally: info: %s was read again\nbpftally: info: %s was read again\n",
+	    web_file, web_file);
+	stop_with_web_config(&server, expected);
+}
+
+/* Ours stay where the file says nothing. */
+static void headers_of_the_file_replace_ours(void **state)
+{
+	struct server server = start_with_web_config(
+	    "http_server_config: {headers: {Content-Security-Policy: 'x y', "
+	    "X-Content-Type-Options: nosniff, X-XSS-Protection: '0'}}");
+	struct reply reply = request(&server, "GET", "/", "");
+	const char *first;
+
+	(void)state;
+	assert_field(&reply, "Content-Security-Policy", "x y");
+	assert_field(&reply, "X-XSS-Protection", "0");
+	first = strstr(reply.head, "X-Content-Type-Options");
+	assert_non_null(first);
+	assert_null(strstr(first + 1, "X-Content-Type-Options"));
+	assert_null(strstr(reply.head, "unsafe-inline"));
+	free_reply(&reply);
+	reply = request(&server, "GET", "/nothing", "");
+	assert_int_equal(reply.status, 404);
+	assert_field(&reply, "X-XSS-Protection", "0");
+	free_reply(&reply);
+	stop_with_web_config(&server, "");
+}
+
+#define GUESSERS 60
+
+/* Each with a guess that has to be hashed: eight wait at a time, more are told that
+ * it is too much. */
+static void who_is_known_is_answered_among_those_who_guess(void **state)
+{
+	struct server server =
+	    start_with_web_config("basic_auth_users: {ann: " DEAR "}");
+	int fds[GUESSERS], refused = 0, busy = 0;
+	uint64_t begun;
+
+	(void)state;
+	assert_int_equal(status_with(&server, SESAME), 200);
+	for (int i = 0; i < GUESSERS; i++) {
+		fds[i] = dial(&server);
+		send_string(fds[i],
+			    "GET /metrics HTTP/1.1\r\nHost: x\r\n" GUESS "\r\n");
+	}
+	begun = now_ms();
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(status_with(&server, SESAME), 200);
+	print_message("5 answers in %d ms\n", (int)(now_ms() - begun));
+	assert_false(is_readable_within(fds[7], 0)); /* they still wait */
+	for (int i = 0; i < GUESSERS; i++) {
+		struct reply reply;
+
+		read_reply(fds[i], true, &reply);
+		refused += reply.status == 401;
+		busy += reply.status == 503;
+		free_reply(&reply);
+		close(fds[i]);
+	}
+	assert_int_equal(refused, 8);
+	assert_int_equal(busy, GUESSERS - 8);
+	stop_with_web_config(&server, "");
+}
+
+/* LeakSanitizer sees what is left, libmicrohttpd who is suspended. */
+static void stopping_while_passwords_are_checked_leaves_nothing(void **state)
+{
+	struct server server =
+	    start_with_web_config("basic_auth_users: {ann: " DEAR "}");
+	int fds[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		fds[i] = dial(&server);
+		send_string(fds[i],
+			    "GET /metrics HTTP/1.1\r\nHost: x\r\n" GUESS "\r\n");
+	}
+	assert_int_equal(status_with(&server, ""), 401); /* it has had its turn */
+	close(fds[0]);
+	stop_with_web_config(&server, "");
+	for (int i = 1; i < 4; i++)
+		close(fds[i]);
+}
+
 /* --- time limits ------------------------------------------------------------- */
 
 /* The server is done with what came before. */
@@ -1481,7 +1692,7 @@ static int start_and_stop(const char *listen_address, unsigned int *ret_port)
 	int err;
 
 	assert_int_equal(loop_create(&loop), 0);
-	err = httpd_start(loop, listen_address, &pages, &httpd);
+	err = httpd_start(loop, listen_address, NULL, &pages, &httpd);
 	if (!err)
 		*ret_port = httpd_port(httpd);
 	else
@@ -1628,6 +1839,12 @@ int main(void)
 	    cmocka_unit_test(a_page_on_its_way_makes_no_room),
 	    cmocka_unit_test(after_a_full_house_has_left_newcomers_are_answered),
 	    cmocka_unit_test(a_crowd_beyond_the_backlog_leaves_the_server_working),
+	    cmocka_unit_test(every_path_asks_for_a_password),
+	    cmocka_unit_test(a_kept_connection_is_asked_with_each_request),
+	    cmocka_unit_test(new_users_and_headers_hold_from_the_next_request_on),
+	    cmocka_unit_test(headers_of_the_file_replace_ours),
+	    cmocka_unit_test(who_is_known_is_answered_among_those_who_guess),
+	    cmocka_unit_test(stopping_while_passwords_are_checked_leaves_nothing),
 	    cmocka_unit_test(a_connection_is_closed_after_ten_idle_seconds),
 	    cmocka_unit_test(a_request_that_trickles_is_cut_off_after_twenty_seconds),
 	    cmocka_unit_test(a_response_that_is_sipped_is_cut_off_after_sixty_seconds),

@@ -52,6 +52,7 @@ static void nothing_given_is_marked_as_such(void **state)
 	assert_int_equal(options.action, CONFIG_RUN);
 	assert_null(options.config_file);
 	assert_null(options.listen);
+	assert_null(options.web_config_file);
 	assert_null(options.service);
 	assert_null(options.remote_write_url);
 	assert_int_equal(options.pid_count + options.exe_count + options.port_count, 0);
@@ -73,7 +74,8 @@ static void every_option_arrives(void **state)
 	(void)state;
 	accept("--pid 1 --pid=4194304 --exe /a* --exe /b --port 80 --port 65535 "
 	       "--function /a:f --function=/b:g::h "
-	       "--service shop --listen :1 --config f --remote-write http://a/b "
+	       "--service shop --listen :1 --web.config.file w --config f "
+	       "--remote-write http://a/b "
 	       "--tenant t --token-file k --scrape-interval 500ms --grace 0 "
 	       "--max-series 1000000 --max-routes 16384 --capture fentry --summaries "
 	       "--verbose",
@@ -93,6 +95,7 @@ static void every_option_arrives(void **state)
 	assert_string_equal(options.functions[1], "/b:g::h");
 	assert_string_equal(options.service, "shop");
 	assert_string_equal(options.listen, ":1");
+	assert_string_equal(options.web_config_file, "w");
 	assert_string_equal(options.config_file, "f");
 	assert_string_equal(options.remote_write_url, "http://a/b");
 	assert_string_equal(options.tenant, "t");
@@ -336,6 +339,7 @@ static void help_and_document_name_exactly_the_options(void **state)
 					    "--summaries",
 					    "--verbose",
 					    "--version",
+					    "--web.config.file",
 					    "--help"};
 	const char *at = config_help();
 
@@ -351,7 +355,7 @@ static void help_and_document_name_exactly_the_options(void **state)
 	while ((at = strstr(at, "--"))) {
 		char word[32], error[CONFIG_ERROR_LEN];
 		struct options options;
-		size_t len = 2 + strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
+		size_t len = 2 + strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-.");
 
 		snprintf(word, sizeof(word), "%.*s", (int)len, at);
 		if (parse(word, &options, error) && strstr(error, "unknown"))
