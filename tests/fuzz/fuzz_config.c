@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config_internal.h"
+#include "config_web.h"
 
 #define VALUE "Gehe1m"
 
@@ -112,6 +113,33 @@ static void check_config(const struct config *config)
 		check_function(&config->functions[i]);
 }
 
+static void check_web(const struct config_web *web)
+{
+	const struct config_web_tls *tls = &web->tls;
+
+	require(!tls->cert || !tls->cert_file);
+	require(!config_web_has_tls(web) || tls->key || tls->key_file);
+	require(tls->min_version <= tls->max_version);
+	require(tls->suite_count <= CONFIG_WEB_SUITES_MAX);
+	require(tls->curve_count <= CONFIG_WEB_CURVES_MAX);
+	require(web->headers.count <= 5 && web->users.count <= CONFIG_WEB_USERS_MAX);
+	for (size_t i = 0; i < web->users.count; i++)
+		require(strlen(web->users.items[i].value) == 60);
+}
+
+/* The same bytes as the web server's file. */
+static void read_web(const char *path, const uint8_t *data, size_t size)
+{
+	char error[CONFIG_ERROR_LEN] = "";
+	struct config_web web;
+
+	if (config_web_read(path, &web, error))
+		check_error(error, data, size);
+	else
+		check_web(&web);
+	config_web_free(&web);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char path[32], *argv[] = {"bpftally", "--config", path, NULL};
@@ -128,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		check_config(&config);
 	config_free(&config);
+	read_web(path, data, size);
 	close(fd);
 	return 0;
 }
