@@ -10,6 +10,7 @@ A sample that is, bit for bit, the newest one of its series is no violation but 
 repeat: whoever had no answer must send again. Repeats are counted."""
 
 import collections
+import functools
 import math
 import re
 
@@ -51,7 +52,13 @@ def header_violations(headers):
 
 # --- one series -------------------------------------------------------------
 
+@functools.lru_cache(65536)  # the same ones come with every collection
 def label_violations(labels):
+    """A list, of the labels as a tuple."""
+    return list(find_label_violations(labels))
+
+
+def find_label_violations(labels):
     names = [name for name, _ in labels]
     if [name.encode() for name in names] != sorted(name.encode() for name in names):
         yield f"labels are not sorted: {names}"
@@ -144,7 +151,7 @@ def metadata_violations(metadata):
 
 
 def series_violations(series, message):
-    yield from label_violations(series.labels)
+    yield from label_violations(tuple(series.labels))
     if not series.samples and not series.histograms:
         yield "no sample"
     if message == V2:
@@ -200,7 +207,7 @@ class History:
 
     @staticmethod
     def key(series):
-        return tuple(sorted(series.labels))
+        return tuple(series.labels)  # sorted, or else refused
 
     def account(self, request):
         account = Account()

@@ -5,6 +5,7 @@ keeps the rules is for receiver_rules.py to say.
 
 Both messages come out as one shape. Of 2.0, the references are resolved here."""
 
+import functools
 import struct
 from typing import NamedTuple
 
@@ -67,6 +68,8 @@ class Request(NamedTuple):
 # --- snappy, block format ---------------------------------------------------
 
 def varint(data, at):
+    if at < len(data) and data[at] < 0x80:
+        return data[at], at + 1
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
@@ -180,8 +183,6 @@ def integer(values, kind="int64"):
 
 
 def double_bits(values):
-    if values and len(values[-1]) != 8:
-        raise Malformed("double cut off")
     return struct.unpack("<Q", values[-1])[0] if values else 0
 
 
@@ -253,6 +254,7 @@ def decode_histogram(data, shape):
 
 # --- prometheus.WriteRequest ------------------------------------------------
 
+@functools.lru_cache(65536)  # the same ones come with every collection
 def decode_label(data):
     found = message(data, {1: 2, 2: 2}, "Label")
     return text(found[1], "label name"), text(found[2], "label value")
