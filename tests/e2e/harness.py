@@ -317,12 +317,13 @@ class Metrics:
 # --- bpftally ---------------------------------------------------------------
 
 class Bpftally:
-    """The daemon as a user runs it. Extra arguments are its command line."""
+    """The daemon as a user runs it. Extra arguments are its command line; `under`
+    is a command that becomes it."""
 
     def __init__(self, *arguments, listen=True, env=None, wait=True, config=None,
-                 nobody=False):
+                 nobody=False, under=()):
         self.port = free_port() if listen else None
-        argv = [BPFTALLY]
+        argv = [*under, BPFTALLY]
         if listen:
             argv += ["--listen", f"127.0.0.1:{self.port}"]
         if config is not None:
