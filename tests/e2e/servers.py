@@ -152,8 +152,8 @@ class Prometheus(Process):
     `features` are those that it is to be started with, `job` is more of that
     port's configuration."""
 
-    def __init__(self, *, directory=None, port=None, scrape=None, features=None,
-                 job=""):
+    def __init__(self, *options, directory=None, port=None, scrape=None, features=None,
+                 job="", binary="prometheus"):
         self.port = port or free_port()
         self.directory = directory or tempfile.mkdtemp(prefix="tsdb-", dir=SCRATCH)
         jobs = "" if scrape is None else f"""
@@ -163,10 +163,10 @@ scrape_configs:
 {job}"""
         config = write_file("prometheus.yml", "global: {scrape_interval: 500ms, "
                             "scrape_timeout: 500ms}\n" + jobs)
-        super().__init__(["prometheus", f"--config.file={config}",
+        super().__init__([binary, f"--config.file={config}",
                           f"--storage.tsdb.path={self.directory}",
                           f"--web.listen-address=127.0.0.1:{self.port}",
-                          "--web.enable-remote-write-receiver",
+                          "--web.enable-remote-write-receiver", *options,
                           *([f"--enable-feature={features}"] if features else [])])
 
     def api(self, path, **parameters):
