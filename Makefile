@@ -55,7 +55,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: all help install clean test test-unit test-kernel test-shortcuts test-verifier \
-	test-kernels test-kernels-daily test-e2e check fuzz bench bench-instructions tools
+	test-kernels test-kernels-daily test-e2e test-receivers check fuzz bench bench-instructions tools
 
 all: $(B)/bpftally
 
@@ -70,6 +70,7 @@ help:
 	  'make test-kernels  kernel tests in other kernels, hosts of all kinds, emulated' \
 	  'make test-kernels-daily  the oldest, the newest, and hosts of other kinds' \
 	  'make test-e2e    unmodified programs, a real Prometheus (root)' \
+	  'make test-receivers  delivery to receivers that have to be built first (root)' \
 	  'make check       format, linter, include directions, warnings as errors' \
 	  'make fuzz        each parser under libFuzzer, FUZZ_SECONDS=60 each' \
 	  'make bench       cost of observing nginx under wrk, and functions (root)' \
@@ -187,6 +188,9 @@ test-kernels-daily: $(B)/bpftally $(KERNEL_TESTS) $(TOOLS)
 
 test-e2e: $(B)/bpftally $(TOOLS)
 	$(Q)tests/e2e/run
+
+test-receivers: $(B)/bpftally $(TOOLS)
+	$(Q)tests/receivers/run
 
 fuzz: $(FUZZERS)
 	$(Q)tests/fuzz/run $(FUZZERS)
