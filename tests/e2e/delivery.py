@@ -8,14 +8,17 @@ was killed before it had kept it) cannot be seen so; `gaps` sees it: collections
 an interval apart, within a life."""
 
 import json
+import os
 import pathlib
+import random
 import tempfile
 
 from harness import (SCRATCH, Process, TestCase, free_port, load, wait_listening,
-                     wait_until, write_file)
+                     wait_until)
 from servers import PYTHON, hello_nginx
 
 RECEIVER = pathlib.Path(__file__).resolve().parent / "receiver.py"
+SEED = int(os.environ.get("E2E_SEED", str(random.randrange(1 << 32))))  # of all chance
 STALE = "7ff0000000000002"
 GAP_MS = 2000  # with two cores for all of it, a collection can be late
 REQUESTS_MAX = 8  # under way at a time
@@ -61,10 +64,11 @@ class Endpoint:
         self.repeated = []  # records of which all samples were there already
         self.wrong = []
 
-    def start(self, script="204", *arguments):
+    def start(self, script="204", *arguments, address="127.0.0.1"):
         self.process = self.test.start(Process(
-            [PYTHON, RECEIVER, "--port", self.port, "--output", self.path,
-             "--script", script, *arguments], name=self.name), self.port)
+            [PYTHON, RECEIVER, "--port", self.port, "--address", address, "--output",
+             self.path, "--script", script, *arguments], name=self.name))
+        wait_listening(self.process, (address, self.port))
 
     def stop(self):
         self.process.stop()
@@ -197,11 +201,12 @@ class DeliveryTestCase(TestCase):
         self.assertEqual(self.gaps(), [], "collections that nobody has")
 
     def gaps(self):
-        """[(from, to)] where collections should have been, within a life."""
+        """[(from, to)] where collections should have been, within a life. What was
+        under way when it ended came a little later."""
         times = self.reference.times()
         return [(before, after) for before, after in zip(times, times[1:])
                 if after - before > GAP_MS and
-                not any(before <= end < after for end in self.lives)]
+                not any(before - GAP_MS < end < after for end in self.lives)]
 
     def lost(self, endpoint):
         return self.reference.entries() - endpoint.entries()
@@ -235,8 +240,8 @@ class DeliveryTestCase(TestCase):
                 f"{[at - first for at in times[:8]]} ms after the first, "
                 f"as {dict(next(iter(entries))[0])}")
 
-    def total(self, name, endpoint=None):
+    def total(self, name, endpoint=None, **labels):
         """Of the daemon's own count."""
         return self.daemon.metrics().total(
             f"bpftally_remote_write_{name}",
-            remote_name=(endpoint or self.faulty).name)
+            remote_name=(endpoint or self.faulty).name, **labels)
