@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was collected is delivered, whatever happens to the receiver, the network,
-the clock or the daemon; test_spool.py has the disk. Each test compares what a receiver in trouble
-holds in the end with what one that was always there does: delivery.py."""
+the clock or the daemon; test_spool.py has the disk. Each test compares what a
+receiver in trouble holds in the end with what one that was always there does:
+delivery.py."""
 
 import os
 import pathlib
@@ -11,7 +12,7 @@ import socket
 import time
 
 from delivery import GAP_MS, SEED, STALE, DeliveryTestCase, Endpoint, entries_of
-from harness import SCRATCH, run, wait_until, write_file
+from harness import wait_until, write_file
 from receiver_script import Script
 
 KILLS = int(os.environ.get("E2E_KILLS", "8"))
