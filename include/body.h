@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * body.h - the bytes of one response, made while they are read, and the only
- * file that knows zlib. Memory is what was given (the snapshot, the text), one
- * piece of it of about 64 kB, and 260 kB of zlib's for gzip: it does not grow
- * with the length of the body, which is known only at its end.
+ * body.h - the bytes of one response, made while they are read. Memory is what was
+ * given (the snapshot, the text), one piece of it of about 64 kB, and that of
+ * gzip.h: it does not grow with the length of the body, which is known only at its
+ * end.
  */
 #pragma once
 
@@ -23,6 +23,6 @@ int body_of_snapshot(struct snapshot *snapshot, enum exposition_format format,
 /* The same for a text that is there already. */
 int body_of_text(struct buf *text, bool is_gzip, struct body **ret_body);
 /* The next bytes, at most size; 0: the end. -errno of the writer (text.h,
- * exposition.h), or -EIO of zlib: what was read until then is of no use. */
+ * exposition.h), or -EIO of gzip: what was read until then is of no use. */
 ssize_t body_read(struct body *body, char *ret_bytes, size_t size);
 void body_free(struct body **body);

@@ -4,16 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "cleanup.h"
+#include "gzip.h"
 #include "text.h"
 
 /* At a time; of text: the formatting of some 500 lines, a tenth of a millisecond. */
 #define PIECE_BYTES ((size_t)64 << 10)
 /* One metric goes past it by its own length: labels, once a bucket. */
 #define PIECE_BYTES_MAX ((size_t)16 << 20)
-#define GZIP_WRAPPER 16 /* zlib's: added to the window's bits */
 
 struct body {
 	struct snapshot snapshot;
@@ -22,10 +21,9 @@ struct body {
 	struct exposition_writer *protobuf;
 	struct buf piece;
 	size_t piece_read;
-	bool is_last; /* nothing comes after this piece */
-	bool is_gzip;
-	bool is_packed; /* gzip's last byte was read */
-	z_stream stream;
+	bool is_last;      /* nothing comes after this piece */
+	struct gzip *gzip; /* NULL: it goes as it is */
+	bool is_packed;    /* gzip's last byte was read */
 };
 
 static bool write_piece(struct body *body)
@@ -72,54 +70,50 @@ static ssize_t read_plain(struct body *body, char *ret_bytes, size_t size)
 	return (ssize_t)len;
 }
 
-/* One call of deflate, over what is left of the piece. */
-static int deflate_piece(struct body *body)
+/* One step, over what is left of the piece. */
+static int pack_piece(struct body *body, struct gzip_flow *flow)
 {
-	z_stream *stream = &body->stream;
-	int status;
+	int err;
 
-	stream->next_in = (unsigned char *)body->piece.data + body->piece_read;
-	stream->avail_in = (unsigned int)unread(body);
-	status = deflate(stream, body->is_last ? Z_FINISH : Z_NO_FLUSH);
-	body->piece_read = body->piece.len - stream->avail_in;
-	body->is_packed = status == Z_STREAM_END;
-	return status == Z_OK || body->is_packed ? 0 : -EIO;
+	flow->in = body->piece.data + body->piece_read;
+	flow->in_len = unread(body);
+	flow->is_last = body->is_last;
+	err = gzip_step(body->gzip, flow);
+	body->piece_read = body->piece.len - flow->in_len;
+	body->is_packed = flow->is_done;
+	return err;
 }
 
 static ssize_t read_gzip(struct body *body, char *ret_bytes, size_t size)
 {
-	z_stream *stream = &body->stream;
+	struct gzip_flow flow = {.out = ret_bytes, .out_room = size};
 	int err = 0;
 
-	stream->next_out = (unsigned char *)ret_bytes;
-	stream->avail_out = (unsigned int)size;
-	while (!err && !body->is_packed && stream->avail_out) {
+	while (!err && !body->is_packed && flow.out_room) {
 		err = fill(body);
 		if (!err)
-			err = deflate_piece(body);
+			err = pack_piece(body, &flow);
 	}
-	return err ? err : (ssize_t)(size - stream->avail_out);
+	return err ? err : (ssize_t)(size - flow.out_room);
 }
 
 ssize_t body_read(struct body *body, char *ret_bytes, size_t size)
 {
-	return body->is_gzip ? read_gzip(body, ret_bytes, size)
-			     : read_plain(body, ret_bytes, size);
+	return body->gzip ? read_gzip(body, ret_bytes, size)
+			  : read_plain(body, ret_bytes, size);
 }
 
-/* The fastest level: exposition text shrinks twentyfold by any, and the time is
- * the daemon's only thread's. */
 static int body_create(bool is_gzip, struct body **ret_body)
 {
 	CLEANUP(body_free) struct body *body = calloc(1, sizeof(*body));
+	int err = 0;
 
 	if (!body)
 		return -ENOMEM;
-	if (is_gzip &&
-	    deflateInit2(&body->stream, Z_BEST_SPEED, Z_DEFLATED,
-			 MAX_WBITS + GZIP_WRAPPER, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return -ENOMEM;
-	body->is_gzip = is_gzip;
+	if (is_gzip)
+		err = gzip_create(&body->gzip);
+	if (err)
+		return err;
 	*ret_body = TAKE(body);
 	return 0;
 }
@@ -170,8 +164,7 @@ void body_free(struct body **body)
 {
 	if (!*body)
 		return;
-	if ((*body)->is_gzip)
-		deflateEnd(&(*body)->stream);
+	gzip_free(&(*body)->gzip);
 	text_writer_free(&(*body)->text);
 	exposition_writer_free(&(*body)->protobuf);
 	buf_free(&(*body)->piece);
