@@ -45,8 +45,7 @@ void endpoint_free(struct endpoint **endpoint);
 /* One collection, between spool_begin and spool_commit: each metric's samples are
  * announced, then added; they are relabelled, encoded and put into the lane.
  * -ENOMEM: something of it is missing. */
-int endpoint_begin(struct endpoint *endpoint, const struct family *family,
-		   size_t count);
+int endpoint_begin(struct endpoint *endpoint, const struct sample_metric *metric);
 int endpoint_add(struct endpoint *endpoint, const struct sample *sample);
 int endpoint_finish(struct endpoint *endpoint);
 /* 1.0 has type, help and unit of metrics in requests of their own, when they are due;

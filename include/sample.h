@@ -23,3 +23,14 @@ struct sample {
 	const uint64_t *native; /* NATIVE_BUCKETS (buckets.h) */
 	double sum;             /* in the family's unit */
 };
+
+/* One metric, and what its samples have in common. Where it has ended, it has labels,
+ * bounds and quantiles, but no values. */
+struct sample_metric {
+	const struct metric *metric;
+	int64_t time_ms;
+	int64_t start_ms; /* as of a sample; of a gauge too */
+	bool is_stale;
+	bool has_native;     /* one of its samples is a native histogram */
+	size_t sample_count; /* they belong in one request */
+};

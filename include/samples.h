@@ -21,10 +21,10 @@ void samples_free(struct samples **samples);
 /* Before the first walk: an earlier life got as far as this, times go on after it. */
 void samples_continue(struct samples *samples, int64_t last_time_ms);
 
-/* begin comes before the samples of each metric, with their number: they belong in
- * one request. An error of either ends the walk, which returns it. */
+/* begin comes before the samples of each metric, with what that holds for the call.
+ * An error of either ends the walk, which returns it. */
 struct samples_sink {
-	int (*begin)(void *context, const struct family *family, size_t count);
+	int (*begin)(void *context, const struct sample_metric *metric);
 	int (*add)(void *context, const struct sample *sample);
 	void *context;
 };

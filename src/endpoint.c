@@ -466,10 +466,9 @@ static void on_batch(void *context, struct wire_batch *batch)
 	spool_put(endpoint->lane, batch);
 }
 
-int endpoint_begin(struct endpoint *endpoint, const struct family *family, size_t count)
+int endpoint_begin(struct endpoint *endpoint, const struct sample_metric *metric)
 {
-	(void)family;
-	return wire_begin(endpoint->writer, count);
+	return wire_begin(endpoint->writer, metric->sample_count);
 }
 
 int endpoint_add(struct endpoint *endpoint, const struct sample *sample)

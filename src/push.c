@@ -67,13 +67,13 @@ static int note_family(struct push *push, const struct family *family)
 	return 0;
 }
 
-static int on_begin(void *context, const struct family *family, size_t count)
+static int on_begin(void *context, const struct sample_metric *metric)
 {
 	struct push *push = context;
-	int err = note_family(push, family);
+	int err = note_family(push, metric->metric->family);
 
 	for (size_t i = 0; !err && i < push->endpoint_count; i++)
-		err = endpoint_begin(push->endpoints[i], family, count);
+		err = endpoint_begin(push->endpoints[i], metric);
 	return err;
 }
 

@@ -424,12 +424,18 @@ static int add_metric(const struct writing *writing)
 static int write_metric(const struct writing *writing)
 {
 	const struct pass *pass = writing->pass;
-	const struct metric *metric = writing->metric;
-	int err = merge_labels(pass->samples, metric);
+	const struct sample_metric metric = {
+	    .metric = writing->metric,
+	    .time_ms = pass->time_ms,
+	    .start_ms = writing->start_ms,
+	    .is_stale = writing->is_stale,
+	    .has_native = writing->has_native,
+	    .sample_count = sample_count(writing),
+	};
+	int err = merge_labels(pass->samples, writing->metric);
 
 	if (!err)
-		err = pass->sink->begin(pass->sink->context, metric->family,
-					sample_count(writing));
+		err = pass->sink->begin(pass->sink->context, &metric);
 	return err ? err : add_metric(writing);
 }
 

@@ -36,7 +36,8 @@ struct received {
 	struct samples *samples;
 	struct series series[SERIES_MAX];
 	size_t count;
-	size_t announced; /* by begin */
+	struct sample_metric metric; /* what begin got last */
+	size_t announced;            /* by begin */
 	size_t metrics;
 	size_t fails_at; /* this sample is not taken: -EIO; 0: all are */
 	int64_t boot_ms, start_ms;
@@ -54,16 +55,37 @@ static const struct family bare = {"bare", "No labels.", "", METRIC_GAUGE, 5};
 
 /* --- the sink ------------------------------------------------------------------ */
 
-static int on_begin(void *context, const struct family *family, size_t count)
+static int on_begin(void *context, const struct sample_metric *metric)
 {
 	struct received *received = context;
 
-	assert_non_null(family);
+	assert_non_null(metric->metric->family);
 	/* All that was announced before has come. */
 	assert_int_equal(received->count, received->announced);
-	received->announced += count;
+	received->announced += metric->sample_count;
+	received->metric = *metric;
 	received->metrics++;
 	return 0;
+}
+
+static bool is_cumulative(const struct sample *sample)
+{
+	enum metric_type type = sample->family->type;
+
+	return type == METRIC_COUNTER || type == METRIC_HISTOGRAM;
+}
+
+/* What the metric says holds for each of its samples. */
+static void check_metric(const struct sample_metric *metric,
+			 const struct sample *sample)
+{
+	assert_ptr_equal(metric->metric->family, sample->family);
+	assert_int_equal(metric->time_ms, sample->time_ms);
+	if (is_cumulative(sample))
+		assert_int_equal(metric->start_ms, sample->start_ms);
+	assert_int_equal(metric->is_stale, sample->bits == SAMPLE_STALE);
+	if (sample->is_native)
+		assert_true(metric->has_native);
 }
 
 static char *text_of(const struct sample *sample)
@@ -93,6 +115,7 @@ static int on_sample(void *context, const struct sample *sample)
 		return -EIO;
 	assert_true(received->count < SERIES_MAX);
 	assert_true(received->count < received->announced);
+	check_metric(&received->metric, sample);
 	*series = (struct series){
 	    .text = text_of(sample),
 	    .family = sample->family,
