@@ -17,8 +17,9 @@
 
 #include "sample.h"
 
-/* prometheus.WriteRequest (1.0) and io.prometheus.write.v2.Request (2.0-rc.4). */
-enum wire_message { WIRE_V1, WIRE_V2 };
+/* prometheus.WriteRequest (1.0), io.prometheus.write.v2.Request (2.0-rc.4), and what
+ * otlp.h makes. Batches on disk have these numbers. */
+enum wire_message { WIRE_V1, WIRE_V2, WIRE_OTLP, WIRE_OTLP_GZIP };
 
 /* One request, ready to be a body. Reference counted. */
 struct wire_batch {

@@ -1,0 +1,967 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metrics come by family; requests have them by resource, then by family. So a data
+ * point is packed at once into the arena of the request that is being filled (its
+ * draft), and hung up there under its resource and family. The draft is dropped with
+ * the request: a collection of any size needs the memory of one.
+ *
+ * Resources live as long as the collection, because what they are is known only from
+ * target_info, which comes first; a draft has those that it has points of.
+ */
+#include "otlp.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "buckets.h"
+#include "cleanup.h"
+#include "gzip.h"
+#include "otlp.pb-c.h"
+#include "otlp_names.h"
+#include "slice.h"
+#include "table.h"
+
+#define SCALE NATIVE_SCHEMA
+#define ZERO_THRESHOLD 0x1p-20
+/* Tags and lengths around a data point, a metric, a resource: never less. */
+#define POINT_OVERHEAD 8
+#define METRIC_OVERHEAD 48
+#define RESOURCE_OVERHEAD 96
+#define NUMBER_DIGITS_MAX 18
+
+/* What the data points of a metric are. */
+enum kind { GAUGE, UP_DOWN, COUNTER, HISTOGRAM, EXPONENTIAL, SUMMARY };
+
+/* One data point, packed. */
+struct point {
+	struct point *next;
+	size_t len;
+	uint8_t bytes[];
+};
+
+/* A family of one resource in the draft. */
+struct group {
+	struct group *next;
+	const struct family *family;
+	struct otlp_name name;
+	enum kind kind;
+	struct point *points, **end;
+	size_t count;
+};
+
+struct resource {
+	const char *service, *name_space;
+	ProtobufCBinaryData packed;
+	/* in the draft: */
+	bool is_drafted;
+	struct resource *next;
+	struct group *groups, *last;
+	size_t group_count;
+};
+
+/* The request that is being filled. */
+struct draft {
+	struct snapshot scratch; /* of which only the arena is used */
+	struct resource *resources, **end;
+	size_t resource_count;
+	uint32_t points;
+	size_t bytes; /* at least what the request will have */
+	int64_t time_ms;
+};
+
+/* The attributes of one point or resource; the memory is used again and again. */
+struct attributes {
+	Otlp__KeyValue **list;
+	Otlp__KeyValue *pairs;
+	Otlp__AnyValue *values;
+	size_t count;
+	size_t capacity;
+};
+
+struct otlp_writer {
+	struct otlp_format format;
+	wire_emit emit;
+	void *context;
+	struct snapshot constants; /* arena of the external labels */
+	struct label_set external;
+	struct snapshot collection; /* arena of the resources */
+	struct table resources;
+	uint64_t seed;
+	struct draft draft;
+	struct attributes attributes;
+	const struct family *family; /* the last one, and: */
+	struct otlp_name name;
+	int error;
+};
+
+/* --- attributes --------------------------------------------------------------- */
+
+static int start_attributes(struct attributes *attributes, size_t count_max)
+{
+	attributes->count = 0;
+	if (count_max <= attributes->capacity)
+		return 0;
+	free(attributes->list);
+	free(attributes->pairs);
+	free(attributes->values);
+	attributes->list = calloc(count_max, sizeof(struct Otlp__KeyValue *));
+	attributes->pairs = calloc(count_max, sizeof(*attributes->pairs));
+	attributes->values = calloc(count_max, sizeof(*attributes->values));
+	attributes->capacity = 0;
+	if (!attributes->list || !attributes->pairs || !attributes->values)
+		return -ENOMEM;
+	attributes->capacity = count_max;
+	return 0;
+}
+
+static void free_attributes(struct attributes *attributes)
+{
+	free(attributes->list);
+	free(attributes->pairs);
+	free(attributes->values);
+}
+
+static bool has_attribute(const struct attributes *attributes, const char *key)
+{
+	for (size_t i = 0; i < attributes->count; i++) {
+		if (!strcmp(attributes->list[i]->key, key))
+			return true;
+	}
+	return false;
+}
+
+static bool is_integer(const char *value)
+{
+	size_t digits = strspn(value, "0123456789");
+
+	return digits && digits <= NUMBER_DIGITS_MAX && !value[digits];
+}
+
+/* Of two with one key the first stays. The strings stay the caller's. */
+static void add_attribute(struct attributes *attributes, const char *key,
+			  const char *value, bool is_number)
+{
+	size_t i = attributes->count;
+
+	if (!*value || has_attribute(attributes, key))
+		return;
+	otlp__any_value__init(&attributes->values[i]);
+	if (is_number && is_integer(value)) {
+		attributes->values[i].value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
+		attributes->values[i].int_value = strtoll(value, NULL, 10);
+	} else {
+		attributes->values[i].value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
+		attributes->values[i].string_value = (char *)value;
+	}
+	otlp__key_value__init(&attributes->pairs[i]);
+	attributes->pairs[i].key = (char *)key;
+	attributes->pairs[i].value = &attributes->values[i];
+	attributes->list[i] = &attributes->pairs[i];
+	attributes->count++;
+}
+
+static bool is_of_service(const char *label)
+{
+	return !strcmp(label, "service_name") || !strcmp(label, "service_namespace");
+}
+
+/* What is left of the labels when the resource has got its own. */
+static int set_point_attributes(struct otlp_writer *writer,
+				const struct label_set *labels)
+{
+	struct attributes *attributes = &writer->attributes;
+	int err = start_attributes(attributes, labels->count);
+
+	for (size_t i = 0; !err && i < labels->count; i++) {
+		const struct label *label = &labels->labels[i];
+		const char *key = label->name;
+		bool is_number = false;
+
+		if (is_of_service(label->name))
+			continue;
+		if (writer->name.is_convention)
+			key = otlp_attribute_name(label->name, &is_number);
+		add_attribute(attributes, key, label->value, is_number);
+	}
+	return err;
+}
+
+/* --- resources ---------------------------------------------------------------- */
+
+static const char *label_value(const struct label_set *labels, const char *name)
+{
+	for (size_t i = 0; i < labels->count; i++) {
+		if (!strcmp(labels->labels[i].name, name))
+			return labels->labels[i].value;
+	}
+	return "";
+}
+
+static bool is_same_resource(const void *item, const void *wanted)
+{
+	const struct resource *a = item, *b = wanted;
+
+	return !strcmp(a->service, b->service) && !strcmp(a->name_space, b->name_space);
+}
+
+static uint64_t hash_resource(const struct otlp_writer *writer,
+			      const struct resource *resource)
+{
+	uint64_t hash =
+	    table_hash(writer->seed, resource->service, strlen(resource->service) + 1);
+
+	return table_hash(hash, resource->name_space, strlen(resource->name_space));
+}
+
+/* The metric's own labels first, then those that it lacks. */
+static int set_resource_attributes(struct otlp_writer *writer,
+				   const struct label_set *labels)
+{
+	const struct label_set *external = &writer->external;
+	struct attributes *attributes = &writer->attributes;
+	int err = start_attributes(attributes, labels->count + external->count + 2);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < labels->count; i++)
+		add_attribute(attributes, otlp_resource_name(labels->labels[i].name),
+			      labels->labels[i].value, false);
+	add_attribute(attributes, "service.instance.id",
+		      label_value(external, "instance"), false);
+	for (size_t i = 0; i < external->count; i++) {
+		const struct label *label = &external->labels[i];
+
+		if (strcmp(label->name, "job") != 0 &&
+		    strcmp(label->name, "instance") != 0)
+			add_attribute(attributes, otlp_resource_name(label->name),
+				      label->value, false);
+	}
+	add_attribute(attributes, "service.name", label_value(external, "job"), false);
+	return 0;
+}
+
+static int pack_resource(struct otlp_writer *writer, struct resource *resource)
+{
+	Otlp__Resource message = OTLP__RESOURCE__INIT;
+	size_t len;
+
+	message.attributes = writer->attributes.list;
+	message.n_attributes = writer->attributes.count;
+	len = otlp__resource__get_packed_size(&message);
+	resource->packed.data = snapshot_alloc(&writer->collection, len);
+	if (!resource->packed.data)
+		return -ENOMEM;
+	resource->packed.len = otlp__resource__pack(&message, resource->packed.data);
+	return 0;
+}
+
+static const char *keep_string(struct snapshot *arena, const char *string)
+{
+	size_t len = strlen(string);
+	char *copy = snapshot_alloc(arena, len + 1);
+
+	return copy ? memcpy(copy, string, len) : NULL;
+}
+
+static int add_resource(struct otlp_writer *writer, const struct resource *wanted,
+			const struct label_set *labels, struct resource **ret_resource)
+{
+	struct snapshot *arena = &writer->collection;
+	struct resource *resource = snapshot_alloc(arena, sizeof(*resource));
+	int err = set_resource_attributes(writer, labels);
+
+	if (err || !resource)
+		return -ENOMEM;
+	resource->service = keep_string(arena, wanted->service);
+	resource->name_space = keep_string(arena, wanted->name_space);
+	if (arena->error || pack_resource(writer, resource) ||
+	    !table_add(&writer->resources, hash_resource(writer, wanted), resource,
+		       arena))
+		return -ENOMEM;
+	*ret_resource = resource;
+	return 0;
+}
+
+/* The one that the labels name. All of target_info's labels are its attributes; of
+ * other metrics, those that say which service. */
+static int find_resource(struct otlp_writer *writer, const struct label_set *labels,
+			 bool is_target_info, struct resource **ret_resource)
+{
+	struct label named[] = {
+	    {"service_name", label_value(labels, "service_name")},
+	    {"service_namespace", label_value(labels, "service_namespace")},
+	};
+	const struct label_set own = {named, 2};
+	struct resource wanted = {
+	    .service = named[0].value,
+	    .name_space = named[1].value,
+	};
+	struct resource *found =
+	    table_find(&writer->resources, hash_resource(writer, &wanted),
+		       is_same_resource, &wanted);
+
+	if (!found)
+		return add_resource(writer, &wanted, is_target_info ? labels : &own,
+				    ret_resource);
+	*ret_resource = found;
+	return 0;
+}
+
+/* --- the draft ---------------------------------------------------------------- */
+
+static void clear_draft(struct draft *draft)
+{
+	for (struct resource *resource = draft->resources; resource;
+	     resource = resource->next) {
+		resource->is_drafted = false;
+		resource->groups = NULL;
+		resource->last = NULL;
+		resource->group_count = 0;
+	}
+	snapshot_free(&draft->scratch);
+	*draft = (struct draft){0};
+}
+
+static size_t resource_bytes(const struct resource *resource)
+{
+	return resource->packed.len + RESOURCE_OVERHEAD;
+}
+
+static void draft_resource(struct draft *draft, struct resource *resource)
+{
+	if (resource->is_drafted)
+		return;
+	resource->is_drafted = true;
+	resource->next = NULL;
+	if (!draft->resources)
+		draft->end = &draft->resources;
+	*draft->end = resource;
+	draft->end = &resource->next;
+	draft->resource_count++;
+	draft->bytes += resource_bytes(resource);
+}
+
+/* Of the family that is being added. */
+static size_t group_bytes(const struct otlp_writer *writer)
+{
+	const struct otlp_name *name = &writer->name;
+
+	return strlen(name->name) + strlen(name->suffix) + strlen(name->unit) +
+	       strlen(writer->family->help) + METRIC_OVERHEAD;
+}
+
+/* The families of a resource come one after the other: the last one, or none yet. */
+static struct group *find_group(const struct otlp_writer *writer,
+				const struct resource *resource, enum kind kind)
+{
+	struct group *group = resource->last;
+
+	return group && group->family == writer->family && group->kind == kind ? group
+									       : NULL;
+}
+
+static struct group *draft_group(struct otlp_writer *writer, struct resource *resource,
+				 enum kind kind)
+{
+	struct draft *draft = &writer->draft;
+	struct group *group = find_group(writer, resource, kind);
+
+	if (group)
+		return group;
+	group = snapshot_alloc(&draft->scratch, sizeof(*group));
+	if (!group)
+		return NULL;
+	group->family = writer->family;
+	group->name = writer->name;
+	group->kind = kind;
+	group->end = &group->points;
+	if (resource->last)
+		resource->last->next = group;
+	else
+		resource->groups = group;
+	resource->last = group;
+	resource->group_count++;
+	draft->bytes += group_bytes(writer);
+	return group;
+}
+
+static int draft_point(struct draft *draft, struct group *group,
+		       const ProtobufCMessage *message, size_t len)
+{
+	struct point *point = snapshot_alloc(&draft->scratch, sizeof(*point) + len);
+
+	if (!point)
+		return -ENOMEM;
+	point->len = protobuf_c_message_pack(message, point->bytes);
+	*group->end = point;
+	group->end = &point->next;
+	group->count++;
+	draft->points++;
+	draft->bytes += len + POINT_OVERHEAD;
+	return 0;
+}
+
+/* --- a request ---------------------------------------------------------------- */
+
+static char *metric_name(struct snapshot *scratch, const struct otlp_name *name)
+{
+	size_t len = strlen(name->name) + strlen(name->suffix) + 1;
+	char *text = snapshot_alloc(scratch, len);
+
+	if (text)
+		strcpy(stpcpy(text, name->name), name->suffix);
+	return text;
+}
+
+static int build_points(struct snapshot *scratch, const struct group *group,
+			Otlp__Points *points)
+{
+	size_t i = 0;
+
+	otlp__points__init(points);
+	points->data_points =
+	    snapshot_alloc(scratch, group->count * sizeof(*points->data_points));
+	if (!points->data_points)
+		return -ENOMEM;
+	for (struct point *point = group->points; point; point = point->next)
+		points->data_points[i++] = (ProtobufCBinaryData){
+		    .len = point->len,
+		    .data = point->bytes,
+		};
+	points->n_data_points = i;
+	if (group->kind != GAUGE && group->kind != SUMMARY)
+		points->aggregation_temporality =
+		    OTLP__AGGREGATION_TEMPORALITY__CUMULATIVE;
+	points->is_monotonic = group->kind == COUNTER;
+	return 0;
+}
+
+static Otlp__Metric *build_metric(struct snapshot *scratch, const struct group *group)
+{
+	static const Otlp__Metric__DataCase cases[] = {
+	    [GAUGE] = OTLP__METRIC__DATA_GAUGE,
+	    [UP_DOWN] = OTLP__METRIC__DATA_SUM,
+	    [COUNTER] = OTLP__METRIC__DATA_SUM,
+	    [HISTOGRAM] = OTLP__METRIC__DATA_HISTOGRAM,
+	    [EXPONENTIAL] = OTLP__METRIC__DATA_EXPONENTIAL_HISTOGRAM,
+	    [SUMMARY] = OTLP__METRIC__DATA_SUMMARY,
+	};
+	Otlp__Metric *metric = snapshot_alloc(scratch, sizeof(*metric));
+	Otlp__Points *points = snapshot_alloc(scratch, sizeof(*points));
+
+	if (!metric || !points || build_points(scratch, group, points))
+		return NULL;
+	otlp__metric__init(metric);
+	metric->name = metric_name(scratch, &group->name);
+	metric->description = (char *)group->family->help;
+	metric->unit = (char *)group->name.unit;
+	metric->data_case = cases[group->kind];
+	metric->gauge = points; /* of a union of pointers to this type */
+	return metric;
+}
+
+static Otlp__InstrumentationScope *build_scope(struct snapshot *scratch)
+{
+	Otlp__InstrumentationScope *scope = snapshot_alloc(scratch, sizeof(*scope));
+
+	if (!scope)
+		return NULL;
+	otlp__instrumentation_scope__init(scope);
+	scope->name = (char *)"bpftally";
+	scope->version = (char *)BPFTALLY_VERSION;
+	return scope;
+}
+
+static int build_metrics(struct snapshot *scratch, const struct resource *resource,
+			 Otlp__ScopeMetrics *metrics)
+{
+	otlp__scope_metrics__init(metrics);
+	metrics->scope = build_scope(scratch);
+	metrics->metrics =
+	    snapshot_alloc(scratch, resource->group_count * sizeof(Otlp__Metric *));
+	if (!metrics->metrics)
+		return -ENOMEM;
+	for (const struct group *group = resource->groups; group; group = group->next)
+		metrics->metrics[metrics->n_metrics++] = build_metric(scratch, group);
+	return scratch->error;
+}
+
+static Otlp__ResourceMetrics *build_resource(struct snapshot *scratch,
+					     const struct resource *resource)
+{
+	Otlp__ResourceMetrics *message = snapshot_alloc(scratch, sizeof(*message));
+	Otlp__ScopeMetrics **scopes = snapshot_alloc(scratch, sizeof(*scopes));
+	Otlp__ScopeMetrics *scope = snapshot_alloc(scratch, sizeof(*scope));
+
+	if (scratch->error || build_metrics(scratch, resource, scope))
+		return NULL;
+	*scopes = scope;
+	otlp__resource_metrics__init(message);
+	message->resource = resource->packed;
+	message->scope_metrics = scopes;
+	message->n_scope_metrics = 1;
+	return message;
+}
+
+static int build_request(struct draft *draft,
+			 Otlp__ExportMetricsServiceRequest *request)
+{
+	struct snapshot *scratch = &draft->scratch;
+
+	otlp__export_metrics_service_request__init(request);
+	request->resource_metrics = snapshot_alloc(
+	    scratch, draft->resource_count * sizeof(Otlp__ResourceMetrics *));
+	if (!request->resource_metrics)
+		return -ENOMEM;
+	for (const struct resource *resource = draft->resources; resource;
+	     resource = resource->next)
+		request->resource_metrics[request->n_resource_metrics++] =
+		    build_resource(scratch, resource);
+	return scratch->error;
+}
+
+static struct wire_batch *make_batch(enum wire_message message, size_t len)
+{
+	struct wire_batch *batch = malloc(sizeof(*batch) + len);
+
+	if (!batch)
+		return NULL;
+	*batch = (struct wire_batch){
+	    .references = 1,
+	    .message = message,
+	    .len = len,
+	};
+	return batch;
+}
+
+/* Takes the plain one. */
+static int compress_batch(struct wire_batch **plain, struct wire_batch **ret_batch)
+{
+	AUTO_FREE struct wire_batch *from = TAKE(*plain);
+	size_t room = gzip_bound(from->len);
+	AUTO_FREE struct wire_batch *to = make_batch(WIRE_OTLP_GZIP, room);
+	struct wire_batch *shrunk;
+	int err;
+
+	if (!to)
+		return -ENOMEM;
+	err = gzip_whole(from->bytes, from->len, to->bytes, room, &to->len);
+	if (err)
+		return err;
+	shrunk = realloc(to, sizeof(*to) + to->len);
+	if (shrunk)
+		to = shrunk;
+	*ret_batch = TAKE(to);
+	return 0;
+}
+
+static int pack_draft(struct otlp_writer *writer, struct wire_batch **ret_batch)
+{
+	Otlp__ExportMetricsServiceRequest request;
+	AUTO_FREE struct wire_batch *batch = NULL;
+	int err = build_request(&writer->draft, &request);
+
+	if (err)
+		return err;
+	batch = make_batch(
+	    WIRE_OTLP, otlp__export_metrics_service_request__get_packed_size(&request));
+	if (!batch)
+		return -ENOMEM;
+	otlp__export_metrics_service_request__pack(&request, batch->bytes);
+	/* Compressed it needs no other memory than these two. */
+	snapshot_free(&writer->draft.scratch);
+	if (writer->format.gzip)
+		return compress_batch(&batch, ret_batch);
+	*ret_batch = TAKE(batch);
+	return 0;
+}
+
+static int emit_draft(struct otlp_writer *writer)
+{
+	struct draft *draft = &writer->draft;
+	struct wire_batch *batch;
+	int err;
+
+	if (!draft->points) {
+		clear_draft(draft);
+		return 0;
+	}
+	err = pack_draft(writer, &batch);
+	if (!err) {
+		batch->samples = draft->points;
+		batch->time_ms = draft->time_ms;
+	}
+	clear_draft(draft);
+	if (!err)
+		writer->emit(writer->context, batch);
+	return err;
+}
+
+/* --- data points -------------------------------------------------------------- */
+
+/* One metric on its way to being a point. */
+struct adding {
+	struct otlp_writer *writer;
+	const struct sample_metric *item;
+	struct resource *resource;
+	enum kind kind;
+	uint64_t start_ns;
+	uint64_t time_ns;
+	uint32_t flags;
+};
+
+static uint64_t nanoseconds(int64_t ms)
+{
+	return ms > 0 ? (uint64_t)ms * 1000000 : 0;
+}
+
+static bool has_room(const struct adding *adding, size_t len)
+{
+	const struct otlp_writer *writer = adding->writer;
+	const struct draft *draft = &writer->draft;
+	size_t bytes = draft->bytes + len + POINT_OVERHEAD;
+
+	if (!adding->resource->is_drafted)
+		bytes += resource_bytes(adding->resource);
+	if (!find_group(writer, adding->resource, adding->kind))
+		bytes += group_bytes(writer);
+	return !draft->points || (draft->points < writer->format.points_max &&
+				  bytes <= writer->format.bytes_max);
+}
+
+static int add_point(const struct adding *adding, const ProtobufCMessage *message)
+{
+	struct otlp_writer *writer = adding->writer;
+	size_t len = protobuf_c_message_get_packed_size(message);
+	struct group *group;
+	int err = has_room(adding, len) ? 0 : emit_draft(writer);
+
+	if (err)
+		return err;
+	draft_resource(&writer->draft, adding->resource);
+	writer->draft.time_ms = adding->item->time_ms;
+	group = draft_group(writer, adding->resource, adding->kind);
+	return group ? draft_point(&writer->draft, group, message, len) : -ENOMEM;
+}
+
+static int add_number(const struct adding *adding)
+{
+	const struct attributes *attributes = &adding->writer->attributes;
+	Otlp__NumberDataPoint point = OTLP__NUMBER_DATA_POINT__INIT;
+
+	if (adding->kind != GAUGE)
+		point.start_time_unix_nano = adding->start_ns;
+	point.time_unix_nano = adding->time_ns;
+	point.attributes = attributes->list;
+	point.n_attributes = attributes->count;
+	point.flags = adding->flags;
+	if (!adding->item->is_stale) {
+		point.value_case = OTLP__NUMBER_DATA_POINT__VALUE_AS_DOUBLE;
+		point.as_double = adding->item->metric->value;
+		/* Whatever made it, it must not look like a stale marker. */
+		if (isnan(point.as_double))
+			point.as_double = NAN;
+	}
+	return add_point(adding, &point.base);
+}
+
+static uint64_t total(const uint64_t *counts, size_t count)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum += counts[i];
+	return sum;
+}
+
+/* One that ended has a sum and all its bounds: translated, each of its series ends. */
+static int add_histogram(const struct adding *adding)
+{
+	const struct histogram *histogram = &adding->item->metric->histogram;
+	const struct attributes *attributes = &adding->writer->attributes;
+	size_t count = histogram->bound_count + 1;
+	AUTO_FREE uint64_t *zeros = NULL;
+	const uint64_t *counts = histogram->buckets;
+	Otlp__HistogramDataPoint point = OTLP__HISTOGRAM_DATA_POINT__INIT;
+
+	if (adding->item->is_stale)
+		counts = zeros = calloc(count, sizeof(*zeros));
+	if (!counts)
+		return -ENOMEM;
+	point.start_time_unix_nano = adding->start_ns;
+	point.time_unix_nano = adding->time_ns;
+	point.attributes = attributes->list;
+	point.n_attributes = attributes->count;
+	point.flags = adding->flags;
+	point.has_sum_case = OTLP__HISTOGRAM_DATA_POINT__HAS_SUM_SUM;
+	point.sum = histogram->sum;
+	point.count = total(counts, count);
+	point.bucket_counts = (uint64_t *)counts;
+	point.n_bucket_counts = count;
+	point.explicit_bounds = (double *)histogram->bounds;
+	point.n_explicit_bounds = histogram->bound_count;
+	return add_point(adding, &point.base);
+}
+
+/* counts[0] is the zero bucket; counts[i] that of schema 3 with the index
+ * NATIVE_FIRST + i - 1, which ends where the one of OTLP with an index one lower
+ * does: there a bucket is named after its lower end. */
+static void set_buckets(const uint64_t *counts, Otlp__Buckets *buckets)
+{
+	size_t first = 1, last = NATIVE_BUCKETS - 1;
+
+	while (first < last && !counts[first])
+		first++;
+	while (last > first && !counts[last])
+		last--;
+	if (!counts[first])
+		return;
+	buckets->offset = NATIVE_FIRST + (int32_t)first - 2;
+	buckets->bucket_counts = (uint64_t *)counts + first;
+	buckets->n_bucket_counts = last - first + 1;
+}
+
+static int add_exponential(const struct adding *adding)
+{
+	const struct histogram *histogram = &adding->item->metric->histogram;
+	const struct attributes *attributes = &adding->writer->attributes;
+	Otlp__ExponentialHistogramDataPoint point =
+	    OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT__INIT;
+	Otlp__Buckets buckets = OTLP__BUCKETS__INIT;
+
+	point.start_time_unix_nano = adding->start_ns;
+	point.time_unix_nano = adding->time_ns;
+	point.attributes = attributes->list;
+	point.n_attributes = attributes->count;
+	point.flags = adding->flags;
+	point.has_sum_case = OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT__HAS_SUM_SUM;
+	point.sum = histogram->sum;
+	point.scale = SCALE;
+	point.zero_threshold = ZERO_THRESHOLD;
+	if (!adding->item->is_stale) {
+		point.count = total(histogram->native, NATIVE_BUCKETS);
+		point.zero_count = histogram->native[0];
+		set_buckets(histogram->native, &buckets);
+		point.positive = &buckets;
+	}
+	return add_point(adding, &point.base);
+}
+
+static int add_summary(const struct adding *adding)
+{
+	const struct summary *summary = &adding->item->metric->summary;
+	const struct attributes *attributes = &adding->writer->attributes;
+	AUTO_FREE Otlp__ValueAtQuantile *values =
+	    calloc(summary->count + 1, sizeof(*values));
+	AUTO_FREE Otlp__ValueAtQuantile **list =
+	    calloc(summary->count + 1, sizeof(*list));
+	Otlp__SummaryDataPoint point = OTLP__SUMMARY_DATA_POINT__INIT;
+
+	if (!values || !list)
+		return -ENOMEM;
+	for (size_t i = 0; i < summary->count; i++) {
+		otlp__value_at_quantile__init(&values[i]);
+		values[i].quantile = summary->quantiles[i];
+		values[i].value = adding->item->is_stale      ? 0
+				  : isnan(summary->values[i]) ? NAN
+							      : summary->values[i];
+		list[i] = &values[i];
+	}
+	point.start_time_unix_nano = adding->start_ns;
+	point.time_unix_nano = adding->time_ns;
+	point.attributes = attributes->list;
+	point.n_attributes = attributes->count;
+	point.flags = adding->flags;
+	point.count = summary->observations;
+	point.sum = summary->sum;
+	point.quantile_values = list;
+	point.n_quantile_values = summary->count;
+	return add_point(adding, &point.base);
+}
+
+/* --- the writer --------------------------------------------------------------- */
+
+static enum kind kind_of(const struct otlp_writer *writer,
+			 const struct sample_metric *item)
+{
+	switch (item->metric->family->type) {
+	case METRIC_COUNTER:
+		return COUNTER;
+	case METRIC_HISTOGRAM:
+		return item->has_native && writer->format.exponential ? EXPONENTIAL
+								      : HISTOGRAM;
+	case METRIC_SUMMARY:
+		return SUMMARY;
+	case METRIC_GAUGE:
+	case METRIC_INFO:
+		break;
+	}
+	return writer->name.is_up_down ? UP_DOWN : GAUGE;
+}
+
+static int add_by_kind(const struct adding *adding)
+{
+	switch (adding->kind) {
+	case HISTOGRAM:
+		return add_histogram(adding);
+	case EXPONENTIAL:
+		return add_exponential(adding);
+	case SUMMARY:
+		return add_summary(adding);
+	case GAUGE:
+	case UP_DOWN:
+	case COUNTER:
+		break;
+	}
+	return add_number(adding);
+}
+
+static void set_family(struct otlp_writer *writer, const struct family *family)
+{
+	if (writer->family == family)
+		return;
+	writer->family = family;
+	writer->name = otlp_metric_name(family);
+}
+
+static bool is_target_info(const struct family *family)
+{
+	return family->type == METRIC_INFO && !strcmp(family->name, "target");
+}
+
+static int add_metric(struct otlp_writer *writer, const struct sample_metric *item)
+{
+	const struct metric *metric = item->metric;
+	struct adding adding = {
+	    .writer = writer,
+	    .item = item,
+	    .start_ns = nanoseconds(item->start_ms),
+	    .time_ns = nanoseconds(item->time_ms),
+	    .flags = item->is_stale ? OTLP__DATA_POINT_FLAGS__NO_RECORDED_VALUE : 0,
+	};
+	bool is_info = is_target_info(metric->family);
+	int err = find_resource(writer, &metric->labels, is_info, &adding.resource);
+
+	if (err || is_info)
+		return err;
+	set_family(writer, metric->family);
+	adding.kind = kind_of(writer, item);
+	err = set_point_attributes(writer, &metric->labels);
+	return err ? err : add_by_kind(&adding);
+}
+
+int otlp_add(struct otlp_writer *writer, const struct sample_metric *metric)
+{
+	if (!writer->error)
+		writer->error = add_metric(writer, metric);
+	return writer->error;
+}
+
+int otlp_finish(struct otlp_writer *writer)
+{
+	int err = writer->error ? writer->error : emit_draft(writer);
+
+	/* Between collections there is no memory in use. */
+	clear_draft(&writer->draft);
+	snapshot_free(&writer->collection);
+	writer->resources = (struct table){0};
+	writer->error = 0;
+	return err;
+}
+
+static int copy_external(struct otlp_writer *writer,
+			 const struct config_labels *external)
+{
+	struct snapshot *arena = &writer->constants;
+	AUTO_FREE struct label *labels = calloc(external->count + 1, sizeof(*labels));
+
+	if (!labels)
+		return -ENOMEM;
+	for (size_t i = 0; i < external->count; i++) {
+		labels[i].name = keep_string(arena, external->items[i].name);
+		labels[i].value = keep_string(arena, external->items[i].value);
+	}
+	if (!arena->error)
+		writer->external = snapshot_labels(arena, labels, external->count);
+	return arena->error;
+}
+
+int otlp_writer_create(const struct otlp_format *format,
+		       const struct config_labels *external, wire_emit emit,
+		       void *context, struct otlp_writer **ret_writer)
+{
+	CLEANUP(otlp_writer_free)
+	struct otlp_writer *writer = calloc(1, sizeof(*writer));
+	int err;
+
+	if (!writer)
+		return -ENOMEM;
+	writer->format = *format;
+	writer->emit = emit;
+	writer->context = context;
+	/* Before the kernel has entropy there is none: the table works with any. */
+	if (getrandom(&writer->seed, sizeof(writer->seed), GRND_NONBLOCK) < 0)
+		writer->seed = 0;
+	err = copy_external(writer, external);
+	if (err)
+		return err;
+	*ret_writer = TAKE(writer);
+	return 0;
+}
+
+void otlp_writer_free(struct otlp_writer **writer)
+{
+	if (!*writer)
+		return;
+	clear_draft(&(*writer)->draft);
+	free_attributes(&(*writer)->attributes);
+	snapshot_free(&(*writer)->collection);
+	snapshot_free(&(*writer)->constants);
+	free(*writer);
+	*writer = NULL;
+}
+
+/* --- answers ------------------------------------------------------------------ */
+
+static void read_partial_success(const void *body, size_t len,
+				 struct otlp_answer *answer)
+{
+	Otlp__ExportMetricsServiceResponse *response =
+	    otlp__export_metrics_service_response__unpack(NULL, len, body);
+	const Otlp__ExportMetricsPartialSuccess *partial;
+
+	if (!response)
+		return;
+	partial = response->partial_success;
+	if (partial && partial->rejected_data_points > 0)
+		answer->rejected = (uint64_t)partial->rejected_data_points;
+	if (partial)
+		slice_to_label(slice_of(partial->error_message), answer->message,
+			       sizeof(answer->message));
+	otlp__export_metrics_service_response__free_unpacked(response, NULL);
+}
+
+static void read_status(const void *body, size_t len, struct otlp_answer *answer)
+{
+	Otlp__Status *status = otlp__status__unpack(NULL, len, body);
+
+	if (!status)
+		return;
+	slice_to_label(slice_of(status->message), answer->message,
+		       sizeof(answer->message));
+	otlp__status__free_unpacked(status, NULL);
+}
+
+struct otlp_answer otlp_read_answer(long status, const void *body, size_t len)
+{
+	struct otlp_answer answer = {0};
+
+	if (status / 100 == 2)
+		read_partial_success(body, len, &answer);
+	else
+		read_status(body, len, &answer);
+	return answer;
+}

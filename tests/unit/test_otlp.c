@@ -1,0 +1,1133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buckets.h"
+#include "otlp.h"
+#include "otlp_decoder.h"
+#include "requests.h"
+#include "text.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define TIME_MS 1700000000123
+#define START_MS 1690000000456
+#define TIMES " start=1690000000456000000 time=1700000000123000000"
+
+/* --- a scene ------------------------------------------------------------------ */
+
+static char label_job[] = "job", label_instance[] = "instance", label_zone[] = "zone";
+static char job[] = "bpftally", instance[] = "web1", zone[] = "eu";
+static struct config_label external_items[] = {
+    {label_job, job},
+    {label_instance, instance},
+    {label_zone, zone},
+};
+static const struct config_labels external = {external_items, 3};
+static const struct config_labels two_external = {external_items, 2};
+
+#define SHOP " service.name=shop service.namespace=eu service.instance.id=web1"
+#define AGENT " service.instance.id=web1 service.name=bpftally"
+
+static const struct otlp_format plain = {
+    .points_max = OTLP_POINTS_MAX,
+    .bytes_max = (size_t)4 << 20,
+};
+
+static void start(struct received *received, const struct otlp_format *format,
+		  const struct config_labels *labels)
+{
+	*received = (struct received){
+	    .points = calloc(POINTS_MAX, sizeof(*received->points)),
+	};
+	assert_non_null(received->points);
+	assert_int_equal(
+	    otlp_writer_create(format, labels, on_batch, received, &received->writer),
+	    0);
+}
+
+static void end(struct received *received)
+{
+	for (size_t i = 0; i < received->count; i++) {
+		free(received->points[i].resource);
+		free(received->points[i].name);
+		free(received->points[i].unit);
+		free(received->points[i].help);
+		free(received->points[i].attributes);
+	}
+	free(received->points);
+	otlp_writer_free(&received->writer);
+}
+
+static void add(struct received *received, const struct metric *metric, bool is_stale)
+{
+	const struct sample_metric item = {
+	    .metric = metric,
+	    .time_ms = TIME_MS,
+	    .start_ms = START_MS,
+	    .is_stale = is_stale,
+	    .has_native =
+		metric->family->type == METRIC_HISTOGRAM && metric->histogram.native,
+	};
+
+	assert_int_equal(otlp_add(received->writer, &item), 0);
+}
+
+static void add_all(struct received *received, const struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->count; i++)
+		add(received, &snapshot->metrics[i], false);
+}
+
+static void finish(struct received *received)
+{
+	assert_int_equal(otlp_finish(received->writer), 0);
+	if (received->batch_count)
+		assert_int_equal(received->batch_time_ms, TIME_MS);
+}
+
+static const struct family target = {"target", "Target.", "", METRIC_INFO, 0};
+static const struct family build = {"bpftally_build", "Build.", "", METRIC_INFO, 90};
+static const struct family missed = {"bpftally_missed", "Missed.", "", METRIC_COUNTER,
+				     91};
+static const struct family cpu = {"process_cpu_seconds", "CPU.", "seconds",
+				  METRIC_COUNTER, 92};
+static const struct family memory = {"process_resident_memory_bytes", "Memory.",
+				     "bytes", METRIC_GAUGE, 93};
+static const struct family active = {"http_server_active_requests", "Active.", "",
+				     METRIC_GAUGE, 20};
+static const struct family duration = {"http_server_request_duration_seconds",
+				       "Duration.", "seconds", METRIC_HISTOGRAM, 1};
+static const struct family quantiles = {
+    "http_server_request_duration_quantiles_seconds", "Quantiles.", "seconds",
+    METRIC_SUMMARY, 3};
+
+static const struct label service[] = {
+    {"service_name", "shop"},
+    {"service_namespace", "eu"},
+};
+static const struct label request[] = {
+    {"http_response_status_code", "200"},
+    {"http_route", "/cart/*"},
+    {"server_port", "80"},
+    {"service_name", "shop"},
+    {"service_namespace", "eu"},
+};
+
+static struct metric value_of(const struct family *family, const struct label *labels,
+			      size_t count, double value)
+{
+	return (struct metric){
+	    .family = family,
+	    .labels = {labels, count},
+	    .value = value,
+	};
+}
+
+/* --- as text ------------------------------------------------------------------ */
+
+static void print_doubles(FILE *text, const char *name, const struct list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		fprintf(text, "%s%.17g", i ? "," : name, as_double(list->items[i]));
+}
+
+static void print_counts(FILE *text, const char *name, const struct list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		fprintf(text, "%s%llu", i ? "," : name,
+			(unsigned long long)list->items[i]);
+}
+
+static const char *data_name(enum data data)
+{
+	switch (data) {
+	case D_GAUGE:
+		return "gauge";
+	case D_SUM:
+		return "sum";
+	case D_HISTOGRAM:
+		return "histogram";
+	case D_EXPONENTIAL:
+		return "exponential";
+	case D_SUMMARY:
+		return "summary";
+	}
+	return "nothing";
+}
+
+static void print_point(FILE *text, const struct point *point)
+{
+	fprintf(text, "%s [%s] %s %llu%s:%s", point->name, point->unit,
+		data_name(point->data), (unsigned long long)point->temporality,
+		point->is_monotonic ? " monotonic" : "", point->attributes);
+	if (point->start)
+		fprintf(text, " start=%llu", (unsigned long long)point->start);
+	fprintf(text, " time=%llu", (unsigned long long)point->time);
+	if (point->flags)
+		fprintf(text, " flags=%llu", (unsigned long long)point->flags);
+	if (point->has_value)
+		fprintf(text, " value=%.17g", point->value);
+	if (point->data != D_GAUGE && point->data != D_SUM)
+		fprintf(text, " count=%llu", (unsigned long long)point->count);
+	if (point->has_sum)
+		fprintf(text, " sum=%.17g", point->sum);
+	if (point->data == D_EXPONENTIAL)
+		fprintf(text, " scale=%lld zero=%llu threshold=%a offset=%lld",
+			(long long)point->scale, (unsigned long long)point->zero_count,
+			point->threshold, (long long)point->offset);
+	print_counts(text, " counts=", &point->counts);
+	print_doubles(text, " bounds=", &point->bounds);
+	print_doubles(text, " quantiles=", &point->quantiles);
+	print_doubles(text, " values=", &point->values);
+}
+
+static void check_point(const struct received *received, size_t i, const char *wanted)
+{
+	char *got;
+	size_t size;
+	FILE *text = open_memstream(&got, &size);
+
+	assert_true(i < received->count);
+	print_point(text, &received->points[i]);
+	fclose(text);
+	assert_string_equal(got, wanted);
+	free(got);
+}
+
+static void check_only(const struct metric *metric, bool is_stale,
+		       const struct otlp_format *format, const char *wanted)
+{
+	struct received received;
+
+	start(&received, format, &external);
+	add(&received, metric, is_stale);
+	finish(&received);
+	assert_int_equal(received.count, 1);
+	check_point(&received, 0, wanted);
+	end(&received);
+}
+
+/* --- kinds of metrics --------------------------------------------------------- */
+
+static void a_counter_is_a_monotonic_cumulative_sum(void **state)
+{
+	static const struct label reason = {"reason", "tls"};
+	const struct metric metric = value_of(&missed, &reason, 1, 7);
+
+	(void)state;
+	check_only(&metric, false, &plain,
+		   "bpftally_missed [] sum 2 monotonic: reason=tls" TIMES " value=7");
+}
+
+static void zero_is_a_value(void **state)
+{
+	const struct metric metric = value_of(&cpu, NULL, 0, 0);
+
+	(void)state;
+	check_only(&metric, false, &plain,
+		   "process_cpu_seconds [s] sum 2 monotonic:" TIMES " value=0");
+}
+
+static void a_gauge_has_no_start(void **state)
+{
+	const struct metric metric = value_of(&memory, NULL, 0, 1.5e7);
+
+	(void)state;
+	check_only(&metric, false, &plain,
+		   "process_resident_memory_bytes [By] gauge 0:"
+		   " time=1700000000123000000 value=15000000");
+}
+
+static void active_requests_are_a_sum_that_may_fall(void **state)
+{
+	const struct metric metric = value_of(&active, service, 2, 3);
+
+	(void)state;
+	check_only(&metric, false, &plain,
+		   "http.server.active_requests [{request}] sum 2:" TIMES " value=3");
+}
+
+static void an_info_is_a_sum_that_is_one(void **state)
+{
+	static const struct label version = {"version", "1"};
+	const struct metric metric = value_of(&build, &version, 1, 1);
+
+	(void)state;
+	check_only(&metric, false, &plain,
+		   "bpftally_build_info [] sum 2: version=1" TIMES " value=1");
+}
+
+static void no_number_looks_like_a_stale_marker(void **state)
+{
+	struct metric metric = value_of(&memory, NULL, 0, 0);
+	uint64_t stale = SAMPLE_STALE, bits;
+	struct received received;
+
+	(void)state;
+	memcpy(&metric.value, &stale, sizeof(stale));
+	start(&received, &plain, &external);
+	add(&received, &metric, false);
+	finish(&received);
+	memcpy(&bits, &received.points[0].value, sizeof(bits));
+	assert_true(isnan(received.points[0].value));
+	assert_int_equal(bits, 0x7ff8000000000000ull);
+	end(&received);
+}
+
+static const double two_bounds[] = {0.1, 1};
+static const uint64_t three_counts[] = {4, 0, 2};
+
+static void a_histogram_has_counts_of_single_buckets(void **state)
+{
+	const struct metric metric = {
+	    .family = &duration,
+	    .labels = {request, LENGTH(request)},
+	    .histogram = {two_bounds, 2, three_counts, 9.5, NULL},
+	};
+
+	(void)state;
+	check_only(
+	    &metric, false, &plain,
+	    "http.server.request.duration [s] histogram 2:"
+	    " http.response.status_code=#200 http.route=/cart/* server.port=#80" TIMES
+	    " count=6 sum=9.5 counts=4,0,2"
+	    " bounds=0.10000000000000001,1");
+}
+
+static void a_summary_has_quantiles(void **state)
+{
+	static const double which[] = {0.5, 0.99}, values[] = {0.25, 4};
+	const struct metric metric = {
+	    .family = &quantiles,
+	    .labels = {service, 2},
+	    .summary = {which, values, 2, 11, 5.5},
+	};
+
+	(void)state;
+	check_only(&metric, false, &plain,
+		   "http.server.request.duration.quantiles [s] summary 0:" TIMES
+		   " count=11 sum=5.5 quantiles=0.5,0.98999999999999999"
+		   " values=0.25,4");
+}
+
+/* --- exponential histograms --------------------------------------------------- */
+
+static const struct otlp_format exponential = {
+    .exponential = true,
+    .points_max = OTLP_POINTS_MAX,
+    .bytes_max = (size_t)4 << 20,
+};
+
+static struct metric native_metric(const uint64_t *native)
+{
+	return (struct metric){
+	    .family = &duration,
+	    .labels = {service, 2},
+	    .histogram = {two_bounds, 2, three_counts, 9.5, native},
+	};
+}
+
+static void native_counts_are_an_exponential_histogram(void **state)
+{
+	uint64_t native[NATIVE_BUCKETS] = {[0] = 5, [3] = 1, [6] = 2};
+	const struct metric metric = native_metric(native);
+
+	(void)state;
+	check_only(&metric, false, &exponential,
+		   "http.server.request.duration [s] exponential 2:" TIMES
+		   " count=8 sum=9.5 scale=3 zero=5 threshold=0x1p-20 offset=-158"
+		   " counts=1,0,0,2");
+}
+
+static void native_counts_of_zero_only_have_no_bucket(void **state)
+{
+	uint64_t native[NATIVE_BUCKETS] = {[0] = 5};
+	const struct metric metric = native_metric(native);
+
+	(void)state;
+	check_only(&metric, false, &exponential,
+		   "http.server.request.duration [s] exponential 2:" TIMES
+		   " count=5 sum=9.5 scale=3 zero=5 threshold=0x1p-20 offset=0");
+}
+
+/* A bucket of OTLP ends at 2^((index + 1) / 8), inclusive: that is the bound of the
+ * same bucket in buckets.h, rounded down to nanoseconds, for each of them. */
+static void every_bucket_ends_where_the_kernel_had_it_end(void **state)
+{
+	(void)state;
+	for (size_t i = 1; i < NATIVE_BUCKETS; i++) {
+		uint64_t native[NATIVE_BUCKETS] = {[0] = 0};
+		const struct metric metric = native_metric(native);
+		struct received received;
+		const struct point *point;
+
+		native[i] = 3;
+		start(&received, &exponential, &external);
+		add(&received, &metric, false);
+		finish(&received);
+		point = &received.points[0];
+		assert_int_equal(point->counts.count, 1);
+		assert_int_equal(point->counts.items[0], 3);
+		assert_int_equal(floor(1e9 * exp2((double)point->offset / 8) + 1e-6),
+				 native_bounds_ns[i - 1]);
+		if (i < NATIVE_BUCKETS - 1)
+			assert_int_equal(
+			    floor(1e9 * exp2((double)(point->offset + 1) / 8) + 1e-6),
+			    native_bounds_ns[i]);
+		end(&received);
+	}
+}
+
+static void a_histogram_without_native_counts_stays_explicit(void **state)
+{
+	const struct metric metric = native_metric(NULL);
+
+	(void)state;
+	check_only(&metric, false, &exponential,
+		   "http.server.request.duration [s] histogram 2:" TIMES
+		   " count=6 sum=9.5 counts=4,0,2 bounds=0.10000000000000001,1");
+}
+
+/* --- series that ended -------------------------------------------------------- */
+
+#define ENDED TIMES " flags=1"
+
+static void an_ended_counter_has_no_value(void **state)
+{
+	const struct metric metric = value_of(&missed, NULL, 0, 0);
+
+	(void)state;
+	check_only(&metric, true, &plain, "bpftally_missed [] sum 2 monotonic:" ENDED);
+}
+
+/* Prometheus ends the series of each bound, and _sum where there is one. */
+static void an_ended_histogram_has_its_bounds_and_a_sum(void **state)
+{
+	const struct metric metric = {
+	    .family = &duration,
+	    .labels = {service, 2},
+	    .histogram = {two_bounds, 2, NULL, 0, NULL},
+	};
+
+	(void)state;
+	check_only(&metric, true, &plain,
+		   "http.server.request.duration [s] histogram 2:" ENDED
+		   " count=0 sum=0 counts=0,0,0 bounds=0.10000000000000001,1");
+}
+
+static void an_ended_exponential_stays_exponential(void **state)
+{
+	const struct metric metric = {
+	    .family = &duration,
+	    .labels = {service, 2},
+	    .histogram = {two_bounds, 2, NULL, 0, NULL},
+	};
+	const struct sample_metric item = {
+	    .metric = &metric,
+	    .time_ms = TIME_MS,
+	    .is_stale = true,
+	    .has_native = true,
+	};
+	struct received received;
+
+	(void)state;
+	start(&received, &exponential, &external);
+	assert_int_equal(otlp_add(received.writer, &item), 0);
+	finish(&received);
+	check_point(&received, 0,
+		    "http.server.request.duration [s] exponential 2:"
+		    " time=1700000000123000000 flags=1 count=0 sum=0 scale=3 zero=0"
+		    " threshold=0x1p-20 offset=0");
+	end(&received);
+}
+
+static void an_ended_summary_has_its_quantiles(void **state)
+{
+	static const double which[] = {0.5};
+	const struct metric metric = {
+	    .family = &quantiles,
+	    .labels = {service, 2},
+	    .summary = {which, NULL, 1, 0, 0},
+	};
+
+	(void)state;
+	check_only(&metric, true, &plain,
+		   "http.server.request.duration.quantiles [s] summary 0:" ENDED
+		   " count=0 sum=0 quantiles=0.5 values=0");
+}
+
+/* --- resources ---------------------------------------------------------------- */
+
+static const struct label target_labels[] = {
+    {"host_name", "web1"},
+    {"os_type", "linux"},
+    {"service_name", "shop"},
+    {"service_namespace", "eu"},
+    {"telemetry_distro_name", "bpftally"},
+    {"telemetry_distro_version", "1"},
+};
+
+#define SHOP_TARGET                                                                    \
+	" host.name=web1 os.type=linux service.name=shop service.namespace=eu"         \
+	" telemetry.distro.name=bpftally telemetry.distro.version=1"                   \
+	" service.instance.id=web1"
+
+static void target_info_is_the_resource_and_no_point(void **state)
+{
+	const struct metric info = value_of(&target, target_labels, 6, 1);
+	const struct metric metric = value_of(&active, service, 2, 3);
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &two_external);
+	add(&received, &info, false);
+	add(&received, &metric, false);
+	finish(&received);
+	assert_int_equal(received.count, 1);
+	assert_string_equal(received.points[0].resource, SHOP_TARGET);
+	end(&received);
+}
+
+static void what_ended_with_its_target_info_has_the_same_resource(void **state)
+{
+	const struct metric info = value_of(&target, target_labels, 6, 0);
+	const struct metric metric = value_of(&active, service, 2, 0);
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &two_external);
+	add(&received, &info, true);
+	add(&received, &metric, true);
+	finish(&received);
+	assert_string_equal(received.points[0].resource, SHOP_TARGET);
+	end(&received);
+}
+
+static void a_collection_of_target_info_only_is_no_request(void **state)
+{
+	const struct metric info = value_of(&target, target_labels, 6, 1);
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &external);
+	add(&received, &info, false);
+	finish(&received);
+	finish(&received);
+	assert_int_equal(received.batch_count, 0);
+	end(&received);
+}
+
+static void external_labels_are_of_the_resource(void **state)
+{
+	const struct metric of_service = value_of(&active, service, 2, 3);
+	const struct metric of_agent = value_of(&missed, NULL, 0, 1);
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &external);
+	add(&received, &of_service, false);
+	add(&received, &of_agent, false);
+	finish(&received);
+	assert_int_equal(received.count, 2);
+	assert_string_equal(received.points[0].resource, SHOP " zone=eu");
+	assert_string_equal(received.points[1].resource,
+			    " service.instance.id=web1 zone=eu service.name=bpftally");
+	end(&received);
+}
+
+static void an_external_label_yields_to_target_info(void **state)
+{
+	static char host[] = "host_name", other[] = "other", name[] = "service_name";
+	struct config_label items[] = {{host, other}, {name, other}};
+	const struct config_labels labels = {items, 2};
+	const struct metric info = value_of(&target, target_labels, 6, 1);
+	const struct metric of_service = value_of(&active, service, 2, 3);
+	const struct metric of_agent = value_of(&missed, NULL, 0, 1);
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &labels);
+	add(&received, &info, false);
+	add(&received, &of_service, false);
+	add(&received, &of_agent, false);
+	finish(&received);
+	assert_string_equal(received.points[0].resource,
+			    " host.name=web1 os.type=linux service.name=shop"
+			    " service.namespace=eu telemetry.distro.name=bpftally"
+			    " telemetry.distro.version=1");
+	assert_string_equal(received.points[1].resource,
+			    " host.name=other service.name=other");
+	end(&received);
+}
+
+/* By family shop, store, agent; by resource again, however it goes on. */
+static void a_request_has_each_resource_once(void **state)
+{
+	static const struct label store[] = {{"service_name", "store"}};
+	const struct metric metrics[] = {
+	    value_of(&active, service, 2, 1), value_of(&active, store, 1, 2),
+	    value_of(&missed, NULL, 0, 3),    value_of(&memory, service, 2, 4),
+	    value_of(&memory, store, 1, 5),
+	};
+	static const double order[] = {1, 4, 2, 5, 3};
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &external);
+	for (size_t i = 0; i < LENGTH(metrics); i++)
+		add(&received, &metrics[i], false);
+	finish(&received);
+	assert_int_equal(received.batch_count, 1);
+	assert_int_equal(received.resource_messages, 3);
+	for (size_t i = 0; i < LENGTH(order); i++)
+		assert_true(received.points[i].value == order[i]);
+	end(&received);
+}
+
+static void a_namespace_makes_another_service(void **state)
+{
+	const struct metric with = value_of(&active, service, 2, 1);
+	const struct metric without = value_of(&active, service, 1, 2);
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &two_external);
+	add(&received, &with, false);
+	add(&received, &without, false);
+	finish(&received);
+	assert_string_equal(received.points[0].resource, SHOP);
+	assert_string_equal(received.points[1].resource,
+			    " service.name=shop service.instance.id=web1");
+	end(&received);
+}
+
+static void the_next_collection_starts_anew(void **state)
+{
+	const struct metric info = value_of(&target, target_labels, 6, 1);
+	const struct metric metric = value_of(&active, service, 2, 3);
+	const struct metric agent = value_of(&missed, NULL, 0, 3);
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &two_external);
+	add(&received, &info, false);
+	add(&received, &metric, false);
+	finish(&received);
+	add(&received, &metric, false);
+	add(&received, &agent, false);
+	finish(&received);
+	assert_int_equal(received.batch_count, 2);
+	assert_string_equal(received.points[1].resource, SHOP);
+	assert_string_equal(received.points[2].resource, AGENT);
+	end(&received);
+}
+
+static void what_is_no_number_stays_a_text(void **state)
+{
+	static const struct label labels[] = {
+	    {"http_response_status_code", "2xx"},
+	    {"server_port", "1234567890123456789"},
+	};
+	const struct metric metric = {
+	    .family = &duration,
+	    .labels = {labels, 2},
+	    .histogram = {two_bounds, 2, three_counts, 9.5, NULL},
+	};
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &external);
+	add(&received, &metric, false);
+	finish(&received);
+	assert_string_equal(received.points[0].attributes,
+			    " http.response.status_code=2xx"
+			    " server.port=1234567890123456789");
+	end(&received);
+}
+
+static void labels_of_other_metrics_keep_their_names(void **state)
+{
+	static const struct label labels[] = {
+	    {"http_route", "/x"},
+	    {"server_port", "80"},
+	};
+	const struct metric metric = value_of(&missed, labels, 2, 1);
+
+	(void)state;
+	check_only(
+	    &metric, false, &plain,
+	    "bpftally_missed [] sum 2 monotonic: http_route=/x server_port=80" TIMES
+	    " value=1");
+}
+
+/* --- bounds of requests ------------------------------------------------------- */
+
+static void add_many(struct received *received, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char text[24];
+		const struct label label = {"reason", text};
+		const struct metric metric = value_of(&missed, &label, 1, (double)i);
+
+		snprintf(text, sizeof(text), "%zu", i);
+		add(received, &metric, false);
+	}
+}
+
+static void a_request_has_no_more_points_than_the_format_says(void **state)
+{
+	const struct otlp_format format = {.points_max = 10, .bytes_max = 1 << 20};
+	struct received received;
+
+	(void)state;
+	start(&received, &format, &external);
+	add_many(&received, 25);
+	finish(&received);
+	assert_int_equal(received.batch_count, 3);
+	assert_int_equal(received.batch_points[0], 10);
+	assert_int_equal(received.batch_points[1], 10);
+	assert_int_equal(received.batch_points[2], 5);
+	for (size_t i = 0; i < 25; i++)
+		assert_true(received.points[i].value == (double)i);
+	end(&received);
+}
+
+static void no_request_is_longer_than_the_format_says(void **state)
+{
+	struct received received;
+
+	(void)state;
+	for (size_t bytes_max = 400; bytes_max < 4000; bytes_max += 37) {
+		const struct otlp_format format = {
+		    .points_max = 1000,
+		    .bytes_max = bytes_max,
+		};
+
+		start(&received, &format, &external);
+		add_many(&received, 100);
+		finish(&received);
+		assert_int_equal(received.count, 100);
+		for (size_t i = 0; i < received.batch_count; i++)
+			assert_true(received.batch_bytes[i] <= bytes_max);
+		/* Well filled: one more point, with what is reckoned too much for
+		 * each and for the whole, would not fit. */
+		for (size_t i = 0; i + 1 < received.batch_count; i++)
+			assert_true(received.batch_bytes[i] + 60 + 150 +
+					8 * received.batch_points[i] >
+				    bytes_max);
+		end(&received);
+	}
+}
+
+static void a_point_that_is_too_large_goes_alone(void **state)
+{
+	const struct otlp_format format = {.points_max = 1000, .bytes_max = 500};
+	struct received received;
+	char text[2000];
+	const struct label label = {"reason", text};
+	const struct metric large = value_of(&missed, &label, 1, 42);
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = 0;
+	start(&received, &format, &external);
+	add_many(&received, 2);
+	add(&received, &large, false);
+	add_many(&received, 2);
+	finish(&received);
+	assert_int_equal(received.batch_count, 3);
+	assert_int_equal(received.batch_points[1], 1);
+	assert_true(received.points[2].value == 42);
+	end(&received);
+}
+
+static void gzip_holds_the_same_request(void **state)
+{
+	struct otlp_format format = plain;
+	struct received received, zipped;
+
+	(void)state;
+	start(&received, &format, &external);
+	add_many(&received, 500);
+	finish(&received);
+	format.gzip = true;
+	start(&zipped, &format, &external);
+	add_many(&zipped, 500);
+	finish(&zipped);
+	assert_int_equal(zipped.batch_count, 1);
+	assert_int_equal(zipped.batch_bytes[0], received.batch_bytes[0]);
+	for (size_t i = 0; i < 500; i++)
+		assert_string_equal(zipped.points[i].attributes,
+				    received.points[i].attributes);
+	end(&received);
+	end(&zipped);
+}
+
+/* What is added need not outlive the call. */
+static void strings_are_copied(void **state)
+{
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &external);
+	for (size_t i = 0; i < 3; i++) {
+		char *text = strdup("shop");
+		struct label label = {"service_name", text};
+		const struct metric metric = value_of(&active, &label, 1, 1);
+
+		add(&received, &metric, false);
+		memset(text, 'z', strlen(text));
+		free(text);
+	}
+	finish(&received);
+	assert_int_equal(received.resource_messages, 1);
+	assert_string_equal(received.points[2].resource,
+			    " service.name=shop service.instance.id=web1 zone=eu");
+	end(&received);
+}
+
+/* --- translated back ---------------------------------------------------------- */
+
+/* "OTLP Metric points to Prometheus", UnderscoreEscapingWithSuffixes, with what is
+ * needed of it here. */
+static void prometheus_name(const struct point *point, char *ret_name, size_t size)
+{
+	static const struct {
+		const char *unit, *word;
+	} units[] = {{"s", "seconds"}, {"By", "bytes"}};
+	const char *word = "";
+	size_t len = 0;
+
+	for (const char *at = point->name; *at && len < size - 1; at++) {
+		bool is_kept = strchr("abcdefghijklmnopqrstuvwxyz0123456789", *at);
+
+		if (is_kept || (len && ret_name[len - 1] != '_'))
+			ret_name[len++] = is_kept ? *at : '_';
+	}
+	ret_name[len] = 0;
+	for (size_t i = 0; i < LENGTH(units); i++)
+		if (!strcmp(units[i].unit, point->unit))
+			word = units[i].word;
+	if (*word && !strstr(ret_name, word))
+		snprintf(ret_name + len, size - len, "_%s", word);
+	if (point->is_monotonic)
+		strcat(ret_name, "_total");
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The labels that /metrics shows: of the resource those of the service. */
+static char *prometheus_labels(const struct point *point)
+{
+	char *labels[32], *result, *all;
+	size_t count = 0, size;
+	FILE *text = open_memstream(&result, &size);
+
+	assert_true(asprintf(&all, "%s%s", point->resource, point->attributes) >= 0);
+	for (char *at = strtok(all, " "); at; at = strtok(NULL, " ")) {
+		char *value = strchr(at, '=');
+
+		*value++ = 0;
+		if (*value == '#')
+			value++;
+		for (char *dot = at; (dot = strchr(dot, '.')); *dot = '_')
+			;
+		if (!strcmp(at, "service_instance_id") || !strcmp(at, "zone"))
+			continue;
+		if (!strcmp(at, "service_name") && !strcmp(value, "bpftally"))
+			continue;
+		assert_true(asprintf(&labels[count++], "%s=\"%s\"", at, value) >= 0);
+	}
+	qsort(labels, count, sizeof(*labels), compare_texts);
+	for (size_t i = 0; i < count; i++) {
+		fprintf(text, "%s%s", i ? "," : "", labels[i]);
+		free(labels[i]);
+	}
+	fclose(text);
+	free(all);
+	return result;
+}
+
+static void add_line(char **lines, size_t *count, const char *name, const char *suffix,
+		     const char *labels, const char *extra, double value)
+{
+	const char *comma = *labels && *extra ? "," : "";
+	bool has_labels = *labels || *extra;
+	char number[32];
+
+	text_number(number, value);
+	assert_true(asprintf(&lines[(*count)++], "%s%s%s%s%s%s%s %s", name, suffix,
+			     has_labels ? "{" : "", labels, comma, extra,
+			     has_labels ? "}" : "", number) >= 0);
+}
+
+static void translate_histogram(const struct point *point, char **lines, size_t *count,
+				const char *name, const char *labels)
+{
+	uint64_t cumulative = 0;
+
+	assert_int_equal(point->counts.count, point->bounds.count + 1);
+	for (size_t i = 0; i < point->counts.count; i++) {
+		char bound[32], extra[48];
+
+		text_bound(bound, i < point->bounds.count
+				      ? as_double(point->bounds.items[i])
+				      : INFINITY);
+		snprintf(extra, sizeof(extra), "le=\"%s\"", bound);
+		cumulative += point->counts.items[i];
+		add_line(lines, count, name, "_bucket", labels, extra,
+			 (double)cumulative);
+	}
+	assert_int_equal(cumulative, point->count);
+}
+
+static void translate(const struct point *point, char **lines, size_t *count)
+{
+	char *labels = prometheus_labels(point), name[128];
+
+	prometheus_name(point, name, sizeof(name));
+	if (point->data == D_HISTOGRAM)
+		translate_histogram(point, lines, count, name, labels);
+	for (size_t i = 0; i < point->quantiles.count; i++) {
+		char quantile[32], extra[48];
+
+		text_bound(quantile, as_double(point->quantiles.items[i]));
+		snprintf(extra, sizeof(extra), "quantile=\"%s\"", quantile);
+		add_line(lines, count, name, "", labels, extra,
+			 as_double(point->values.items[i]));
+	}
+	if (point->has_value) {
+		add_line(lines, count, name, "", labels, "", point->value);
+	} else {
+		add_line(lines, count, name, "_sum", labels, "", point->sum);
+		add_line(lines, count, name, "_count", labels, "",
+			 (double)point->count);
+	}
+	free(labels);
+}
+
+static size_t text_lines(const struct snapshot *snapshot, char **lines)
+{
+	struct buf text = BUF_INIT(1 << 20);
+	size_t count = 0;
+
+	text_write(&text, snapshot, TEXT_PROMETHEUS_0_0_4);
+	buf_append(&text, "", 1);
+	assert_int_equal(text.error, 0);
+	for (char *at = strtok(text.data, "\n"); at; at = strtok(NULL, "\n"))
+		if (*at != '#' && strncmp(at, "target_info", 11) != 0)
+			lines[count++] = strdup(at);
+	buf_free(&text);
+	return count;
+}
+
+/* Every HTTP family at both ends, summaries and gauges, and some of the agent's. */
+static void build_snapshot(struct snapshot *snapshot, struct summaries *summaries)
+{
+	static const struct requests_names names = {"shop", "eu", "/cart/*",
+						    "10.0.0.1"};
+	static const struct tally_series value = {
+	    .duration = {1, 2, 3},
+	    .duration_sum_ns = 12345678901,
+	    .native = {1, 2, 3},
+	    .first_byte = {6},
+	    .queue = {0, 6},
+	    .request_size = {6},
+	    .response_size = {0, 0, 5, 1},
+	    .request_bytes = 77,
+	};
+	const struct requests_bounds *bounds = requests_bounds(snapshot);
+
+	summaries_begin(summaries, snapshot, TIME_MS);
+	for (unsigned int role = 0; role < REQUESTS_ROLES; role++) {
+		const struct tally_series_key key = {
+		    .port = 80,
+		    .status = 503,
+		    .role =
+			role == REQUESTS_CLIENT ? TALLY_ROLE_CLIENT : TALLY_ROLE_SERVER,
+		    .method = TALLY_METHOD_GET,
+		};
+		struct label_set labels = requests_labels(snapshot, &names, &key);
+
+		requests_emit(snapshot, bounds, role, labels, &value);
+		requests_summarize(summaries, role, labels, &value);
+		requests_emit_gauges(snapshot, role,
+				     snapshot_labels(snapshot, service, 2), 3, 4);
+	}
+	summaries_end(summaries);
+	snapshot_value(snapshot, &target, snapshot_labels(snapshot, service, 2), 1);
+	snapshot_value(snapshot, &missed, (struct label_set){0}, 12);
+	snapshot_value(snapshot, &cpu, (struct label_set){0}, 0.25);
+	snapshot_value(snapshot, &memory, (struct label_set){0}, 4096);
+	snapshot_value(snapshot, &build, (struct label_set){0}, 1);
+	assert_int_equal(snapshot_finish(snapshot), 0);
+}
+
+static void translated_back_it_is_what_metrics_shows(void **state)
+{
+	char *wanted[512], *got[512];
+	size_t wanted_count, got_count = 0;
+	struct summaries *summaries = NULL;
+	struct received received;
+	struct snapshot snapshot;
+
+	(void)state;
+	snapshot_init(&snapshot, TIME_MS);
+	assert_int_equal(summaries_create(1, &summaries), 0);
+	build_snapshot(&snapshot, summaries);
+	wanted_count = text_lines(&snapshot, wanted);
+	start(&received, &plain, &external);
+	add_all(&received, &snapshot);
+	finish(&received);
+	for (size_t i = 0; i < received.count; i++)
+		translate(&received.points[i], got, &got_count);
+	qsort(wanted, wanted_count, sizeof(*wanted), compare_texts);
+	qsort(got, got_count, sizeof(*got), compare_texts);
+	assert_int_equal(wanted_count, 196);
+	for (size_t i = 0; i < wanted_count && i < got_count; i++)
+		assert_string_equal(got[i], wanted[i]);
+	assert_int_equal(got_count, wanted_count);
+	for (size_t i = 0; i < wanted_count; i++) {
+		free(wanted[i]);
+		free(got[i]);
+	}
+	end(&received);
+	summaries_free(&summaries);
+	snapshot_free(&snapshot);
+}
+
+/* --- answers ------------------------------------------------------------------ */
+
+#define ANSWER(status, bytes) otlp_read_answer(status, bytes, sizeof(bytes) - 1)
+
+static void an_empty_answer_is_full_success(void **state)
+{
+	const struct otlp_answer answer = otlp_read_answer(200, "", 0);
+
+	(void)state;
+	assert_int_equal(answer.rejected, 0);
+	assert_string_equal(answer.message, "");
+}
+
+static void partial_success_says_how_many_and_why(void **state)
+{
+	const struct otlp_answer answer =
+	    ANSWER(200, "\x0a\x0a\x08\xac\x02\x12\x05out\nx");
+
+	(void)state;
+	assert_int_equal(answer.rejected, 300);
+	assert_string_equal(answer.message, "out_x");
+}
+
+static void a_warning_rejects_nothing(void **state)
+{
+	const struct otlp_answer answer = ANSWER(200, "\x0a\x06\x12\x04slow");
+
+	(void)state;
+	assert_int_equal(answer.rejected, 0);
+	assert_string_equal(answer.message, "slow");
+}
+
+static void a_negative_number_rejects_nothing(void **state)
+{
+	const struct otlp_answer answer =
+	    ANSWER(200, "\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
+
+	(void)state;
+	assert_int_equal(answer.rejected, 0);
+}
+
+static void a_failure_is_a_status(void **state)
+{
+	const struct otlp_answer answer = ANSWER(400, "\x08\x03\x12\x03"
+						      "bad");
+
+	(void)state;
+	assert_int_equal(answer.rejected, 0);
+	assert_string_equal(answer.message, "bad");
+}
+
+static void what_is_no_message_says_nothing(void **state)
+{
+	static const char text[] = "<html>nothing here</html>";
+	static const char cut[] = "\x0a\x0a\x08\xac\x02\x12\x05ou";
+	const struct otlp_answer html = ANSWER(502, text);
+	const struct otlp_answer accepted = ANSWER(200, text);
+	const struct otlp_answer short_one = ANSWER(200, cut);
+
+	(void)state;
+	assert_string_equal(html.message, "");
+	assert_string_equal(accepted.message, "");
+	assert_int_equal(accepted.rejected, 0);
+	assert_int_equal(short_one.rejected, 0);
+}
+
+static void a_long_message_is_cut(void **state)
+{
+	char body[4 + 2000] = "\x12\xd0\x0f";
+	struct otlp_answer answer;
+
+	(void)state;
+	memset(body + 3, 'x', 2000);
+	answer = otlp_read_answer(503, body, 3 + 2000);
+	assert_int_equal(strlen(answer.message), OTLP_MESSAGE_LEN - 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_counter_is_a_monotonic_cumulative_sum),
+	    cmocka_unit_test(zero_is_a_value),
+	    cmocka_unit_test(a_gauge_has_no_start),
+	    cmocka_unit_test(active_requests_are_a_sum_that_may_fall),
+	    cmocka_unit_test(an_info_is_a_sum_that_is_one),
+	    cmocka_unit_test(no_number_looks_like_a_stale_marker),
+	    cmocka_unit_test(a_histogram_has_counts_of_single_buckets),
+	    cmocka_unit_test(a_summary_has_quantiles),
+	    cmocka_unit_test(native_counts_are_an_exponential_histogram),
+	    cmocka_unit_test(native_counts_of_zero_only_have_no_bucket),
+	    cmocka_unit_test(every_bucket_ends_where_the_kernel_had_it_end),
+	    cmocka_unit_test(a_histogram_without_native_counts_stays_explicit),
+	    cmocka_unit_test(an_ended_counter_has_no_value),
+	    cmocka_unit_test(an_ended_histogram_has_its_bounds_and_a_sum),
+	    cmocka_unit_test(an_ended_exponential_stays_exponential),
+	    cmocka_unit_test(an_ended_summary_has_its_quantiles),
+	    cmocka_unit_test(target_info_is_the_resource_and_no_point),
+	    cmocka_unit_test(what_ended_with_its_target_info_has_the_same_resource),
+	    cmocka_unit_test(a_collection_of_target_info_only_is_no_request),
+	    cmocka_unit_test(external_labels_are_of_the_resource),
+	    cmocka_unit_test(an_external_label_yields_to_target_info),
+	    cmocka_unit_test(a_request_has_each_resource_once),
+	    cmocka_unit_test(a_namespace_makes_another_service),
+	    cmocka_unit_test(the_next_collection_starts_anew),
+	    cmocka_unit_test(what_is_no_number_stays_a_text),
+	    cmocka_unit_test(labels_of_other_metrics_keep_their_names),
+	    cmocka_unit_test(a_request_has_no_more_points_than_the_format_says),
+	    cmocka_unit_test(no_request_is_longer_than_the_format_says),
+	    cmocka_unit_test(a_point_that_is_too_large_goes_alone),
+	    cmocka_unit_test(gzip_holds_the_same_request),
+	    cmocka_unit_test(strings_are_copied),
+	    cmocka_unit_test(translated_back_it_is_what_metrics_shows),
+	    cmocka_unit_test(an_empty_answer_is_full_success),
+	    cmocka_unit_test(partial_success_says_how_many_and_why),
+	    cmocka_unit_test(a_warning_rejects_nothing),
+	    cmocka_unit_test(a_negative_number_rejects_nothing),
+	    cmocka_unit_test(a_failure_is_a_status),
+	    cmocka_unit_test(what_is_no_message_says_nothing),
+	    cmocka_unit_test(a_long_message_is_cut),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
