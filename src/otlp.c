@@ -26,10 +26,11 @@
 
 #define SCALE NATIVE_SCHEMA
 #define ZERO_THRESHOLD 0x1p-20
-/* Tags and lengths around a data point, a metric, a resource: never less. */
-#define POINT_OVERHEAD 8
-#define METRIC_OVERHEAD 48
-#define RESOURCE_OVERHEAD 96
+/* Tags and lengths (of up to 4 bytes: 256 MiB) around a data point; a metric and its
+ * texts; a resource and the scope that is all it has. */
+#define POINT_OVERHEAD 5
+#define METRIC_OVERHEAD (2 * 5 + 3 * 3 + 2 * 2)
+#define RESOURCE_OVERHEAD (3 * 5 + 6 + sizeof("bpftally") + sizeof(BPFTALLY_VERSION))
 #define NUMBER_DIGITS_MAX 18
 
 /* What the data points of a metric are. */
