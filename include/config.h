@@ -26,6 +26,7 @@
 #define CONFIG_OPERAND_LABELS_MAX 4 /* of those, not constant */
 #define CONFIG_BOUNDS_MAX 32
 #define CONFIG_QUANTILES_MAX 16
+#define CONFIG_OTLP_PREFIX "otlp:" /* of names that no remote_write has */
 
 struct config_label {
 	char *name;
@@ -122,6 +123,15 @@ struct config_remote_write {
 	struct config_queue queue;
 	struct config_relabel *relabels; /* write_relabel_configs */
 	size_t relabel_count;
+};
+
+/* One `otlp` entry: a receiver of OTLP/HTTP. */
+struct config_otlp {
+	char *name; /* the url without query by default */
+	struct config_http http;
+	bool gzip;
+	bool exponential; /* histograms that have native buckets */
+	struct config_queue queue;
 };
 
 /* What is collected for receivers waits here until they have taken it. */
@@ -232,11 +242,13 @@ struct config {
 	uint32_t max_routes;         /* per service */
 	bool summaries;              /* of request durations, too */
 	uint64_t grace_ms;           /* how long an ended service stays visible */
-	uint64_t scrape_interval_ms; /* of collections for remote_write */
+	uint64_t scrape_interval_ms; /* of collections for receivers */
 	struct config_labels external_labels;
 	struct config_spool spool;
 	struct config_remote_write *remote_writes;
 	size_t remote_write_count;
+	struct config_otlp *otlps;
+	size_t otlp_count;
 	struct config_function *functions;
 	size_t function_count;
 	bool check_probes;  /* --check-config is to look into the binaries, too */

@@ -11,6 +11,7 @@
 #include "config.h"
 
 #define CONFIG_REMOTE_WRITES_MAX 16
+#define CONFIG_OTLPS_MAX 16
 #define CONFIG_PID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 #define CAPTURE_NAMES "auto, tracepoint or fentry"
 #define CONFIG_SERIES_MAX 1000000
@@ -139,6 +140,10 @@ int config_read_relabels(struct config_reader *reader, const struct config_node 
 			 const char *key, struct config_relabel **ret_relabels,
 			 size_t *ret_count);
 void config_free_relabels(struct config_relabel **relabels, size_t *count);
+
+/* --- config_otlp.c --- */
+config_read config_read_otlps; /* struct config */
+void config_free_otlps(struct config *config);
 
 /* --- config_functions.c --- */
 config_read config_read_functions; /* struct config */

@@ -227,6 +227,7 @@ static const struct config_field file_fields[] = {
     {"state_dir", read_state_dir, FIELD(spool)},
     {"spool", config_read_section, .section = &spool_section},
     {"remote_write", config_read_remote_writes, CONFIG_NO_TARGET},
+    {"otlp", config_read_otlps, CONFIG_NO_TARGET},
     {"functions", config_read_functions, CONFIG_NO_TARGET},
 };
 static const struct config_section file_section = {"the file", file_fields,
@@ -422,6 +423,7 @@ void config_free(struct config *config)
 	free(config->spool.directory);
 	config_free_labels(&config->external_labels);
 	config_free_remote_writes(config);
+	config_free_otlps(config);
 	config_free_functions(config);
 	free(config->list_subject);
 	free(config->list_glob);

@@ -8,40 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "cleanup.h"
-#include "config_internal.h"
+#include "config_http.h"
 #include "config_value.h"
-#include "secret.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HOUR_MS 3600000
 #define DAY_MS (24ull * HOUR_MS)
 
-enum { CHOICE_NONE, CHOICE_AUTHENTICATION, CHOICE_SECRET };
-
-static const char *const reserved_headers[] = {
-    "host",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "user-agent",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "www-authenticate",
-    "accept-encoding",
-    "x-prometheus-remote-write-version",
-    "x-prometheus-remote-read-version",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-content-sha256",
-    /* Not Prometheus' to refuse, but ours to send: see endpoint.c. */
-    "retry-attempt",
-    "transfer-encoding",
-};
+enum { CHOICE_NONE, CHOICE_AUTHENTICATION };
 
 static const struct config_queue default_queue = {
     .max_shards = 50,
@@ -49,125 +25,6 @@ static const struct config_queue default_queue = {
     .min_backoff_ms = 30,
     .max_backoff_ms = 5000,
 };
-
-static const char *header_problem(const char *name, const char *value)
-{
-	if (!value_is_header_name(name))
-		return "is not a header name";
-	if (!strcasecmp(name, "authorization"))
-		return "is not set here; use authorization or basic_auth";
-	for (size_t i = 0; i < LENGTH(reserved_headers); i++) {
-		if (!strcasecmp(name, reserved_headers[i]))
-			return "is reserved: bpftally sets it itself";
-	}
-	if (!value_is_header_value(value))
-		return "has a control character, or a blank at an end, in its value";
-	return NULL;
-}
-
-static int read_headers(struct config_reader *reader, const struct config_node *node,
-			const struct config_field *field, void *target)
-{
-	struct config_labels *headers = target;
-	int err = config_read_pairs(reader, node, field->key, header_problem, headers);
-
-	if (err)
-		return err;
-	for (size_t i = 0; i < headers->count; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (!strcasecmp(headers->items[i].name, headers->items[j].name))
-				return config_fail(reader, node,
-						   "header '%s' is given twice",
-						   headers->items[j].name);
-		}
-	}
-	return 0;
-}
-
-/* What goes into a header as it is: no line end may smuggle in another. */
-static int read_credentials(struct config_reader *reader,
-			    const struct config_node *node,
-			    const struct config_field *field, void *target)
-{
-	char *text;
-	int err = config_scalar(reader, node, field->key, &text);
-
-	if (err)
-		return err;
-	if (!value_is_header_value(text)) {
-		secret_wipe(&text);
-		return config_fail(reader, node,
-				   "'%s' has a control character, or a blank at an end",
-				   field->key);
-	}
-	*(char **)target = text;
-	return 0;
-}
-
-static int read_authorization_type(struct config_reader *reader,
-				   const struct config_node *node,
-				   const struct config_field *field, void *target)
-{
-	AUTO_FREE char *text = NULL;
-	int err = config_scalar(reader, node, field->key, &text);
-
-	if (err)
-		return err;
-	if (!strcasecmp(text, "basic"))
-		return config_fail(reader, node,
-				   "'type' cannot be Basic; use basic_auth");
-	if (!value_is_header_name(text))
-		return config_fail(reader, node,
-				   "'type' must be one word, like Bearer");
-	*(char **)target = TAKE(text);
-	return 0;
-}
-
-static int read_username(struct config_reader *reader, const struct config_node *node,
-			 const struct config_field *field, void *target)
-{
-	AUTO_FREE char *text = NULL;
-	int err = config_scalar(reader, node, field->key, &text);
-
-	if (err)
-		return err;
-	if (strchr(text, ':')) /* RFC 7617 section 2 */
-		return config_fail(reader, node, "'username' must not hold ':'");
-	*(char **)target = TAKE(text);
-	return 0;
-}
-
-static int read_url(struct config_reader *reader, const struct config_node *node,
-		    const struct config_field *field, void *target)
-{
-	AUTO_FREE char *text = NULL;
-	const char *problem;
-	int err = config_scalar(reader, node, field->key, &text);
-
-	if (err)
-		return err;
-	problem = value_url_problem(text);
-	if (problem)
-		return config_fail(reader, node, "'url' %s", problem);
-	*(char **)target = TAKE(text);
-	return 0;
-}
-
-static int read_server_name(struct config_reader *reader,
-			    const struct config_node *node,
-			    const struct config_field *field, void *target)
-{
-	AUTO_FREE char *text = NULL;
-	int err = config_scalar(reader, node, field->key, &text);
-
-	if (err)
-		return err;
-	if (!value_is_host(text))
-		return config_fail(reader, node,
-				   "'server_name' must be a host name or an address");
-	*(char **)target = TAKE(text);
-	return 0;
-}
 
 static int read_message(struct config_reader *reader, const struct config_node *node,
 			const struct config_field *field, void *target)
@@ -187,71 +44,13 @@ static int read_message(struct config_reader *reader, const struct config_node *
 	return 0;
 }
 
-static int read_proxy_url(struct config_reader *reader, const struct config_node *node,
-			  const struct config_field *field, void *target)
-{
-	char *text;
-	int err = config_scalar(reader, node, field->key, &text);
-
-	if (err)
-		return err;
-	/* Not quoted: it may hold a password. */
-	if (!value_is_proxy_url(text)) {
-		secret_wipe(&text);
-		return config_fail(reader, node,
-				   "'%s' must be a http, https or socks5 URL",
-				   field->key);
-	}
-	*(char **)target = text;
-	return 0;
-}
-
-static int check_authorization(struct config_reader *reader,
-			       const struct config_node *node, void *target)
-{
-	const struct config_authorization *authorization = target;
-
-	if (authorization->credentials || authorization->credentials_file)
-		return 0;
-	return config_fail(reader, node,
-			   "'authorization' needs 'credentials' or 'credentials_file'");
-}
+#define FIELD(type, member) .offset = offsetof(struct type, member)
 
 static int check_tls(struct config_reader *reader, const struct config_node *node,
 		     void *target)
 {
-	const struct config_tls *tls = target;
-
-	if (!tls->cert_file == !tls->key_file)
-		return 0;
-	return config_fail(reader, node, "'tls_config' has '%s' without '%s'",
-			   tls->cert_file ? "cert_file" : "key_file",
-			   tls->cert_file ? "key_file" : "cert_file");
+	return config_check_key_pair(reader, node, target, "tls_config");
 }
-
-#define FIELD(type, member) .offset = offsetof(struct type, member)
-
-static const struct config_field authorization_fields[] = {
-    {"type", read_authorization_type, FIELD(config_authorization, type)},
-    {"credentials", read_credentials, FIELD(config_authorization, credentials),
-     .choice = CHOICE_SECRET},
-    {"credentials_file", config_read_file_path,
-     FIELD(config_authorization, credentials_file), .choice = CHOICE_SECRET},
-};
-static const struct config_section authorization_section = {
-    "authorization", authorization_fields, LENGTH(authorization_fields),
-    check_authorization};
-
-static const struct config_field basic_auth_fields[] = {
-    {"username", read_username, FIELD(config_basic_auth, username), .required = true},
-    {"username_file", config_read_unsupported, .hint = "use username"},
-    {"password", config_read_text, FIELD(config_basic_auth, password),
-     .choice = CHOICE_SECRET},
-    {"password_file", config_read_file_path, FIELD(config_basic_auth, password_file),
-     .choice = CHOICE_SECRET},
-};
-static const struct config_section basic_auth_section = {
-    "basic_auth", basic_auth_fields, LENGTH(basic_auth_fields), NULL};
 
 static const struct config_field tls_fields[] = {
     {"ca", config_read_unsupported, .hint = "use ca_file"},
@@ -260,7 +59,7 @@ static const struct config_field tls_fields[] = {
     {"ca_file", config_read_pem_path, FIELD(config_tls, ca_file)},
     {"cert_file", config_read_pem_path, FIELD(config_tls, cert_file)},
     {"key_file", config_read_pem_path, FIELD(config_tls, key_file)},
-    {"server_name", read_server_name, FIELD(config_tls, server_name)},
+    {"server_name", config_read_server_name, FIELD(config_tls, server_name)},
     {"insecure_skip_verify", config_read_flag, FIELD(config_tls, insecure_skip_verify)},
     {"min_version", config_read_unsupported, CONFIG_NO_TARGET},
     {"max_version", config_read_unsupported, CONFIG_NO_TARGET},
@@ -319,18 +118,18 @@ static const struct config_section metadata_section = {
     "metadata_config", metadata_fields, LENGTH(metadata_fields), NULL};
 
 static const struct config_field endpoint_fields[] = {
-    {"url", read_url, FIELD(config_remote_write, http.url), .required = true},
+    {"url", config_read_url, FIELD(config_remote_write, http.url), .required = true},
     {"name", config_read_text, FIELD(config_remote_write, name)},
     {"remote_timeout", config_read_duration,
      FIELD(config_remote_write, http.timeout_ms), 1, HOUR_MS},
-    {"headers", read_headers, FIELD(config_remote_write, http.headers)},
+    {"headers", config_read_headers, FIELD(config_remote_write, http.headers)},
     {"authorization", config_read_section,
-     FIELD(config_remote_write, http.authorization), .section = &authorization_section,
-     .choice = CHOICE_AUTHENTICATION},
+     FIELD(config_remote_write, http.authorization),
+     .section = &config_authorization_section, .choice = CHOICE_AUTHENTICATION},
     {"basic_auth", config_read_section, FIELD(config_remote_write, http.basic_auth),
-     .section = &basic_auth_section, .choice = CHOICE_AUTHENTICATION},
+     .section = &config_basic_auth_section, .choice = CHOICE_AUTHENTICATION},
     /* Older than `authorization`, still parsed by Prometheus. */
-    {"bearer_token", read_credentials,
+    {"bearer_token", config_read_credentials,
      FIELD(config_remote_write, http.authorization.credentials),
      .choice = CHOICE_AUTHENTICATION},
     {"bearer_token_file", config_read_file_path,
@@ -349,7 +148,7 @@ static const struct config_field endpoint_fields[] = {
     {"send_native_histograms", config_read_flag,
      FIELD(config_remote_write, send_native_histograms)},
     {"round_robin_dns", config_read_only_false, CONFIG_NO_TARGET},
-    {"proxy_url", read_proxy_url, FIELD(config_remote_write, http.proxy_url)},
+    {"proxy_url", config_read_proxy_url, FIELD(config_remote_write, http.proxy_url)},
     {"no_proxy", config_read_text, FIELD(config_remote_write, http.no_proxy)},
     {"proxy_from_environment", config_read_flag,
      FIELD(config_remote_write, http.proxy_from_environment)},
@@ -363,35 +162,17 @@ static const struct config_field endpoint_fields[] = {
     {"failed_request_logging", config_read_unsupported, CONFIG_NO_TARGET},
 };
 
-static bool set_default_type(struct config_authorization *authorization)
-{
-	if (authorization->type ||
-	    (!authorization->credentials && !authorization->credentials_file))
-		return true;
-	authorization->type = strdup("Bearer");
-	return authorization->type;
-}
-
-static int check_proxy(struct config_reader *reader, const struct config_node *node,
-		       const struct config_http *http)
-{
-	if (http->proxy_from_environment && http->proxy_url)
-		return config_fail(reader, node,
-				   "'proxy_url' and 'proxy_from_environment' exclude "
-				   "each other");
-	if (http->no_proxy && !http->proxy_url)
-		return config_fail(reader, node, "'no_proxy' needs 'proxy_url'");
-	return 0;
-}
-
 static int check_endpoint(struct config_reader *reader, const struct config_node *node,
 			  void *target)
 {
 	struct config_remote_write *endpoint = target;
 
-	if (!set_default_type(&endpoint->http.authorization))
-		return config_fail(reader, node, "out of memory");
-	return check_proxy(reader, node, &endpoint->http);
+	/* In the spool those are the queues of `otlp`. */
+	if (endpoint->name &&
+	    !strncmp(endpoint->name, CONFIG_OTLP_PREFIX, strlen(CONFIG_OTLP_PREFIX)))
+		return config_fail(reader, node,
+				   "'name' must not begin with " CONFIG_OTLP_PREFIX);
+	return config_check_http(reader, node, &endpoint->http);
 }
 
 static const struct config_section endpoint_section = {
@@ -505,20 +286,7 @@ void config_free_remote_writes(struct config *config)
 		struct config_remote_write *endpoint = &config->remote_writes[i];
 
 		free(endpoint->name);
-		secret_wipe(&endpoint->http.url); /* its query may hold a key */
-		free(endpoint->http.authorization.type);
-		secret_wipe(&endpoint->http.authorization.credentials);
-		free(endpoint->http.authorization.credentials_file);
-		free(endpoint->http.basic_auth.username);
-		secret_wipe(&endpoint->http.basic_auth.password);
-		free(endpoint->http.basic_auth.password_file);
-		config_free_labels(&endpoint->http.headers);
-		free(endpoint->http.tls.ca_file);
-		free(endpoint->http.tls.cert_file);
-		free(endpoint->http.tls.key_file);
-		free(endpoint->http.tls.server_name);
-		secret_wipe(&endpoint->http.proxy_url);
-		free(endpoint->http.no_proxy);
+		config_free_http(&endpoint->http);
 		config_free_relabels(&endpoint->relabels, &endpoint->relabel_count);
 	}
 	free(config->remote_writes);

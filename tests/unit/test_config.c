@@ -532,6 +532,10 @@ static void the_whole_example_loads(void **state)
 	assert_string_equal(endpoints[1].name, "http://127.0.0.1:9090/api/v1/write");
 	assert_string_equal(endpoints[1].http.basic_auth.password_file,
 			    path_in(&example, "password"));
+	assert_int_equal(example.loaded.config.otlp_count, 2);
+	assert_string_equal(example.loaded.config.otlps[0].name, "otel");
+	assert_string_equal(example.loaded.config.otlps[1].http.url,
+			    "http://127.0.0.1:9090/api/v1/otlp/v1/metrics");
 	config_free(&example.loaded.config);
 }
 
