@@ -48,5 +48,8 @@ int exchange_post(struct exchange *exchange, const char *const *headers,
 		  struct client_answer *ret_answer);
 /* A number in a header of the answer, inside done; -1: not there, or no number. */
 int64_t exchange_number(const struct exchange *exchange, const char *header);
+/* The answer's body inside done, bytes as they came (with secrets starred), its first
+ * 64 kB; ret_len 0: none. */
+const void *exchange_body(const struct exchange *exchange, size_t *ret_len);
 /* The url without user, query and fragment; the caller frees. NULL: no memory. */
 char *client_shown_url(const char *url);

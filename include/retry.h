@@ -12,6 +12,8 @@ enum retry_verdict { RETRY_DELIVERED, RETRY_LATER, RETRY_NEVER };
 
 /* http_status 0 means no response (network error, timeout). */
 enum retry_verdict retry_judge(long http_status, bool retry_on_429);
+/* The same for OTLP/HTTP, which says 429, 502, 503, 504 and nothing else. */
+enum retry_verdict retry_judge_otlp(long http_status);
 /* Retry-After in seconds or HTTP-date (RFC 9110 10.2.3) relative to now_s:
  * milliseconds to wait, at most RETRY_AFTER_MAX_MS; -1 when absent (NULL), past
  * or unreadable. */

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "cleanup.h"
 #include "retry.h"
 #include "secret.h"
@@ -36,9 +37,8 @@
 #define AUTHORIZATION_BASIC "Authorization: Basic "
 
 struct response {
-	size_t len; /* of the body, all of it */
-	size_t shown;
-	char body[CLIENT_TEXT_MAX + 1];
+	struct buf body; /* BODY_READ_MAX of it, then a NUL */
+	char text[CLIENT_TEXT_MAX + 1];
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -195,15 +195,24 @@ static int make_headers(struct exchange *exchange, const char *const *headers,
 	return err;
 }
 
+/* What a header holds, and what follows its scheme ("Bearer TOKEN"). */
+static void hide_value(char *text, const char *value)
+{
+	const char *blank = strchr(value, ' ');
+
+	if (strlen(value) >= HIDDEN_LEN_MIN)
+		secret_hide(text, value);
+	if (blank && strlen(blank + 1) >= HIDDEN_LEN_MIN)
+		secret_hide(text, blank + 1);
+}
+
 /* Some receivers quote the request in their answer. */
 static void hide_secrets(struct exchange *exchange, char *text)
 {
 	const struct config_labels *custom = &exchange->config->headers;
 
-	for (size_t i = 0; i < custom->count; i++) {
-		if (strlen(custom->items[i].value) >= HIDDEN_LEN_MIN)
-			secret_hide(text, custom->items[i].value);
-	}
+	for (size_t i = 0; i < custom->count; i++)
+		hide_value(text, custom->items[i].value);
 	if (exchange->config->proxy_url)
 		secret_hide(text, exchange->config->proxy_url);
 	if (!exchange->secret)
@@ -252,19 +261,46 @@ int64_t exchange_number(const struct exchange *exchange, const char *header)
 	return errno || *end ? -1 : number;
 }
 
+const void *exchange_body(const struct exchange *exchange, size_t *ret_len)
+{
+	*ret_len = exchange->response.body.len;
+	return exchange->response.body.data;
+}
+
 static void wipe_request(struct exchange *exchange)
 {
 	secret_wipe(&exchange->secret);
 	wipe_list(&exchange->headers);
 }
 
+/* No secret has a NUL in it, but a body may. */
+static void hide_in_body(struct exchange *exchange)
+{
+	struct buf *body = &exchange->response.body;
+
+	buf_append(body, "", 1);
+	if (body->error)
+		buf_clear(body);
+	for (size_t at = 0; at < body->len; at += strlen(body->data + at) + 1)
+		hide_secrets(exchange, body->data + at);
+	if (body->len)
+		body->len--;
+}
+
 static const char *text_of(struct exchange *exchange, long status)
 {
 	struct response *response = &exchange->response;
+	size_t len;
 
-	response->body[response->shown] = 0;
-	hide_secrets(exchange, status ? response->body : response->error);
-	return status ? response->body : response->error;
+	hide_secrets(exchange, response->error);
+	hide_in_body(exchange);
+	len =
+	    response->body.len < CLIENT_TEXT_MAX ? response->body.len : CLIENT_TEXT_MAX;
+	for (size_t i = 0; i < len; i++)
+		response->text[i] =
+		    response->body.data[i] ? response->body.data[i] : ' ';
+	response->text[len] = 0;
+	return status ? response->text : response->error;
 }
 
 static void finish(struct exchange *exchange, CURLcode code)
@@ -382,19 +418,16 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *context)
 	return 0;
 }
 
-/* Keeps what a log line shows. An answer that does not end is cut off: its
- * status is all that counts. */
+/* An answer that does not end is cut off: its status is all that counts. */
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
-	struct response *response = context;
-	size_t len = size * count, room = CLIENT_TEXT_MAX - response->shown;
-	size_t shown = len < room ? len : room;
+	struct buf *body = context;
+	size_t len = size * count;
 
-	for (size_t i = 0; i < shown; i++)
-		/* A NUL would hide the rest, and from us what is to be hidden. */
-		response->body[response->shown++] = data[i] ? data[i] : ' ';
-	response->len += len;
-	return response->len > BODY_READ_MAX ? 0 : len;
+	if (len > BODY_READ_MAX - body->len)
+		return 0;
+	buf_append(body, data, len);
+	return body->error ? 0 : len;
 }
 
 /* --- making ------------------------------------------------------------------- */
@@ -590,7 +623,7 @@ static int set_options(struct exchange *exchange)
 	if (curl_easy_setopt(easy, CURLOPT_PRIVATE, exchange) ||
 	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->response.error) ||
 	    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) ||
-	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &exchange->response))
+	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &exchange->response.body))
 		return -EINVAL;
 	return 0;
 }
@@ -607,6 +640,7 @@ int exchange_create(struct client *client, const struct config_http *config,
 	exchange->config = config;
 	exchange->done = done;
 	exchange->context = context;
+	exchange->response.body = (struct buf)BUF_INIT(BODY_READ_MAX + 1);
 	exchange->easy = curl_easy_init();
 	if (!exchange->easy)
 		return -ENOMEM;
@@ -625,6 +659,7 @@ void exchange_free(struct exchange **exchange)
 		curl_multi_remove_handle((*exchange)->client->multi, (*exchange)->easy);
 	curl_easy_cleanup((*exchange)->easy);
 	wipe_request(*exchange);
+	buf_free(&(*exchange)->response.body);
 	curl_slist_free_all((*exchange)->connect_to);
 	free((*exchange)->host);
 	free(*exchange);
@@ -728,8 +763,7 @@ int exchange_post(struct exchange *exchange, const char *const *headers,
 	struct response *response = &exchange->response;
 	int err;
 
-	response->len = 0;
-	response->shown = 0;
+	buf_clear(&response->body);
 	snprintf(response->error, sizeof(response->error), "out of memory");
 	err = load_pems(exchange);
 	if (!err)

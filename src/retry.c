@@ -20,6 +20,14 @@ enum retry_verdict retry_judge(long http_status, bool retry_on_429)
 	return RETRY_NEVER;
 }
 
+enum retry_verdict retry_judge_otlp(long http_status)
+{
+	if (http_status == 0 || http_status == 429 ||
+	    (http_status >= 502 && http_status <= 504))
+		return RETRY_LATER;
+	return http_status >= 200 && http_status < 300 ? RETRY_DELIVERED : RETRY_NEVER;
+}
+
 /* delay-seconds = 1*DIGIT; what is above the ceiling stays just above it. */
 static bool parse_seconds(const char *value, int64_t *ret_seconds)
 {

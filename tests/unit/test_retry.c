@@ -49,6 +49,21 @@ static void a_status_decides_whether_to_try_again(void **state)
 	}
 }
 
+static void otlp_tries_again_after_four_of_them(void **state)
+{
+	(void)state;
+	for (long status = -1; status < 700; status++) {
+		enum retry_verdict wanted = RETRY_NEVER;
+
+		if (status >= 200 && status <= 299)
+			wanted = RETRY_DELIVERED;
+		if (status == 0 || status == 429 || status == 502 || status == 503 ||
+		    status == 504)
+			wanted = RETRY_LATER;
+		assert_int_equal(retry_judge_otlp(status), wanted);
+	}
+}
+
 static void retry_after_is_read_in_each_spelling(void **state)
 {
 	static const struct {
@@ -135,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_status_decides_whether_to_try_again),
+	    cmocka_unit_test(otlp_tries_again_after_four_of_them),
 	    cmocka_unit_test(retry_after_is_read_in_each_spelling),
 	    cmocka_unit_test(a_year_of_two_digits_is_at_most_fifty_years_ahead),
 	    cmocka_unit_test(backoff_doubles_from_min_to_max),
