@@ -9,6 +9,9 @@
  * 4xx, nor a 3xx that was not followed. Backoff doubles from min to max with upward
  * jitter and never shrinks while failing.
  *
+ * With OTLP, which has a message for a metric, not for its samples: 429, 502, 503, 504
+ * and nothing else; what a 2xx says was rejected counts as refused.
+ *
  * A receiver that does not know Remote-Write 2.0 (415; 2xx without the Written
  * headers; 400 for the first request where 1.0 is then taken) gets 1.0 from then on,
  * also after a restart. Trouble is logged once, then once a minute, and its end once.
@@ -33,12 +36,21 @@ struct endpoint_counters {
 	double last_duration_s;
 };
 
+/* Of remote_write or of OTLP: the other one is NULL. labels: of whoever measures, with
+ * job and instance; OTLP only, whose samples do not have them. */
+struct endpoint_config {
+	const struct config_remote_write *remote_write;
+	const struct config_otlp *otlp;
+	const struct config_labels *labels;
+};
+
 /* Called from the loop when requests were settled, and others perhaps started. */
 typedef void (*endpoint_settled)(void *context);
 
-/* All that is passed outlives it. -ENOMEM, -EINVAL, -errno. */
+/* All that is passed outlives it, config itself and labels aside. -ENOMEM, -EINVAL,
+ * -errno. */
 int endpoint_create(struct loop *loop, struct client *client, struct spool *spool,
-		    const struct config_remote_write *config, endpoint_settled settled,
+		    const struct endpoint_config *config, endpoint_settled settled,
 		    void *context, struct endpoint **ret_endpoint);
 void endpoint_free(struct endpoint **endpoint);
 
@@ -60,6 +72,10 @@ void endpoint_send(struct endpoint *endpoint, bool hurry);
 /* Whether anything is under way, or will be tried before then (CLOCK_MONOTONIC). */
 bool endpoint_is_busy(const struct endpoint *endpoint, uint64_t until_ms);
 
+bool endpoint_is_otlp(const struct endpoint *endpoint);
+const char *endpoint_name(const struct endpoint *endpoint);
+/* As log lines begin: remote_write "NAME". */
+const char *endpoint_title(const struct endpoint *endpoint);
 const char *endpoint_shown_url(const struct endpoint *endpoint);
 void endpoint_waiting(const struct endpoint *endpoint, struct spool_waiting *ret);
 const struct endpoint_counters *endpoint_counters(const struct endpoint *endpoint);

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "otlp.h"
 #include "relabel.h"
 #include "retry.h"
 #include "wire.h"
@@ -43,12 +44,17 @@ struct endpoint {
 	struct client *client;
 	struct spool *spool;
 	struct spool_lane *lane;
-	const struct config_remote_write *config;
+	const struct config_remote_write *config; /* NULL: OTLP */
+	const char *name;
+	const struct config_http *http;
+	const struct config_queue *queue;
+	char *title; /* of log lines */
 	char *shown_url;
 	struct loop_timer *timer;
 	struct relabel *relabel; /* NULL: no rules */
 	struct wire_writer *writer;
-	int64_t metadata_ms; /* when it was put last */
+	struct otlp_writer *otlp; /* one of the two */
+	int64_t metadata_ms;      /* when it was put last */
 	struct slot slots[ENDPOINT_REQUESTS_MAX];
 	size_t slot_count;
 	bool is_failing;      /* one request at a time */
@@ -99,8 +105,8 @@ static void tell_recovery(struct endpoint *endpoint)
 	struct trouble *trouble = &endpoint->trouble;
 
 	if (trouble->is_told)
-		log_info("remote_write \"%s\": works again, after %llu failed requests",
-			 endpoint->config->name, (unsigned long long)trouble->failures);
+		log_info("%s: works again, after %llu failed requests", endpoint->title,
+			 (unsigned long long)trouble->failures);
 	trouble->is_told = false;
 	trouble->failures = 0;
 }
@@ -109,7 +115,7 @@ static const char *redirect_hint(const struct endpoint *endpoint, long status)
 {
 	if (status / 100 != 3)
 		return "";
-	return endpoint->config->http.follow_redirects
+	return endpoint->http->follow_redirects
 		   ? " (a redirect that cannot be followed: correct the url)"
 		   : " (redirects are not followed: correct the url)";
 }
@@ -128,11 +134,10 @@ static void tell_failure(struct endpoint *endpoint, const struct client_answer *
 	else
 		snprintf(text, sizeof(text), "%s", answer->text);
 	if (verdict == RETRY_LATER)
-		log_warning("remote_write \"%s\": cannot send, will retry: %s",
-			    endpoint->config->name, text);
+		log_warning("%s: cannot send, will retry: %s", endpoint->title, text);
 	else
-		log_warning("remote_write \"%s\": refused %u samples, not retried: %s",
-			    endpoint->config->name, samples, text);
+		log_warning("%s: refused %u samples, not retried: %s", endpoint->title,
+			    samples, text);
 }
 
 /* --- waiting ------------------------------------------------------------------ */
@@ -150,7 +155,7 @@ static void draw_jitter(struct endpoint *endpoint)
  * Retry-After does not reset what it replaces (a long one counts as slept). */
 static void wait_to_retry(struct endpoint *endpoint, int64_t told_ms)
 {
-	const struct config_queue *config = &endpoint->config->queue;
+	const struct config_queue *config = endpoint->queue;
 	uint64_t backoff_ms = retry_backoff_ms(
 	    endpoint->backoff_ms, config->min_backoff_ms, config->max_backoff_ms);
 	uint64_t wait_ms = retry_jitter_ms(backoff_ms, endpoint->jitter);
@@ -201,9 +206,9 @@ static void remember_v1(struct endpoint *endpoint)
 	if (endpoint->wants_v1)
 		return;
 	endpoint->wants_v1 = true;
-	log_warning("remote_write \"%s\": the receiver does not take Remote-Write 2.0; "
-		    "it gets 1.0 from now on",
-		    endpoint->config->name);
+	log_warning("%s: the receiver does not take Remote-Write 2.0; it gets 1.0 from "
+		    "now on",
+		    endpoint->title);
 	spool_set(endpoint->spool, endpoint->lane, FACT_WANTS_V1, 1);
 }
 
@@ -221,7 +226,7 @@ static int choose_message(struct slot *slot)
 	return 0;
 }
 
-/* What the receiver says that it has written; 2.0 has it say so. */
+/* What the receiver says that it has written; 2.0 has it say so, and OTLP. */
 struct written {
 	bool is_told;
 	uint64_t samples; /* histograms among them */
@@ -245,6 +250,26 @@ static struct written read_written(const struct slot *slot)
 		written.samples += i < 2 ? (uint64_t)number : 0;
 	}
 	return written;
+}
+
+/* OTLP says what it did not take, and why: that is the answer's text then. */
+static struct written read_rejected(const struct slot *slot,
+				    struct client_answer *answer,
+				    struct otlp_answer *text)
+{
+	uint64_t samples = samples_of(slot->sent);
+	size_t len;
+	const void *body = exchange_body(slot->exchange, &len);
+
+	*text = otlp_read_answer(answer->status, body, len);
+	if (*text->message)
+		answer->text = text->message;
+	if (answer->status / 100 != 2)
+		return (struct written){0};
+	return (struct written){
+	    .is_told = true,
+	    .samples = samples - (text->rejected < samples ? text->rejected : samples),
+	};
 }
 
 /* A 2.0 request was answered so: is 1.0 to be tried? A 1.0 receiver may take what it
@@ -284,27 +309,47 @@ static void count_written(struct slot *slot, uint64_t written)
 		counters->highest_sent_ms = slot->sent->time_ms;
 }
 
-static void settle_delivered(struct slot *slot, const struct written *written)
+/* Also where nothing was rejected: a warning. */
+static void tell_partial(struct endpoint *endpoint, const struct wire_batch *sent,
+			 const struct client_answer *answer,
+			 const struct written *written)
+{
+	if (written->samples == samples_of(sent) && endpoint->otlp && *answer->text)
+		log_debug("%s: the receiver says: %s", endpoint->title, answer->text);
+	if (written->samples >= samples_of(sent) || !may_tell(endpoint))
+		return;
+	log_warning("%s: of %u samples in an accepted request %llu were written%s%s",
+		    endpoint->title, samples_of(sent),
+		    (unsigned long long)written->samples,
+		    endpoint->otlp && *answer->text ? ": " : "",
+		    endpoint->otlp ? answer->text : "");
+}
+
+static void settle_delivered(struct slot *slot, const struct client_answer *answer,
+			     const struct written *written)
 {
 	struct endpoint *endpoint = slot->endpoint;
 	const struct wire_batch *sent = slot->sent;
-	bool is_v2 = sent->message == WIRE_V2;
-
 	/* What a 1.0 receiver would say of it is not specified. */
-	count_written(slot, is_v2 ? written->samples : samples_of(sent));
+	bool is_told = sent->message != WIRE_V1;
+
+	count_written(slot, is_told ? written->samples : samples_of(sent));
 	endpoint->counters.bytes += sent->len;
-	if (is_v2)
+	if (sent->message == WIRE_V2)
 		endpoint->takes_v2 = true;
 	else if (slot->is_v1)
 		remember_v1(endpoint);
 	tell_recovery(endpoint);
-	if (is_v2 && written->samples < samples_of(sent) && may_tell(endpoint))
-		log_warning("remote_write \"%s\": of %u samples in an accepted request "
-			    "%llu were written",
-			    endpoint->config->name, samples_of(sent),
-			    (unsigned long long)written->samples);
+	if (is_told)
+		tell_partial(endpoint, sent, answer, written);
 	end_failing(endpoint);
 	acknowledge(slot);
+}
+
+static enum retry_verdict judge(const struct endpoint *endpoint, long status)
+{
+	return endpoint->otlp ? retry_judge_otlp(status)
+			      : retry_judge(status, endpoint->queue->retry_on_http_429);
 }
 
 static void settle(struct slot *slot, const struct client_answer *answer,
@@ -312,8 +357,7 @@ static void settle(struct slot *slot, const struct client_answer *answer,
 {
 	struct endpoint *endpoint = slot->endpoint;
 	uint32_t samples = samples_of(slot->sent);
-	enum retry_verdict verdict =
-	    retry_judge(answer->status, endpoint->config->queue.retry_on_http_429);
+	enum retry_verdict verdict = judge(endpoint, answer->status);
 
 	if (is_v1_due(slot, answer->status, written)) {
 		slot->is_v1 = true;
@@ -323,7 +367,7 @@ static void settle(struct slot *slot, const struct client_answer *answer,
 	}
 	switch (verdict) {
 	case RETRY_DELIVERED:
-		settle_delivered(slot, written);
+		settle_delivered(slot, answer, written);
 		break;
 	case RETRY_LATER:
 		endpoint->counters.retried += samples;
@@ -344,36 +388,61 @@ static void on_done(void *context, const struct client_answer *answer)
 {
 	struct slot *slot = context;
 	struct endpoint *endpoint = slot->endpoint;
+	struct client_answer readable = *answer;
+	struct otlp_answer text;
 	struct written written = {0};
 
 	slot->is_sending = false;
 	endpoint->counters.last_duration_s = answer->duration_s;
-	if (answer->status)
+	if (answer->status && endpoint->otlp)
+		written = read_rejected(slot, &readable, &text);
+	else if (answer->status)
 		written = read_written(slot);
-	settle(slot, answer, &written);
+	settle(slot, &readable, &written);
 	endpoint_send(endpoint, false);
 	endpoint->settled(endpoint->context);
+}
+
+#define HEADERS_MAX 4
+#define ATTEMPT_LEN 32
+
+static size_t write_headers(const struct slot *slot, char attempt[ATTEMPT_LEN],
+			    const char *headers[HEADERS_MAX])
+{
+	bool is_v2 = slot->sent->message == WIRE_V2;
+	size_t count = 0;
+
+	headers[count++] = "Content-Encoding: snappy";
+	headers[count++] = is_v2 ? "Content-Type: application/x-protobuf;"
+				   "proto=io.prometheus.write.v2.Request"
+				 : "Content-Type: application/x-protobuf";
+	headers[count++] = is_v2 ? "X-Prometheus-Remote-Write-Version: 2.0.0"
+				 : "X-Prometheus-Remote-Write-Version: 0.1.0";
+	if (!slot->attempt)
+		return count;
+	/* Mimir computes its Retry-After from it. */
+	snprintf(attempt, ATTEMPT_LEN, "Retry-Attempt: %u", slot->attempt);
+	headers[count++] = attempt;
+	return count;
+}
+
+static size_t otlp_headers(const struct slot *slot, const char *headers[HEADERS_MAX])
+{
+	headers[0] = "Content-Type: application/x-protobuf";
+	headers[1] = "Content-Encoding: gzip";
+	return slot->sent->message == WIRE_OTLP_GZIP ? 2 : 1;
 }
 
 static int post(struct slot *slot, struct client_answer *ret_answer)
 {
 	const struct wire_batch *batch = slot->sent;
-	bool is_v2 = batch->message == WIRE_V2;
-	char attempt[32];
-	const char *const headers[] = {
-	    "Content-Encoding: snappy",
-	    is_v2 ? "Content-Type: application/x-protobuf;"
-		    "proto=io.prometheus.write.v2.Request"
-		  : "Content-Type: application/x-protobuf",
-	    is_v2 ? "X-Prometheus-Remote-Write-Version: 2.0.0"
-		  : "X-Prometheus-Remote-Write-Version: 0.1.0",
-	    attempt, /* Mimir computes its Retry-After from it */
-	};
-	size_t count = sizeof(headers) / sizeof(headers[0]);
+	const char *headers[HEADERS_MAX];
+	char attempt[ATTEMPT_LEN];
+	size_t count = slot->endpoint->otlp ? otlp_headers(slot, headers)
+					    : write_headers(slot, attempt, headers);
 
-	snprintf(attempt, sizeof(attempt), "Retry-Attempt: %u", slot->attempt);
-	return exchange_post(slot->exchange, headers, slot->attempt ? count : count - 1,
-			     batch->bytes, batch->len, ret_answer);
+	return exchange_post(slot->exchange, headers, count, batch->bytes, batch->len,
+			     ret_answer);
 }
 
 static int prepare(struct slot *slot)
@@ -382,8 +451,8 @@ static int prepare(struct slot *slot)
 	int err = 0;
 
 	if (!slot->exchange)
-		err = exchange_create(endpoint->client, &endpoint->config->http,
-				      on_done, slot, &slot->exchange);
+		err = exchange_create(endpoint->client, endpoint->http, on_done, slot,
+				      &slot->exchange);
 	return err ? err : choose_message(slot);
 }
 
@@ -468,13 +537,17 @@ static void on_batch(void *context, struct wire_batch *batch)
 
 int endpoint_begin(struct endpoint *endpoint, const struct sample_metric *metric)
 {
-	return wire_begin(endpoint->writer, metric->sample_count);
+	return endpoint->otlp ? otlp_add(endpoint->otlp, metric)
+			      : wire_begin(endpoint->writer, metric->sample_count);
 }
 
 int endpoint_add(struct endpoint *endpoint, const struct sample *sample)
 {
 	struct sample relabelled = *sample;
 
+	/* The whole metric was taken when it began. */
+	if (endpoint->otlp)
+		return 0;
 	if (endpoint->relabel &&
 	    !relabel_apply(endpoint->relabel, sample->labels, sample->label_count,
 			   &relabelled.labels, &relabelled.label_count)) {
@@ -486,7 +559,8 @@ int endpoint_add(struct endpoint *endpoint, const struct sample *sample)
 
 int endpoint_finish(struct endpoint *endpoint)
 {
-	return wire_finish(endpoint->writer);
+	return endpoint->otlp ? otlp_finish(endpoint->otlp)
+			      : wire_finish(endpoint->writer);
 }
 
 int endpoint_add_metadata(struct endpoint *endpoint,
@@ -496,7 +570,7 @@ int endpoint_add_metadata(struct endpoint *endpoint,
 	const struct config_remote_write *config = endpoint->config;
 	int64_t age_ms = time_ms - endpoint->metadata_ms;
 
-	if (config->is_v2 || !config->send_metadata ||
+	if (endpoint->otlp || config->is_v2 || !config->send_metadata ||
 	    (age_ms >= 0 && age_ms < (int64_t)config->metadata_interval_ms))
 		return 0;
 	endpoint->metadata_ms = time_ms;
@@ -505,7 +579,23 @@ int endpoint_add_metadata(struct endpoint *endpoint,
 
 /* --- making ---------------------------------------------------------------------- */
 
-static int make_writer(struct endpoint *endpoint)
+#define OTLP_BYTES_MAX ((size_t)4 << 20) /* of a request, before it is compressed */
+
+static int make_otlp_writer(struct endpoint *endpoint,
+			    const struct endpoint_config *config)
+{
+	const struct otlp_format format = {
+	    .exponential = config->otlp->exponential,
+	    .gzip = config->otlp->gzip,
+	    .points_max = config->otlp->queue.max_samples_per_send,
+	    .bytes_max = OTLP_BYTES_MAX,
+	};
+
+	return otlp_writer_create(&format, config->labels, on_batch, endpoint,
+				  &endpoint->otlp);
+}
+
+static int make_wire_writer(struct endpoint *endpoint)
 {
 	const struct config_remote_write *config = endpoint->config;
 	const struct wire_format format = {
@@ -513,13 +603,23 @@ static int make_writer(struct endpoint *endpoint)
 	    .native = config->is_v2 || config->send_native_histograms,
 	    .samples_max = config->queue.max_samples_per_send,
 	};
+	int err = wire_writer_create(&format, on_batch, endpoint, &endpoint->writer);
 
-	return wire_writer_create(&format, on_batch, endpoint, &endpoint->writer);
+	if (!err && config->relabel_count)
+		err = relabel_create(config->relabels, config->relabel_count,
+				     &endpoint->relabel);
+	return err;
+}
+
+static int make_writer(struct endpoint *endpoint, const struct endpoint_config *config)
+{
+	return config->otlp ? make_otlp_writer(endpoint, config)
+			    : make_wire_writer(endpoint);
 }
 
 static void make_slots(struct endpoint *endpoint)
 {
-	uint32_t most = endpoint->config->queue.max_shards;
+	uint32_t most = endpoint->queue->max_shards;
 
 	endpoint->slot_count =
 	    most < ENDPOINT_REQUESTS_MAX ? most : ENDPOINT_REQUESTS_MAX;
@@ -532,18 +632,57 @@ static void recall(struct endpoint *endpoint)
 {
 	int64_t wants_v1 = 0;
 
-	if (endpoint->config->is_v2 &&
+	if (!endpoint->otlp && endpoint->config->is_v2 &&
 	    spool_get(endpoint->spool, endpoint->lane, FACT_WANTS_V1, &wants_v1))
 		endpoint->wants_v1 = wants_v1;
 	if (endpoint->wants_v1)
-		log_info(
-		    "remote_write \"%s\": the receiver did not take Remote-Write 2.0 "
-		    "before: it gets 1.0 (another name asks it anew)",
-		    endpoint->config->name);
+		log_info("%s: the receiver did not take Remote-Write 2.0 before: it "
+			 "gets 1.0 (another name asks it anew)",
+			 endpoint->title);
+}
+
+static int make_names(struct endpoint *endpoint, const struct endpoint_config *config)
+{
+	const char *kind = config->otlp ? "otlp" : "remote_write";
+
+	endpoint->shown_url = client_shown_url(endpoint->http->url);
+	if (!endpoint->shown_url)
+		return -ENOMEM;
+	if (asprintf(&endpoint->title, "%s \"%s\"", kind, endpoint->name) < 0) {
+		endpoint->title = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int find_lane(struct endpoint *endpoint, const struct endpoint_config *config)
+{
+	const char *prefix = config->otlp ? CONFIG_OTLP_PREFIX : "";
+	AUTO_FREE char *name = NULL;
+
+	if (asprintf(&name, "%s%s", prefix, endpoint->name) < 0) {
+		name = NULL;
+		return -ENOMEM;
+	}
+	return spool_lane(endpoint->spool, name, &endpoint->lane);
+}
+
+static void set_config(struct endpoint *endpoint, const struct endpoint_config *config)
+{
+	endpoint->config = config->remote_write;
+	if (config->otlp) {
+		endpoint->name = config->otlp->name;
+		endpoint->http = &config->otlp->http;
+		endpoint->queue = &config->otlp->queue;
+	} else {
+		endpoint->name = config->remote_write->name;
+		endpoint->http = &config->remote_write->http;
+		endpoint->queue = &config->remote_write->queue;
+	}
 }
 
 int endpoint_create(struct loop *loop, struct client *client, struct spool *spool,
-		    const struct config_remote_write *config, endpoint_settled settled,
+		    const struct endpoint_config *config, endpoint_settled settled,
 		    void *context, struct endpoint **ret_endpoint)
 {
 	CLEANUP(endpoint_free) struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
@@ -553,27 +692,23 @@ int endpoint_create(struct loop *loop, struct client *client, struct spool *spoo
 		return -ENOMEM;
 	endpoint->client = client;
 	endpoint->spool = spool;
-	endpoint->config = config;
 	endpoint->settled = settled;
 	endpoint->context = context;
-	endpoint->shown_url = client_shown_url(config->http.url);
-	if (!endpoint->shown_url)
-		return -ENOMEM;
+	set_config(endpoint, config);
 	draw_jitter(endpoint);
 	make_slots(endpoint);
-	err = loop_timer_create(loop, on_timer, endpoint, &endpoint->timer);
+	err = make_names(endpoint, config);
 	if (!err)
-		err = spool_lane(spool, config->name, &endpoint->lane);
+		err = loop_timer_create(loop, on_timer, endpoint, &endpoint->timer);
 	if (!err)
-		err = make_writer(endpoint);
-	if (!err && config->relabel_count)
-		err = relabel_create(config->relabels, config->relabel_count,
-				     &endpoint->relabel);
+		err = find_lane(endpoint, config);
+	if (!err)
+		err = make_writer(endpoint, config);
 	/* The first one now: what this libcurl refuses shows at the start. */
 	if (!err)
 		err =
-		    exchange_create(client, &config->http, on_done, &endpoint->slots[0],
-				    &endpoint->slots[0].exchange);
+		    exchange_create(client, endpoint->http, on_done,
+				    &endpoint->slots[0], &endpoint->slots[0].exchange);
 	if (err)
 		return err;
 	recall(endpoint);
@@ -590,11 +725,28 @@ void endpoint_free(struct endpoint **endpoint)
 		wire_batch_put(&(*endpoint)->slots[i].sent);
 	}
 	wire_writer_free(&(*endpoint)->writer);
+	otlp_writer_free(&(*endpoint)->otlp);
 	relabel_free(&(*endpoint)->relabel);
 	loop_timer_free(&(*endpoint)->timer);
+	free((*endpoint)->title);
 	free((*endpoint)->shown_url);
 	free(*endpoint);
 	*endpoint = NULL;
+}
+
+bool endpoint_is_otlp(const struct endpoint *endpoint)
+{
+	return endpoint->otlp;
+}
+
+const char *endpoint_name(const struct endpoint *endpoint)
+{
+	return endpoint->name;
+}
+
+const char *endpoint_title(const struct endpoint *endpoint)
+{
+	return endpoint->title;
 }
 
 const char *endpoint_shown_url(const struct endpoint *endpoint)

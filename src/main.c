@@ -311,7 +311,7 @@ static void collect_and_push(struct agent *agent)
 	if (!err)
 		err = push_collect(agent->push, &snapshot);
 	if (err)
-		log_error("cannot collect for remote_write: %s", strerror(-err));
+		log_error("cannot collect for receivers: %s", strerror(-err));
 	snapshot_free(&snapshot);
 }
 
@@ -479,7 +479,7 @@ static int start_push(struct agent *agent)
 {
 	int err;
 
-	if (!agent->config.remote_write_count)
+	if (!agent->config.remote_write_count && !agent->config.otlp_count)
 		return 0;
 	err = push_create(agent->loop, &agent->config, &agent->push);
 	if (!err)
@@ -488,7 +488,7 @@ static int start_push(struct agent *agent)
 	if (!err)
 		err = arm_push(agent);
 	if (err)
-		log_error("cannot start remote_write: %s", strerror(-err));
+		log_error("cannot start sending: %s", strerror(-err));
 	return err;
 }
 
@@ -557,6 +557,9 @@ static int greet(struct agent *agent)
 	for (size_t i = 0; i < agent->config.remote_write_count; i++)
 		log_info("remote_write to %s every %g s",
 			 agent->config.remote_writes[i].name,
+			 (double)agent->config.scrape_interval_ms / 1000);
+	for (size_t i = 0; i < agent->config.otlp_count; i++)
+		log_info("otlp to %s every %g s", agent->config.otlps[i].name,
 			 (double)agent->config.scrape_interval_ms / 1000);
 	if (loop_timer_create(agent->loop, on_greeting, agent, &agent->greeting_timer))
 		return -ENOMEM;

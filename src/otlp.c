@@ -583,7 +583,7 @@ static int pack_draft(struct otlp_writer *writer, struct wire_batch **ret_batch)
 static int emit_draft(struct otlp_writer *writer)
 {
 	struct draft *draft = &writer->draft;
-	struct wire_batch *batch;
+	struct wire_batch *batch = NULL;
 	int err;
 
 	if (!draft->points) {

@@ -28,6 +28,8 @@ struct push {
 	struct client *client;
 	struct spool *spool;
 	struct samples *samples;
+	char host[HOST_LEN];         /* what the label instance says */
+	struct config_labels labels; /* strings are the configuration's, or that */
 	struct endpoint **endpoints;
 	size_t endpoint_count;
 	const struct family **families; /* of the collection that is walked */
@@ -171,19 +173,17 @@ static int run_until_sent(struct push *push, uint64_t deadline_ms)
 static void tell_leftover(const struct push *push)
 {
 	for (size_t i = 0; i < push->endpoint_count; i++) {
-		const char *name = push->config->remote_writes[i].name;
+		const char *title = endpoint_title(push->endpoints[i]);
 		struct spool_waiting waiting;
 
 		endpoint_waiting(push->endpoints[i], &waiting);
 		if (waiting.samples && push->is_durable)
-			log_info("remote_write \"%s\": %llu samples wait in %s for the "
-				 "next start",
-				 name, (unsigned long long)waiting.samples,
+			log_info("%s: %llu samples wait in %s for the next start",
+				 title, (unsigned long long)waiting.samples,
 				 push->config->spool.directory);
 		else if (waiting.samples)
-			log_warning("remote_write \"%s\": %llu samples were not sent "
-				    "before the end",
-				    name, (unsigned long long)waiting.samples);
+			log_warning("%s: %llu samples were not sent before the end",
+				    title, (unsigned long long)waiting.samples);
 	}
 }
 
@@ -200,7 +200,8 @@ void push_flush(struct push *push, uint64_t deadline_ms)
 	if (!err && push->endpoint_count)
 		err = run_until_sent(push, deadline_ms);
 	if (err)
-		log_error("cannot flush remote_write: %s", strerrorname_np(-err));
+		log_error("cannot flush what waits for receivers: %s",
+			  strerrorname_np(-err));
 	tell_leftover(push);
 }
 
@@ -215,39 +216,49 @@ static bool has_label(const struct config_labels *labels, const char *name)
 	return false;
 }
 
-/* Pushed series need the two labels that a scrape would have given them. */
-static int make_samples(struct push *push, const struct config *config)
+static void add_default(struct config_labels *labels,
+			const struct config_labels *external, const char *name,
+			char *value)
 {
-	const struct config_labels *external = &config->external_labels;
-	struct config_labels labels = {.count = external->count};
-	AUTO_FREE struct config_label *items =
-	    calloc(external->count + 2, sizeof(*items));
-	char job[] = "job", bpftally[] = "bpftally", instance[] = "instance";
-	char host[HOST_LEN] = "", host_label[HOST_LEN] = "";
+	if (!has_label(external, name))
+		labels->items[labels->count++] =
+		    (struct config_label){(char *)name, value};
+}
 
-	if (!items)
+/* Pushed series need the two labels that a scrape would have given them. */
+static int make_labels(struct push *push)
+{
+	const struct config_labels *external = &push->config->external_labels;
+	struct config_labels *labels = &push->labels;
+	char host[HOST_LEN] = "";
+
+	labels->items = calloc(external->count + 2, sizeof(*labels->items));
+	if (!labels->items)
 		return -ENOMEM;
 	if (gethostname(host, sizeof(host) - 1))
 		return -errno;
 	/* sethostname(2) takes any bytes; receivers refuse what is not UTF-8. */
-	slice_to_label(slice_of(host), host_label, sizeof(host_label));
+	slice_to_label(slice_of(host), push->host, sizeof(push->host));
 	if (external->count)
-		memcpy(items, external->items, external->count * sizeof(*items));
-	if (!has_label(external, job))
-		items[labels.count++] = (struct config_label){job, bpftally};
-	if (!has_label(external, instance))
-		items[labels.count++] = (struct config_label){instance, host_label};
-	labels.items = items;
-	return samples_create(&labels, &push->samples);
+		memcpy(labels->items, external->items,
+		       external->count * sizeof(*labels->items));
+	labels->count = external->count;
+	add_default(labels, external, "job", (char *)"bpftally");
+	add_default(labels, external, "instance", push->host);
+	return 0;
 }
 
 static void tell_orphan(void *context, const char *name, uint64_t samples)
 {
+	size_t prefix_len = strlen(CONFIG_OTLP_PREFIX);
+	bool is_otlp = !strncmp(name, CONFIG_OTLP_PREFIX, prefix_len);
+
 	(void)context;
 	log_warning(
-	    "%llu samples wait for remote_write \"%s\", which is not configured any "
-	    "more: they go when they are too old",
-	    (unsigned long long)samples, name);
+	    "%llu samples wait for %s \"%s\", which is not configured any more: "
+	    "they go when they are too old",
+	    (unsigned long long)samples, is_otlp ? "otlp" : "remote_write",
+	    is_otlp ? name + prefix_len : name);
 }
 
 /* The default directory may be impossible, in a container for example: that must not
@@ -267,13 +278,13 @@ static int open_spool(struct push *push)
 
 	if (err && spool.directory && !config->is_given) {
 		log_warning(
-		    "%s; what waits for remote_write is in memory, lost at the end "
+		    "%s; what waits for receivers is in memory, lost at the end "
 		    "(--state-dir)",
 		    error);
 		spool.directory = NULL;
 		err = spool_open(&spool, now_ms, &push->spool, error);
 	} else if (!err && !spool.directory) {
-		log_info("what waits for remote_write is in memory, lost at the end "
+		log_info("what waits for receivers is in memory, lost at the end "
 			 "(--state-dir off)");
 	}
 	if (err)
@@ -282,23 +293,45 @@ static int open_spool(struct push *push)
 	return err;
 }
 
+static int make_endpoint(struct push *push, const struct endpoint_config *config)
+{
+	int err =
+	    endpoint_create(push->loop, push->client, push->spool, config, on_settled,
+			    push, &push->endpoints[push->endpoint_count]);
+
+	push->endpoint_count += !err;
+	return err;
+}
+
+static size_t count_receivers(const struct config *config)
+{
+	return config->remote_write_count + config->otlp_count;
+}
+
 static int make_endpoints(struct push *push)
 {
 	const struct config *config = push->config;
+	int err = 0;
 
-	push->endpoints = calloc(config->remote_write_count, sizeof(*push->endpoints));
+	push->endpoints = calloc(count_receivers(config), sizeof(*push->endpoints));
 	if (!push->endpoints)
 		return -ENOMEM;
-	for (size_t i = 0; i < config->remote_write_count; i++) {
-		int err = endpoint_create(push->loop, push->client, push->spool,
-					  &config->remote_writes[i], on_settled, push,
-					  &push->endpoints[i]);
+	for (size_t i = 0; !err && i < config->remote_write_count; i++) {
+		const struct endpoint_config endpoint = {
+		    .remote_write = &config->remote_writes[i],
+		};
 
-		if (err)
-			return err;
-		push->endpoint_count++;
+		err = make_endpoint(push, &endpoint);
 	}
-	return 0;
+	for (size_t i = 0; !err && i < config->otlp_count; i++) {
+		const struct endpoint_config endpoint = {
+		    .otlp = &config->otlps[i],
+		    .labels = &push->labels,
+		};
+
+		err = make_endpoint(push, &endpoint);
+	}
+	return err;
 }
 
 /* What an earlier life could not send is sent now. */
@@ -307,7 +340,9 @@ static int start_delivery(struct push *push)
 	int err = client_create(push->loop, &push->client);
 
 	if (!err)
-		err = make_samples(push, push->config);
+		err = make_labels(push);
+	if (!err)
+		err = samples_create(&push->labels, &push->samples);
 	if (!err)
 		err = open_spool(push);
 	if (!err)
@@ -331,7 +366,7 @@ int push_create(struct loop *loop, const struct config *config, struct push **re
 	push->loop = loop;
 	push->config = config;
 	/* Without endpoints nothing is sent, and libcurl costs nothing. */
-	if (config->remote_write_count)
+	if (count_receivers(config))
 		err = start_delivery(push);
 	if (err)
 		return err;
@@ -350,6 +385,7 @@ void push_free(struct push **push)
 	samples_free(&(*push)->samples);
 	spool_close(&(*push)->spool);
 	free((*push)->families);
+	free((*push)->labels.items);
 	free(*push);
 	*push = NULL;
 }
@@ -369,38 +405,49 @@ enum {
 	FAMILIES
 };
 
-#define NAME(rest) "bpftally_remote_write_" rest
+/* What is counted is a sample to one, a data point to the other. */
+#define DESCRIBED(prefix, thing, Things, position)                                     \
+	{                                                                              \
+		[SAMPLES] = {prefix thing, Things " that the endpoint accepted.", "",  \
+			     METRIC_COUNTER, position},                                \
+		[SAMPLES_FAILED] = {prefix thing "_failed",                            \
+				    Things " that the endpoint refused for good.", "", \
+				    METRIC_COUNTER, (position) + 1},                   \
+		[SAMPLES_DROPPED] = {prefix thing "_dropped",                          \
+				     Things " that were given up before they were "    \
+					    "sent, by reason.",                        \
+				     "", METRIC_COUNTER, (position) + 2},              \
+		[SAMPLES_RETRIED] = {prefix thing "_retried",                          \
+				     Things " in requests that failed and are sent "   \
+					    "again.",                                  \
+				     "", METRIC_COUNTER, (position) + 3},              \
+		[SAMPLES_PENDING] = {prefix thing "_pending",                          \
+				     Things " that wait to be sent or are on their "   \
+					    "way.",                                    \
+				     "", METRIC_GAUGE, (position) + 4},                \
+		[BYTES_PENDING] = {prefix "pending_bytes",                             \
+				   "Bytes that wait, as they will be sent.", "bytes",  \
+				   METRIC_GAUGE, (position) + 5},                      \
+		[BYTES] = {prefix "bytes",                                             \
+			   "Bytes that the endpoint accepted, as sent.", "bytes",      \
+			   METRIC_COUNTER, (position) + 6},                            \
+		[LAST_DURATION] = {prefix "last_request_duration_seconds",             \
+				   "How long the last request took, successful or "    \
+				   "not.",                                             \
+				   "seconds", METRIC_GAUGE, (position) + 7},           \
+		[HIGHEST_SENT] = {prefix "highest_sent_timestamp_seconds",             \
+				  "Time of the newest that the endpoint accepted, 0 "  \
+				  "if none.",                                          \
+				  "seconds", METRIC_GAUGE, (position) + 8},            \
+	}
 
-static const struct family families[FAMILIES] = {
-    [SAMPLES] = {NAME("samples"), "Samples that the endpoint accepted.", "",
-		 METRIC_COUNTER, 1000},
-    [SAMPLES_FAILED] = {NAME("samples_failed"),
-			"Samples that the endpoint refused for good.", "",
-			METRIC_COUNTER, 1001},
-    [SAMPLES_DROPPED] = {NAME("samples_dropped"),
-			 "Samples that were given up before they were sent, by reason.",
-			 "", METRIC_COUNTER, 1002},
-    [SAMPLES_RETRIED] = {NAME("samples_retried"),
-			 "Samples in requests that failed and are sent again.", "",
-			 METRIC_COUNTER, 1003},
-    [SAMPLES_PENDING] = {NAME("samples_pending"),
-			 "Samples that wait to be sent or are on their way.", "",
-			 METRIC_GAUGE, 1004},
-    [BYTES_PENDING] = {NAME("pending_bytes"),
-		       "Compressed bytes of the samples that wait.", "bytes",
-		       METRIC_GAUGE, 1005},
-    [BYTES] = {NAME("bytes"), "Compressed bytes that the endpoint accepted.", "bytes",
-	       METRIC_COUNTER, 1006},
-    [LAST_DURATION] = {NAME("last_request_duration_seconds"),
-		       "How long the last request took, successful or not.", "seconds",
-		       METRIC_GAUGE, 1007},
-    [HIGHEST_SENT] =
-	{NAME("highest_sent_timestamp_seconds"),
-	 "Time of the newest sample that the endpoint accepted, 0 if none.", "seconds",
-	 METRIC_GAUGE, 1008},
-};
+static const struct family write_families[FAMILIES] =
+    DESCRIBED("bpftally_remote_write_", "samples", "Samples", 1000);
+static const struct family otlp_families[FAMILIES] =
+    DESCRIBED("bpftally_otlp_", "data_points", "Data points", 1020);
 
 static void describe_dropped(const struct endpoint *endpoint,
+			     const struct family *family,
 			     const struct spool_waiting *waiting,
 			     struct label labels[static 3], struct snapshot *snapshot)
 {
@@ -413,21 +460,25 @@ static void describe_dropped(const struct endpoint *endpoint,
 	    {"corrupt", waiting->dropped[SPOOL_CORRUPT]},
 	    {"relabel_failed", endpoint_counters(endpoint)->unrelabelled},
 	};
+	/* The last one is of remote_write alone. */
+	size_t count = sizeof(dropped) / sizeof(dropped[0]) -
+		       (family != &write_families[SAMPLES_DROPPED]);
 
-	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+	for (size_t i = 0; i < count; i++) {
 		labels[2] = (struct label){"reason", dropped[i].reason};
-		snapshot_value(snapshot, &families[SAMPLES_DROPPED],
-			       snapshot_labels(snapshot, labels, 3),
+		snapshot_value(snapshot, family, snapshot_labels(snapshot, labels, 3),
 			       (double)dropped[i].samples);
 	}
 }
 
-static void describe_endpoint(const struct endpoint *endpoint, const char *name,
+static void describe_endpoint(const struct endpoint *endpoint,
 			      struct snapshot *snapshot)
 {
+	const struct family *families =
+	    endpoint_is_otlp(endpoint) ? otlp_families : write_families;
 	const struct endpoint_counters *counters = endpoint_counters(endpoint);
 	struct label labels[3] = {
-	    {"remote_name", name},
+	    {"remote_name", endpoint_name(endpoint)},
 	    {"url", endpoint_shown_url(endpoint)},
 	};
 	struct label_set set = snapshot_labels(snapshot, labels, 2);
@@ -447,14 +498,14 @@ static void describe_endpoint(const struct endpoint *endpoint, const char *name,
 		if (i != SAMPLES_DROPPED)
 			snapshot_value(snapshot, &families[i], set, values[i]);
 	}
-	describe_dropped(endpoint, &waiting, labels, snapshot);
+	describe_dropped(endpoint, &families[SAMPLES_DROPPED], &waiting, labels,
+			 snapshot);
 }
 
 void push_describe(const struct push *push, struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < push->endpoint_count; i++)
-		describe_endpoint(push->endpoints[i],
-				  push->config->remote_writes[i].name, snapshot);
+		describe_endpoint(push->endpoints[i], snapshot);
 }
 
 static const struct family up = {"up",
