@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "push.h"
 
@@ -80,6 +81,48 @@ static inline uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static inline bool has_header(const struct request *request, const char *header)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), "\r\n%s\r\n", header);
+	return strstr(request->head, line);
+}
+
+static inline void inflate_body(struct request *request, const char *bytes, size_t len)
+{
+	z_stream stream = {.next_in = (unsigned char *)bytes,
+			   .avail_in = (unsigned int)len,
+			   .avail_out = REQUEST_SIZE};
+
+	request->body = malloc(REQUEST_SIZE);
+	stream.next_out = (unsigned char *)request->body;
+	assert_int_equal(inflateInit2(&stream, MAX_WBITS + 16), Z_OK);
+	assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+	inflateEnd(&stream);
+	request->body_len = stream.total_out;
+}
+
+static inline void read_body(struct request *request, const char *bytes, size_t len)
+{
+	if (has_header(request, "Content-Encoding: gzip")) {
+		inflate_body(request, bytes, len);
+		return;
+	}
+	if (!has_header(request, "Content-Encoding: snappy")) {
+		request->body = malloc(len + 1);
+		memcpy(request->body, bytes, len);
+		request->body_len = len;
+		return;
+	}
+	assert_int_equal(snappy_uncompressed_length(bytes, len, &request->body_len),
+			 SNAPPY_OK);
+	request->body = malloc(request->body_len);
+	assert_int_equal(
+	    snappy_uncompress(bytes, len, request->body, &request->body_len),
+	    SNAPPY_OK);
+}
+
 static inline void record(struct connection *connection, size_t head_len,
 			  size_t body_len)
 {
@@ -93,13 +136,7 @@ static inline void record(struct connection *connection, size_t head_len,
 	request->time_s = time(NULL);
 	while (server->connections[request->connection] != connection)
 		request->connection++;
-	assert_int_equal(snappy_uncompressed_length(connection->data + head_len,
-						    body_len, &request->body_len),
-			 SNAPPY_OK);
-	request->body = malloc(request->body_len);
-	assert_int_equal(snappy_uncompress(connection->data + head_len, body_len,
-					   request->body, &request->body_len),
-			 SNAPPY_OK);
+	read_body(request, connection->data + head_len, body_len);
 	server->count++;
 }
 
@@ -227,14 +264,6 @@ static inline void server_free(struct server *server)
 	free(server);
 }
 
-static inline bool has_header(const struct request *request, const char *header)
-{
-	char line[512];
-
-	snprintf(line, sizeof(line), "\r\n%s\r\n", header);
-	return strstr(request->head, line);
-}
-
 static inline bool has_header_named(const struct request *request, const char *name)
 {
 	char line[128];
@@ -297,6 +326,7 @@ struct scene {
 	struct server *servers[SERVERS];
 	struct config config;
 	struct config_remote_write endpoints[SERVERS];
+	struct config_otlp otlp; /* of the first server, where a test says so */
 	char urls[SERVERS][128];
 	struct push *push;
 	int64_t time_ms;
@@ -404,6 +434,21 @@ static inline void collect_many(struct scene *scene, const char *mark,
 	snapshot_free(&snapshot);
 }
 
+/* "samples", or "data_points" where it is of OTLP. */
+static inline bool is_named(const char *family, const char *name)
+{
+	static const char *const prefixes[] = {"bpftally_remote_write_",
+					       "bpftally_otlp_"};
+
+	for (size_t i = 0; i < LENGTH(prefixes); i++) {
+		size_t len = strlen(prefixes[i]);
+
+		if (!strncmp(family, prefixes[i], len) && !strcmp(family + len, name))
+			return true;
+	}
+	return false;
+}
+
 static inline double metric_of(const struct scene *scene, const char *endpoint,
 			       const char *name)
 {
@@ -420,9 +465,7 @@ static inline double metric_of(const struct scene *scene, const char *endpoint,
 		for (size_t j = 0; j < metric->labels.count; j++) {
 			if (!strcmp(labels[j].name, "remote_name") &&
 			    !strcmp(labels[j].value, endpoint) &&
-			    !strcmp(metric->family->name + strlen("bpftally_remote_"
-								  "write_"),
-				    name))
+			    is_named(metric->family->name, name))
 				value = (value < 0 ? 0 : value) + metric->value;
 		}
 	}
