@@ -20,6 +20,7 @@
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
+#define TCP_ZEROCOPY_RECEIVE 35
 #define RCV_SHUTDOWN 1
 #define SHUTDOWN_MASK 3
 #define MSG_OOB 0x1

@@ -191,6 +191,22 @@ TURNS_OF(TALLY_HOOK_ARRIVED, sock_def_readable_entry, "fentry/sock_def_readable"
 
 /* --- either way ------------------------------------------------------------------ */
 
+/* All that takes bytes out of a TCP socket without a length. */
+SEC("fexit/tcp_splice_read")
+int BPF_PROG(tcp_splice_read_exit, struct socket *socket)
+{
+	return WHOLE(left_unseen(socket->sk));
+}
+
+SEC("fexit/tcp_getsockopt")
+int BPF_PROG(tcp_getsockopt_exit, struct sock *sk, int level, int option)
+{
+	if (level != IPPROTO_TCP || option != TCP_ZEROCOPY_RECEIVE)
+		return 0;
+	return WHOLE(left_unseen(sk));
+}
+
+/* The same, where functions cannot tell or may be preempted: every read comes by. */
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
 {

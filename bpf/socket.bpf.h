@@ -421,12 +421,13 @@ static __always_inline int arrived(struct sock *sk)
 /* A send begins; of one that loops over its bytes, the first round counts. */
 static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 {
-	__u32 thread = (__u32)bpf_get_current_pid_tgid();
 	struct conversation *c =
 	    generation ? find_or_make(sk, TALLY_MISSED_COUNT) : NULL;
+	__u32 thread;
 
 	if (!c || is_left_alone(c))
 		return 0;
+	thread = (__u32)bpf_get_current_pid_tgid();
 	if (c->sending.began_ns && c->sending.thread == thread)
 		return 0;
 	*(volatile __u32 *)&c->sending.thread = thread; /* first: sending_take */

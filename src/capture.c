@@ -17,6 +17,7 @@
 #define TRIAL_FUNCTION "tcp_sendmsg"
 
 #define RECVMSG "tcp_recvmsg"
+#define EVERY_READ "tcp_rcv_space_adjust"
 #define PREEMPT_RT " PREEMPT_RT " /* in uname -v */
 
 #define EITHER(name, since)                                                            \
@@ -31,6 +32,10 @@
 	{                                                                              \
 		program, name, "5.15", CAPTURE_FENTRY, min, max, optional, false       \
 	}
+#define UNSEEN(program, name)                                                          \
+	{                                                                              \
+		program, name, "5.15", CAPTURE_AUTO, 5, 5, true, false                 \
+	}
 #define AGAIN(program, name)                                                           \
 	{                                                                              \
 		program, name, "7.0", CAPTURE_TRACEPOINT, 0, 0, true, true             \
@@ -39,7 +44,7 @@
 static const struct capture_hook hooks[] = {
     EITHER("inet_sock_set_state", "4.16"),
     EITHER("tcp_destroy_sock", "4.16"),
-    EITHER("tcp_rcv_space_adjust", "4.15"),
+    EITHER(EVERY_READ, "4.15"),
     EITHER("sched_process_exec", "3.4"),
     EITHER("sched_process_fork", "2.6.32"),
     EITHER("sched_process_exit", "2.6.32"),
@@ -55,6 +60,8 @@ static const struct capture_hook hooks[] = {
     AGAIN("sk_data_ready_3", "sk_data_ready"),
     AGAIN("tcp_sendmsg_locked_2", "tcp_sendmsg_locked"),
     AGAIN("tcp_sendmsg_locked_3", "tcp_sendmsg_locked"),
+    UNSEEN("tcp_splice_read_exit", "tcp_splice_read"),
+    UNSEEN("tcp_getsockopt_exit", "tcp_getsockopt"),
     FUNCTION("tcp_sendmsg_entry", "tcp_sendmsg", 3, 3, false),
     FUNCTION("tcp_sendmsg_exit", "tcp_sendmsg", 3, 3, false),
     FUNCTION("tcp_sendpage_exit", "tcp_sendpage", 5, 5, true),
@@ -142,6 +149,24 @@ static bool stands_in(const struct capture_facts *facts,
 	       facts->functions == CAPTURE_YES;
 }
 
+/* What leaves a socket without a length is told by the functions that take it: the
+ * tracepoint that tells of it too costs every read. */
+static bool functions_tell_unseen(const struct capture_facts *facts)
+{
+	return facts->functions == CAPTURE_YES && !facts->preempts_functions &&
+	       has_program(facts, "tcp_splice_read_exit") &&
+	       has_program(facts, "tcp_getsockopt_exit");
+}
+
+/* A hook that both ways have. */
+static bool takes_either(const struct capture_facts *facts,
+			 const struct capture_hook *hook)
+{
+	if (hook->arguments_max)
+		return functions_tell_unseen(facts);
+	return strcmp(hook->program, EVERY_READ) || !functions_tell_unseen(facts);
+}
+
 bool capture_takes(const struct capture_facts *facts, enum capture way,
 		   const char *program)
 {
@@ -155,7 +180,9 @@ bool capture_takes(const struct capture_facts *facts, enum capture way,
 		return false;
 	if (hook->again && !capture_is_preemptible(facts, way))
 		return false;
-	return hook->way == CAPTURE_AUTO || hook->way == way || stands_in(facts, hook);
+	if (hook->way == CAPTURE_AUTO)
+		return takes_either(facts, hook);
+	return hook->way == way || stands_in(facts, hook);
 }
 
 bool capture_is_again(const char *program)

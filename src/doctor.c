@@ -88,7 +88,7 @@ static void judge_hooks(const struct doctor_facts *facts, struct doctor_report *
 		    "BPF helpers: kernel %s is too old; use Linux 5.15 or newer",
 		    facts->release);
 	for (size_t i = 0; (hook = capture_hook(i)); i++) {
-		if (hook->way != CAPTURE_AUTO)
+		if (hook->way != CAPTURE_AUTO || hook->optional)
 			continue;
 		if (!facts->capture.btf)
 			add(report, DOCTOR_MARK_NOTE,

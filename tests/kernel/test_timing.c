@@ -267,14 +267,15 @@ static void a_client_that_gives_up_is_timed_to_its_close(void **state)
 	}
 }
 
-/* A splice empties the socket too: the next request waits from its own arrival. */
-static void a_spliced_body_leaves_no_wait_to_the_next_request(void **state)
+/* What empties the socket without a length: the next request waits from its own
+ * arrival. */
+static void assert_no_wait_is_left(struct scene *scene, void (*take_away)(int, size_t))
 {
 	static const char upload[] = "POST /up HTTP/1.1\r\nContent-Length: 10\r\n\r\n";
 	static const char body[] = "0123456789";
 
 	for (enum transport transport = 0; transport < UNIX; transport++) {
-		struct endpoint *endpoint = endpoint_open(*state, transport);
+		struct endpoint *endpoint = endpoint_open(scene, transport);
 		struct pair pair = pair_open(endpoint);
 		struct times times;
 		struct rows *rows;
@@ -282,14 +283,14 @@ static void a_spliced_body_leaves_no_wait_to_the_next_request(void **state)
 		put(pair.fd[CLIENT], upload, LEN(upload));
 		take(pair.fd[SERVER], upload, LEN(upload), 0);
 		put(pair.fd[CLIENT], body, LEN(body));
-		splice_away(pair.fd[SERVER], LEN(body));
+		take_away(pair.fd[SERVER], LEN(body));
 		put(pair.fd[SERVER], RESPONSE, LEN(RESPONSE));
 		take(pair.fd[CLIENT], RESPONSE, LEN(RESPONSE), 0);
 		take_time(50 * MS);
 		send_request(&pair, &times);
 		read_request(&pair, &times);
 		respond_at_once(&pair, &times);
-		rows = rows_await(*state, endpoint, 4);
+		rows = rows_await(scene, endpoint, 4);
 		endpoint->requests = rows_requests(rows);
 		assert_int_equal(endpoint->requests, 4);
 		for (unsigned int i = 0; i < rows->count; i++)
@@ -301,6 +302,16 @@ static void a_spliced_body_leaves_no_wait_to_the_next_request(void **state)
 		pair_close(&pair);
 		free(rows);
 	}
+}
+
+static void a_spliced_body_leaves_no_wait_to_the_next_request(void **state)
+{
+	assert_no_wait_is_left(*state, splice_away);
+}
+
+static void a_zero_copy_body_leaves_no_wait_to_the_next_request(void **state)
+{
+	assert_no_wait_is_left(*state, zerocopy_away);
 }
 
 /* Body in ten pieces, 100 ms apart; one loop serves all transports at once. */
@@ -546,6 +557,7 @@ int main(void)
 	    cmocka_unit_test(time_between_requests_is_in_no_duration),
 	    cmocka_unit_test(a_client_that_gives_up_is_timed_to_its_close),
 	    cmocka_unit_test(a_spliced_body_leaves_no_wait_to_the_next_request),
+	    cmocka_unit_test(a_zero_copy_body_leaves_no_wait_to_the_next_request),
 	    cmocka_unit_test(a_body_that_trickles_for_a_second_ends_with_its_last_byte),
 	    cmocka_unit_test(a_request_that_trickles_begins_with_its_first_byte),
 	    cmocka_unit_test(an_interim_response_is_not_the_first_byte),

@@ -115,7 +115,9 @@ static void each_way_takes_its_own_programs(void **state)
 	    {"sock_def_readable_entry", false, true},
 	    {"inet_sock_set_state", true, true},
 	    {"tcp_destroy_sock", true, true},
-	    {"tcp_rcv_space_adjust", true, true},
+	    {"tcp_rcv_space_adjust", false, false},
+	    {"tcp_splice_read_exit", true, true},
+	    {"tcp_getsockopt_exit", true, true},
 	    {"process_exec", true, true}, /* no hook of a kernel's choice */
 	};
 	struct capture_facts facts = good_facts();
@@ -150,6 +152,35 @@ static void a_function_tells_when_a_send_begins_where_no_tracepoint_does(void **
 	facts.functions_off = true;
 	assert_string_equal(capture_send_begin_needs(&facts),
 			    "Linux 6.16, or kernel.ftrace_enabled=1");
+}
+
+static void assert_unseen_is_told(const struct capture_facts *facts, bool by_functions)
+{
+	for (enum capture way = CAPTURE_TRACEPOINT; way <= CAPTURE_FENTRY; way++) {
+		assert_int_equal(capture_takes(facts, way, "tcp_rcv_space_adjust"),
+				 !by_functions);
+		assert_int_equal(capture_takes(facts, way, "tcp_splice_read_exit"),
+				 by_functions);
+		assert_int_equal(capture_takes(facts, way, "tcp_getsockopt_exit"),
+				 by_functions);
+	}
+}
+
+/* The tracepoint tells it of every read, where not all others can. */
+static void bytes_without_a_length_are_told_by_functions_or_at_each_read(void **state)
+{
+	struct capture_facts facts = good_facts();
+
+	(void)state;
+	assert_unseen_is_told(&facts, true);
+	facts.preempts_functions = true;
+	assert_unseen_is_told(&facts, false);
+	facts = good_facts();
+	facts.functions = CAPTURE_NO;
+	assert_unseen_is_told(&facts, false);
+	facts = good_facts();
+	lose(&facts, "tcp_getsockopt_exit");
+	assert_unseen_is_told(&facts, false);
 }
 
 /* Programs that stand in for another and are loaded. */
@@ -293,6 +324,8 @@ int main(void)
 	    cmocka_unit_test(each_way_takes_its_own_programs),
 	    cmocka_unit_test(
 		a_function_tells_when_a_send_begins_where_no_tracepoint_does),
+	    cmocka_unit_test(
+		bytes_without_a_length_are_told_by_functions_or_at_each_read),
 	    cmocka_unit_test(programs_stand_in_where_the_kernel_preempts_them),
 	    cmocka_unit_test(functions_are_taken_in_turns_where_they_are_preempted),
 	    cmocka_unit_test(tracepoints_take_one_function_in_turns),
