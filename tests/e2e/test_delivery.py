@@ -29,7 +29,7 @@ class Outage(DeliveryTestCase):
         self.faulty.wait_collections(2)
         self.faulty.stop()
         self.traffic()
-        self.reference.wait_collections(15)
+        self.reference.wait_collections(10)
         self.faulty.start()
         self.finish()
         self.assert_delivered()
@@ -363,7 +363,7 @@ class Names(DeliveryTestCase):
         self.silent.bind(("127.0.53.53", 53))
         self.under = (*self.UNDER, self.hosts,
                       write_file("resolv.conf", "nameserver 127.0.53.53\n"
-                                 "options timeout:5 attempts:1\n"),
+                                 "options timeout:3 attempts:1\n"),
                       write_file("nsswitch.conf", "hosts: files dns\n"))
         self.faulty.url = self.faulty.url.replace("127.0.0.1", "receiver.test")
 
@@ -371,7 +371,7 @@ class Names(DeliveryTestCase):
         self.faulty.start()
         self.push(under=self.under)
         self.traffic()
-        self.reference.wait_collections(20)
+        self.reference.wait_collections(15)
         self.assertEqual(self.faulty.update().records, [])
         self.assertTrue(self.silent.recv(512), "it was asked for")
         self.hosts.write_text(self.NAMELESS + "127.0.0.1 receiver.test\n")

@@ -6,106 +6,110 @@ import pathlib
 import tempfile
 
 from delivery import DeliveryTestCase, Endpoint
-from harness import SCRATCH, run, wait_until, write_file
+from harness import SCRATCH, run, write_file
 
 TOKEN = "T0ken-of-this-test"
 AUTHORIZED = f"  authorization: {{credentials: {TOKEN}}}\n"
 
 
+def certificate(name):
+    """(certificate, key), an authority of its own."""
+    directory = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH))
+    paths = directory / f"{name}.pem", directory / f"{name}.key"
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:prime256v1", "-nodes", "-days", 2, "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", paths[1], "-out", paths[0]])
+    return paths
+
+
 class Redirects(DeliveryTestCase):
+    """self.others send on; each has its `target`."""
+
     def setUp(self):
         super().setUp()
         self.others = []
 
-    def redirecting(self, status, *, host="127.0.0.1", to=None, settings=AUTHORIZED):
-        """(who sends on, where to)."""
-        target = to or Endpoint(self, f"target-{status}-{host}")
-        source = Endpoint(self, f"source-{status}-{host}", settings)
-        if to is None:
-            target.start(address=host)
-        source.start(f"{status}:Location=http://{host}:{target.port}/moved")
+    def redirecting(self, name, status, *tls, host="127.0.0.1", settings=AUTHORIZED):
+        source = Endpoint(self, name, settings)
+        source.target = Endpoint(self, f"target-of-{name}")
+        source.target.start(address=host)
+        source.start(f"{status}:Location=http://{host}:{source.target.port}/moved", *tls)
         self.others.append(source)
-        return source, target
+        return source
 
-    def run_daemon(self, targets):
+    def test_they_are_followed_as_a_post_but_not_everywhere_nor_with_the_token(self):
+        kinds = [self.redirecting(f"by-{status}", status)
+                 for status in (301, 302, 307, 308)]
+        abroad = self.redirecting("abroad", 307, host="127.0.0.2")
+        forbidden = self.redirecting("forbidden", 307,
+                                     settings="  follow_redirects: false\n")
+        pair = certificate("one")
+        unsafe = self.redirecting("unsafe", 307, "--tls", *pair, settings=AUTHORIZED +
+                                  f"  tls_config: {{ca_file: {pair[0]}}}\n")
+        unsafe.url = unsafe.url.replace("http:", "https:")
         self.push()
         self.traffic()
         self.reference.wait_collections(3)
+        for each in (forbidden, unsafe):
+            each.wait_requests(3)
+        self.end_after(each.target for each in (*kinds, abroad))
+        for each in (*kinds, abroad):
+            with self.subTest(each.name):
+                self.check_followed(each)
+        for each in (forbidden, unsafe):
+            self.assertEqual(each.target.update().records, [], each.name)
+        for record in abroad.target.records:
+            self.assertNotIn(TOKEN, str(record["headers"]))
+
+    def end_after(self, targets):
         newest = self.reference.newest_ms()
         for each in targets:
             each.wait_newer(newest)
         self.assertEqual(self.daemon.terminate(20)[0], 0)
-        for each in (self.reference, *targets):
-            self.assertEqual(each.update().wrong, [], each.name)
+        self.reference.update()
 
-    def test_each_kind_is_followed_as_a_post_with_its_body(self):
-        pairs = [self.redirecting(status) for status in (301, 302, 307, 308)]
-        self.run_daemon([target for _, target in pairs])
-        for source, target in pairs:
-            with self.subTest(source.name):
-                self.assert_same(target)
-                self.assertEqual({record["path"] for record in target.records},
-                                 {"/moved"})
-                self.assertEqual(target.repeated, [])
-
-    def test_another_host_gets_the_samples_and_not_the_token(self):
-        source, target = self.redirecting(307, host="127.0.0.2")
-        self.run_daemon([target])
+    def check_followed(self, source):
+        target = source.target.update()
+        self.assertEqual((target.wrong, target.repeated), ([], []))
         self.assert_same(target)
+        self.assertEqual({record["path"] for record in target.records}, {"/moved"})
         self.assertEqual({record["headers"].get("Authorization")
                           for record in source.update().records}, {f"Bearer {TOKEN}"})
-        for record in target.records:
-            self.assertNotIn(TOKEN, str(record["headers"]))
 
-    def test_it_can_be_forbidden(self):
-        source, target = self.redirecting(307, settings="  follow_redirects: false\n")
+
+class Changes(DeliveryTestCase):
+    def setUp(self):
+        super().setUp()
+        self.old, self.new = certificate("old"), certificate("new")
+        self.trusted = write_file("trusted.pem", self.old[0].read_text(encoding="ascii"))
+        self.token = write_file("token", "old\n", 0o600)
+        self.tls = Endpoint(self, "tls", f"  tls_config: {{ca_file: {self.trusted}}}\n")
+        self.tls.url = self.tls.url.replace("http:", "https:")
+        self.guarded = Endpoint(
+            self, "guarded", f"  authorization: {{credentials_file: {self.token}}}\n")
+        self.others = [self.tls, self.guarded]
+
+    def start_all(self, pair, token):
+        self.tls.start("204", "--tls", *pair)
+        self.guarded.start("204", "--require", f"Authorization=Bearer {token}")
+
+    def test_an_authority_and_a_token_that_change_are_read_again(self):
+        self.start_all(self.old, "old")
         self.push()
-        source.wait_requests(5)
-        wait_until(lambda: self.total("samples_failed_total", source), "the count")
-        self.assertEqual(target.update().records, [])
-
-
-class Tls(DeliveryTestCase):
-    def certificate(self, name):
-        """(certificate, key), of an authority of its own."""
-        directory = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH))
-        paths = directory / f"{name}.pem", directory / f"{name}.key"
-        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-             "ec_paramgen_curve:prime256v1", "-nodes", "-days", 2, "-subj",
-             "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-             "-keyout", paths[1], "-out", paths[0]])
-        return paths
-
-    def test_an_authority_that_changes_is_read_again(self):
-        old, new = self.certificate("old"), self.certificate("new")
-        trusted = write_file("trusted.pem", old[0].read_text(encoding="ascii"))
-        self.faulty.url = self.faulty.url.replace("http:", "https:")
-        self.faulty.settings = f"  tls_config: {{ca_file: {trusted}}}\n"
-        self.faulty.start("204", "--tls", *old)
-        self.push()
-        self.faulty.wait_collections(2)
-        self.faulty.stop()
-        self.faulty.start("204", "--tls", *new)
-        self.reference.wait_collections(8)
-        before = len(self.faulty.update().records)
-        self.reference.wait_collections(3)
-        self.assertEqual(len(self.faulty.update().records), before, "not trusted yet")
-        trusted.write_text(new[0].read_text(encoding="ascii"), encoding="ascii")
+        for each in self.others:
+            each.wait_collections(2)
+        for each in self.others:
+            each.stop()
+        self.token.write_text("new\n", encoding="ascii")
+        self.start_all(self.new, "new")
+        before = len(self.tls.update().records)
+        self.guarded.wait_collections(5)
+        self.assertEqual(len(self.tls.update().records), before, "not trusted yet")
+        self.trusted.write_text(self.new[0].read_text(encoding="ascii"),
+                                encoding="ascii")
         self.finish()
         self.assert_delivered()
-
-    def test_a_redirect_from_https_to_http_is_not_followed(self):
-        pair = self.certificate("one")
-        target = Endpoint(self, "target")
-        target.start()
-        self.faulty.url = self.faulty.url.replace("http:", "https:")
-        self.faulty.settings = f"  tls_config: {{ca_file: {pair[0]}}}\n"
-        self.faulty.start(f"307:Location={target.url}", "--tls", *pair)
-        self.push()
-        self.faulty.wait_requests(5)
-        wait_until(lambda: self.total("samples_failed_total") or
-                   self.total("samples_retried_total"), "the count")
-        self.assertEqual(target.update().records, [])
 
 
 class Proxies(DeliveryTestCase):
@@ -140,18 +144,3 @@ class Proxies(DeliveryTestCase):
         self.assertEqual({record["headers"].get("Proxy-Authorization")
                           for record in named.records}, {"Basic dXNlcjpwYXNzLXdvcmQ="})
         self.assertNotIn("pass-word", self.daemon.log())
-
-
-class Tokens(DeliveryTestCase):
-    def test_a_token_that_changes_is_read_again(self):
-        token = write_file("token", "old\n", 0o600)
-        self.faulty.settings = f"  authorization: {{credentials_file: {token}}}\n"
-        self.faulty.start("204", "--require", "Authorization=Bearer old")
-        self.push()
-        self.faulty.wait_collections(2)
-        self.faulty.stop()
-        token.write_text("new\n", encoding="ascii")
-        self.faulty.start("204", "--require", "Authorization=Bearer new")
-        self.faulty.wait_collections(2)
-        self.finish()
-        self.assert_delivered()

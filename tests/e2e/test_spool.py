@@ -12,7 +12,7 @@ import shutil
 from delivery import SEED, STALE, DeliveryTestCase
 from harness import SCRATCH, run, wait_until
 
-DAMAGES = int(os.environ.get("E2E_DAMAGES", "6"))
+DAMAGES = int(os.environ.get("E2E_DAMAGES", "4"))
 
 
 class Bound(DeliveryTestCase):
@@ -40,32 +40,6 @@ class Bound(DeliveryTestCase):
         first = self.reference.times()[0]  # was under way already
         self.assertLess(max(at for _, at, _ in lost),
                         min(at for at in self.faulty.times() if at > first))
-
-
-class End(DeliveryTestCase):
-    def so_far(self):
-        """Samples of the first collection, of the first two, and so on."""
-        sizes = collections.Counter(at for _, at in self.reference.update().held)
-        return list(itertools.accumulate(sizes[at] for at in sorted(sizes)))
-
-    def test_an_end_in_an_outage_says_what_waits_and_the_next_start_delivers_it(self):
-        self.push()
-        self.traffic()
-        self.reference.wait_collections(5)
-        pending = self.total("samples_pending")
-        self.assertEqual(self.daemon.terminate(20)[0], 0)
-        said = re.search(rf'"faulty": (\d+) samples wait in {self.state}',
-                         self.daemon.log()).group(1)
-        self.assertIn(pending, self.so_far())
-        self.assertEqual(int(said), self.so_far()[-1])
-        self.lives.append(self.reference.newest_ms())
-        self.assertEqual({what for (_, at), what in self.reference.held.items()
-                          if at == self.lives[0]}, {STALE}, "it ended in peace")
-        self.push()
-        self.reference.wait_collections(2)
-        self.faulty.start()
-        self.finish()
-        self.assert_delivered()
 
 
 class Disk(DeliveryTestCase):
@@ -132,6 +106,7 @@ class Damage(DeliveryTestCase):
         self.push()
         self.traffic()
         self.reference.wait_collections(10)
+        self.pending = self.total("samples_pending")
         end()
         self.reference.stop()
         self.whole = SCRATCH / f"{self.state.name}-whole"
@@ -215,7 +190,18 @@ class Damage(DeliveryTestCase):
 
     def test_of_an_ended_daemon_no_garbage_is_sent_and_the_loss_is_said(self):
         self.spool(lambda: self.assertEqual(self.daemon.terminate(20)[0], 0))
+        self.check_waiting()
         self.check(DAMAGES - DAMAGES // 2)
+
+    def check_waiting(self):
+        """What the daemon said that waits is what was collected, to the last one."""
+        sizes = collections.Counter(at for _, at in self.reference.held)
+        so_far = list(itertools.accumulate(sizes[at] for at in sorted(sizes)))
+        self.assertIn(self.pending, so_far)
+        self.assertEqual([so_far[-1]], [int(number) for number in re.findall(
+            rf'"faulty": (\d+) samples wait in {self.state}', self.daemon.log())])
+        self.assertEqual({what for (_, at), what in self.reference.held.items()
+                          if at == self.end}, {STALE}, "it ended in peace")
 
 
 class Owners(DeliveryTestCase):
