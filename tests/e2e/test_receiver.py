@@ -67,11 +67,11 @@ def spans(field, *pairs):
 
 
 def histogram(count=6, positive=spans(11, (-2, 2), (3, 1)), deltas=(1, 1, 1),
-              timestamp=1000, schema=3, total=1.5, extra=b""):
+              timestamp=1000, schema=3, total=1.5, zero=number(6, 0), extra=b""):
     """Buckets -2: 1, -1: 2, 3: 3."""
     return (number(1, count) + (double(3, total) if isinstance(total, float)
                                 else bits(3, total)) +
-            number(4, zigzag(schema)) + double(5, 2.0 ** -128) + number(6, 0) +
+            number(4, zigzag(schema)) + double(5, 2.0 ** -128) + zero +
             positive + packed(12, map(zigzag, deltas)) + number(15, timestamp) + extra)
 
 
@@ -153,6 +153,9 @@ BAD_V1 = {
     "a_label_that_is_no_utf8": (series_v1((("__name__", "m"), ("a", b"\xff"))),
                                 "not UTF-8"),
     "a_field_cut_off": (series_v1()[:-1], "beyond the end"),
+    "a_wire_type_of_old": (series_v1(extra=varint(9 << 3 | 3)), "wire type 3"),
+    "a_label_with_two_names": (series_v1(extra=data(1, data(1, "b") + data(1, "c"))),
+                               "label name given 2 times"),
     "metadata_without_a_type": (family(kind=0), "metadata of type 0"),
     "metadata_without_a_name": (family(""), "metadata of ''"),
     "metadata_twice": (family() + family(), "given 2 times"),
@@ -181,6 +184,9 @@ HISTOGRAMS = {
     "a_stale_one_that_counts": (histogram(total=STALE), "stale histogram that counts"),
     "a_sum_of_a_nan_of_its_own": (histogram(total=0x7FF8000000000003), "quieted"),
     "no_time": (histogram(timestamp=0), "timestamp 0"),
+    "a_negative_width_of_zero": (histogram(extra=double(5, -1.0)), "zero_threshold -1.0"),
+    "a_zero_count_of_another_kind": (histogram(zero=double(7, 0.0)), "different kinds"),
+    "a_bucket_cut_off": (histogram(extra=data(13, b"1234")), "double cut off"),
     "an_unknown_hint": (histogram(extra=number(14, 4)), "reset_hint 4"),
 }
 GOOD_V2 = {
@@ -200,6 +206,8 @@ BAD_V2 = {
                        "a symbol is given twice"),
     "a_reference_too_far": (request_v2(series_v2((1, 2, 3, 7))),
                             "label refers to symbol 7 of 7"),
+    "a_reference_that_is_no_number": (request_v2(series_v2((1, 2, 3, 1 << 32))),
+                                      "4294967296 is no uint32"),
     "a_name_without_a_value": (request_v2(series_v2((1, 2, 3))),
                                "3 references: a name without a value"),
     "no_labels": (request_v2(series_v2(())), "metric name None"),
@@ -290,6 +298,8 @@ class Messages(TestCase):
 @table({
     "framed": (b"\xff\x06\x00\x00sNaPpY", "snappy is framed"),
     "a_size_that_is_not_true": (b"\x05\x00a", "snappy says 5 bytes, has 1"),
+    "a_size_cut_off": (b"\x80", "varint cut off"),
+    "a_size_too_large": (varint(33 << 20), "34603008 bytes uncompressed"),
     "a_literal_cut_off": (b"\x05\x10ab", "snappy literal beyond the end"),
     "a_copy_from_nowhere": (b"\x05\x00a\x05\x02", "snappy copy from before the start"),
     "a_copy_cut_off": (b"\x05\x00a\x02\x01", "snappy copy beyond the end"),
