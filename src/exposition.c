@@ -117,6 +117,14 @@ static void set_labels(struct exposition_writer *writer, const struct label_set 
 	writer->metric.label = writer->label_list;
 }
 
+static void set_start(Exposition__Timestamp *start, int64_t time_ms)
+{
+	exposition__timestamp__init(start);
+	start->has_seconds = start->has_nanos = time_ms > 0;
+	start->seconds = time_ms / 1000;
+	start->nanos = (int32_t)(time_ms % 1000) * 1000000;
+}
+
 /* Absent where the snapshot does not know it. */
 static Exposition__Timestamp *start_of(struct exposition_writer *writer)
 {
@@ -422,7 +430,7 @@ int exposition_writer_create(const struct snapshot *snapshot,
 	if (!writer)
 		return -ENOMEM;
 	writer->snapshot = snapshot;
-	exposition__timestamp__init(&writer->start);
+	set_start(&writer->start, snapshot->start_ms);
 	*ret_writer = writer;
 	return 0;
 }

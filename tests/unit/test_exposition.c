@@ -296,6 +296,38 @@ static void classic_buckets_are_cumulative_and_infinity_is_the_count(void **stat
 	snapshot_free(&snapshot);
 }
 
+static void assert_start(const Exposition__Timestamp *start, int64_t seconds_wanted,
+			 int32_t nanos)
+{
+	assert_non_null(start);
+	assert_int_equal(start->seconds, seconds_wanted);
+	assert_int_equal(start->nanos, nanos);
+}
+
+static void counters_say_since_when_where_the_snapshot_knows(void **state)
+{
+	struct snapshot snapshot;
+	struct decoded decoded;
+
+	(void)state;
+	fill(&snapshot);
+	decoded = written(&snapshot);
+	assert_null(decoded.families[1]->metric[0]->histogram->start_timestamp);
+	assert_null(decoded.families[2]->metric[0]->counter->start_timestamp);
+	assert_null(decoded.families[4]->metric[0]->summary->start_timestamp);
+	decoded_free(&decoded);
+	snapshot.start_ms = 1785715200042;
+	decoded = written(&snapshot);
+	assert_start(decoded.families[1]->metric[0]->histogram->start_timestamp,
+		     1785715200, 42000000);
+	assert_start(decoded.families[2]->metric[0]->counter->start_timestamp,
+		     1785715200, 42000000);
+	assert_start(decoded.families[4]->metric[0]->summary->start_timestamp,
+		     1785715200, 42000000);
+	decoded_free(&decoded);
+	snapshot_free(&snapshot);
+}
+
 /* --- native histograms ------------------------------------------------------------ */
 
 /* The counts by the index that the format gives a bucket. */
@@ -625,6 +657,7 @@ int main(void)
 	    cmocka_unit_test(a_value_of_zero_has_its_message_and_its_field),
 	    cmocka_unit_test(a_summary_has_its_quantiles),
 	    cmocka_unit_test(classic_buckets_are_cumulative_and_infinity_is_the_count),
+	    cmocka_unit_test(counters_say_since_when_where_the_snapshot_knows),
 	    cmocka_unit_test(native_buckets_read_back),
 	    cmocka_unit_test(spans_go_over_gaps_of_two),
 	    cmocka_unit_test(a_bucket_has_the_index_that_its_bound_means),
