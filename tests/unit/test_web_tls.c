@@ -347,6 +347,8 @@ static void only_the_listed_suites_are_offered(void **state)
 	web_tls_put(&tls);
 }
 
+#define GCM_FIRST ONLY_TLS12 ":-CIPHER-ALL:+AES-128-GCM:+AES-256-CBC"
+
 static void the_servers_order_decides_unless_it_is_not_to(void **state)
 {
 	struct config_web_tls config = config_with(&rsa);
@@ -356,14 +358,11 @@ static void the_servers_order_decides_unless_it_is_not_to(void **state)
 	config.suites[config.suite_count++] = &ecdhe_rsa_cbc;
 	config.suites[config.suite_count++] = &ecdhe_rsa_gcm;
 	tls = create(&config);
-	assert_string_equal(negotiated(tls, ONLY_TLS12),
-			    "TLS1.2 AES-256-CBC ECDHE-RSA");
+	assert_string_equal(negotiated(tls, GCM_FIRST), "TLS1.2 AES-256-CBC ECDHE-RSA");
 	web_tls_put(&tls);
 	config.prefer_server_cipher_suites = false;
 	tls = create(&config);
-	assert_string_equal(
-	    negotiated(tls, ONLY_TLS12 ":-CIPHER-ALL:+AES-128-GCM:+AES-256-CBC"),
-	    "TLS1.2 AES-128-GCM ECDHE-RSA");
+	assert_string_equal(negotiated(tls, GCM_FIRST), "TLS1.2 AES-128-GCM ECDHE-RSA");
 	web_tls_put(&tls);
 }
 
