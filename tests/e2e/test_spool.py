@@ -18,6 +18,8 @@ DAMAGES = int(os.environ.get("E2E_DAMAGES", "4"))
 class Bound(DeliveryTestCase):
     """1 MB is the least that it may be. A long label soon fills it."""
 
+    interval_ms = 300
+
     def config(self):
         return ("global:\n  external_labels: {filler: "
                 f"{random.Random(SEED).randbytes(1000).hex()}}}\n" + super().config() +
@@ -30,6 +32,7 @@ class Bound(DeliveryTestCase):
         self.reference.wait_collections(3)
         self.faulty.start()
         self.faulty.wait_newer(self.reference.newest_ms())
+        wait_until(lambda: self.total("samples_pending") < 1000, "room in the spool", 60)
         dropped = self.total("samples_dropped_total")
         self.assertEqual(self.total("samples_dropped_total", reason="spool_full"), dropped)
         self.finish()
