@@ -3,6 +3,7 @@
  * it, one process has it at a time. Knows the files by name, not what is in them. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,7 +22,9 @@ void spool_directory_close(struct spool_directory **directory);
 const char *spool_directory_file(const struct spool_directory *directory);
 /* Makes spool.db (empty, 0600) where it is missing. -EPERM: it is no file of ours;
  * -EUCLEAN: empty beside a log that is not; -errno. */
-int spool_directory_make_file(const struct spool_directory *directory);
+int spool_directory_make_file(struct spool_directory *directory);
+/* Whether spool.db is still the file that was made or found last. */
+bool spool_directory_has_file(const struct spool_directory *directory);
 /* Renames spool.db and its log to spool.db.corrupt-TIME[-wal], and deletes the
  * oldest such files: above SPOOL_SET_ASIDE_MAX, or bytes_max together. */
 int spool_directory_set_aside(const struct spool_directory *directory, int64_t now_ms,

@@ -32,6 +32,8 @@
 
 struct spool_directory {
 	int fd;
+	dev_t device; /* of the file that was made or found last */
+	ino_t inode;
 	char file[PATH_MAX];
 };
 
@@ -252,7 +254,7 @@ static uint64_t size_of(const struct spool_directory *directory, const char *nam
 
 /* Its descriptor is closed before SQLite opens the file: closing any of them ends
  * all locks that a process has on it (fcntl(2)). */
-int spool_directory_make_file(const struct spool_directory *directory)
+int spool_directory_make_file(struct spool_directory *directory)
 {
 	AUTO_CLOSE int fd =
 	    openat(directory->fd, FILE_NAME,
@@ -265,6 +267,8 @@ int spool_directory_make_file(const struct spool_directory *directory)
 		return -errno;
 	if (!S_ISREG(stat.st_mode) || stat.st_uid != geteuid() || stat.st_nlink != 1)
 		return -EPERM;
+	directory->device = stat.st_dev;
+	directory->inode = stat.st_ino;
 	if ((stat.st_mode & 077) && fchmod(fd, 0600))
 		return -errno;
 	if (stat.st_size)
@@ -272,6 +276,14 @@ int spool_directory_make_file(const struct spool_directory *directory)
 	if (size_of(directory, FILE_NAME LOG_SUFFIX))
 		return -EUCLEAN;
 	return fsync(directory->fd) ? -errno : 0;
+}
+
+bool spool_directory_has_file(const struct spool_directory *directory)
+{
+	struct stat stat;
+
+	return !fstatat(directory->fd, FILE_NAME, &stat, AT_SYMLINK_NOFOLLOW) &&
+	       stat.st_dev == directory->device && stat.st_ino == directory->inode;
 }
 
 /* What is there of files that were set aside. */
@@ -304,9 +316,8 @@ static void add_set_aside(const struct spool_directory *directory, const char *n
 	if (end == number || (*end && strcmp(end, LOG_SUFFIX) != 0))
 		return;
 	found->bytes += size_of(directory, name);
-	if (*end)
-		return;
-	if (!found->count++ || time < found->oldest)
+	found->count += !*end;
+	if (time < found->oldest)
 		found->oldest = time;
 }
 
@@ -321,7 +332,7 @@ static int look_at_set_aside(const struct spool_directory *directory,
 {
 	int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEANUP(close_listing) DIR *listing = fd < 0 ? NULL : fdopendir(fd);
-	struct set_aside found = {0};
+	struct set_aside found = {.oldest = INT64_MAX};
 
 	if (!listing) {
 		int err = -errno;
@@ -338,16 +349,17 @@ static int look_at_set_aside(const struct spool_directory *directory,
 
 static int prune(const struct spool_directory *directory, uint64_t bytes_max)
 {
-	struct set_aside found, before = {.count = UINT_MAX};
+	struct set_aside found = {0}, before = {.count = UINT_MAX};
 
 	for (;;) {
 		int err = look_at_set_aside(directory, &found);
 
-		/* None could be removed: there is no point in going on. */
-		if (err || !found.count || found.count >= before.count)
+		if (err ||
+		    (found.count <= SPOOL_SET_ASIDE_MAX && found.bytes <= bytes_max))
 			return err;
-		if (found.count <= SPOOL_SET_ASIDE_MAX && found.bytes <= bytes_max)
-			return 0;
+		/* None could be removed: there is no point in going on. */
+		if (found.count == before.count && found.bytes == before.bytes)
+			return -EIO;
 		remove_set_aside(directory, found.oldest);
 		before = found;
 	}

@@ -242,6 +242,21 @@ static void the_file_is_made_once_and_private(void **state)
 	assert_int_equal(spool_directory_make_file(directory), -EPERM);
 }
 
+static void a_file_is_known_again(void **state)
+{
+	(void)state;
+	assert_int_equal(try_path("spool"), 0);
+	assert_false(spool_directory_has_file(directory));
+	assert_int_equal(spool_directory_make_file(directory), 0);
+	assert_true(spool_directory_has_file(directory));
+	assert_int_equal(rename("spool/spool.db", "spool/away"), 0);
+	assert_false(spool_directory_has_file(directory));
+	make("spool/spool.db", 0);
+	assert_false(spool_directory_has_file(directory));
+	assert_int_equal(spool_directory_make_file(directory), 0);
+	assert_true(spool_directory_has_file(directory));
+}
+
 static void an_empty_file_beside_a_log_is_damaged(void **state)
 {
 	(void)state;
@@ -287,9 +302,11 @@ static void what_was_set_aside_is_bounded_in_bytes(void **state)
 	(void)state;
 	assert_int_equal(try_path("spool"), 0);
 	make("spool/spool.db.corrupt-5-wal.mine", 100000); /* nobody's business */
+	make("spool/spool.db.corrupt-0-wal", 100);         /* whose file is gone */
 	make("spool/spool.db", 10);
 	make("spool/spool.db-wal", 20);
 	expect_set_aside(1, 50, "spool.db.corrupt-1");
+	assert_false(exists("spool/spool.db.corrupt-0-wal"));
 	make("spool/spool.db", 20);
 	expect_set_aside(2, 50, "spool.db.corrupt-2");
 	assert_true(exists("spool/spool.db.corrupt-1"));
@@ -322,6 +339,7 @@ int main(void)
 	    TEST(names_and_paths_that_are_too_long_are_refused),
 	    TEST(one_at_a_time_has_it),
 	    TEST(the_file_is_made_once_and_private),
+	    TEST(a_file_is_known_again),
 	    TEST(an_empty_file_beside_a_log_is_damaged),
 	    TEST(a_file_is_set_aside_with_its_log),
 	    TEST(what_was_set_aside_is_bounded_in_bytes),
