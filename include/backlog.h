@@ -11,7 +11,8 @@
 struct backlog_item {
 	struct spool_batch public;
 	int64_t collected_ms;
-	bool is_on_disk; /* too */
+	int64_t row; /* its id on disk, not always the public one */
+	bool is_on_disk;
 	struct backlog_item *next;
 };
 

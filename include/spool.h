@@ -8,7 +8,8 @@
  * reads no clock, has no timer, and decides nothing about sending.
  *
  * kill -9 loses nothing that was committed and repeats nothing acknowledged; a power
- * loss may repeat what was acknowledged last, bytes and all.
+ * loss may repeat what was acknowledged last, bytes and all, and so may a kill while
+ * the disk is in trouble.
  */
 #pragma once
 

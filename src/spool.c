@@ -3,8 +3,8 @@
  * A batch is in one place at a time: fresh (of the collection being put), on disk,
  * waiting (in memory, because the disk does not take it or there is none), under way.
  * Ids count up over all lanes and restarts; they are the order, wherever a batch is.
- * Both counters start at the wall clock's milliseconds at least: ahead of any that
- * may be in a file that cannot be read.
+ * Both counters start at the wall clock's milliseconds at least: ahead of those in a
+ * file that cannot be read, or is lost.
  */
 #include "spool.h"
 
@@ -223,7 +223,7 @@ void spool_put(struct spool_lane *lane, struct wire_batch *batch)
 		lane->dropped[SPOOL_FULL] += samples;
 		return;
 	}
-	item->public.id = spool->next_id++;
+	item->public.id = item->row = spool->next_id++;
 	item->public.collection = spool->collection;
 	item->collected_ms = spool->now_ms;
 	backlog_append(&lane->fresh, item);
@@ -232,28 +232,17 @@ void spool_put(struct spool_lane *lane, struct wire_batch *batch)
 		spool->newest_ms = time_ms;
 }
 
-/* They go to disk with the collection that they are about. */
-static int set_counters(struct spool *spool)
-{
-	int err = spool_set_key(spool, KEY_COLLECTION, spool->collection);
-
-	if (!err)
-		err = spool_set_key(spool, KEY_ID, spool->next_id - 1);
-	if (!err && spool->newest_ms)
-		err = spool_set_key(spool, KEY_TIME, spool->newest_ms);
-	return err;
-}
-
 void spool_commit(struct spool *spool, bool is_end)
 {
 	int64_t spared = spool->collection - (is_end ? 1 : 0);
 
 	spool->is_collecting = false;
-	/* Only the first time needs memory; the next opening counts from the clock. */
-	if (spool->has_put && set_counters(spool))
-		log_warning("no memory for the spool's counters");
+	/* Only the first time needs memory. */
+	if (spool->newest_ms && spool_set_key(spool, KEY_TIME, spool->newest_ms))
+		log_warning("no memory to remember the time of the last samples");
 	if (spool->directory)
 		spool_disk_write(spool, spared);
+	spared = spool->collection - (is_end ? 1 : 0); /* it may have been renumbered */
 	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next)
 		backlog_move(&lane->waiting, &lane->fresh);
 	drop_old(spool);

@@ -27,12 +27,10 @@ static bool is_refusal(int err)
 /* What is there goes by today's bounds, but for the newest collection. */
 int spool_disk_open(struct spool *spool)
 {
-	const struct spool_number *newest;
 	int err = spool_file_open(spool);
 
-	newest = spool_number(spool, KEY_COLLECTION);
 	if (!err)
-		err = spool_transact(spool, newest ? newest->number : 0, false);
+		err = spool_transact(spool, spool->stored_collection, false);
 	if (err == -EUCLEAN)
 		err = spool_file_set_aside(spool) ?: spool_file_open(spool);
 	if (is_refusal(err)) {
@@ -48,7 +46,14 @@ static int write(struct spool *spool, int64_t spared)
 {
 	int err = spool->store ? 0 : spool_file_open(spool);
 
-	return err ? err : spool_transact(spool, spared, true);
+	if (err)
+		return err;
+	/* What is put into a file without a name is gone at the end. */
+	if (!spool_directory_has_file(spool->directory)) {
+		snprintf(spool->error, sizeof(spool->error), "somebody took it away");
+		return -EUCLEAN;
+	}
+	return spool_transact(spool, spared, true);
 }
 
 void spool_disk_write(struct spool *spool, int64_t spared)
@@ -63,11 +68,13 @@ void spool_disk_write(struct spool *spool, int64_t spared)
 		spool_file_works(spool);
 }
 
-/* After a failure outside of a collection. */
+/* After a failure outside of a collection. -ENOENT: rows that were put there, or
+ * counted when it was opened, are not there. */
 static void give_way(struct spool *spool, int err)
 {
-	snprintf(spool->error, sizeof(spool->error), "%s", store_error(spool->store));
-	if (err == -EUCLEAN)
+	snprintf(spool->error, sizeof(spool->error), "%s",
+		 err == -ENOENT ? "rows are missing" : store_error(spool->store));
+	if (err == -EUCLEAN || err == -ENOENT)
 		err = spool_file_set_aside(spool) ?: spool_file_open(spool);
 	if (err)
 		spool_file_trouble(spool);
@@ -134,16 +141,6 @@ static void lose_row(struct spool_lane *lane, const struct store_row *row)
 	delete_row(lane, row->id);
 }
 
-/* The file has fewer rows than were put into it. */
-static void lose_rest(struct spool_lane *lane)
-{
-	struct sums under_way = spool_sums_under_way(lane);
-
-	lane->dropped[SPOOL_CORRUPT] +=
-	    spool_less(lane->stored.samples, under_way.samples);
-	lane->stored = under_way;
-}
-
 /* The next one that is neither under way nor acknowledged. */
 static int next_row(struct spool_lane *lane, struct store_row *ret_row)
 {
@@ -170,7 +167,7 @@ static int read_row(struct spool_lane *lane, const struct store_row *row,
 	item = backlog_make(batch);
 	if (!item)
 		return -ENOMEM;
-	item->public.id = row->id;
+	item->public.id = item->row = row->id;
 	item->public.collection = row->collection;
 	item->collected_ms = row->collected_ms;
 	item->is_on_disk = true;
@@ -186,28 +183,24 @@ int spool_disk_take(struct spool_lane *lane, int64_t only,
 	struct store_row row;
 	int err;
 
-	for (;;) {
-		if (!spool->store ||
-		    lane->stored.batches <= spool_sums_under_way(lane).batches)
-			return -ENOENT;
+	while (spool->store && lane->number) {
 		err = next_row(lane, &row);
-		if (err == -ENOENT) {
-			lose_rest(lane);
+		if (err == -ENOENT &&
+		    lane->stored.batches <= spool_sums_under_way(lane).batches)
 			return err;
-		}
 		if (!err && only && row.collection != only)
 			return -EAGAIN;
 		if (!err)
 			err = read_row(lane, &row, ret_item);
 		if (!err || err == -ENOMEM)
 			return err;
-		if (err == -EBADMSG)
-			lose_row(lane, &row);
-		else
+		if (err != -EBADMSG) {
 			give_way(spool, err);
-		if (err != -EBADMSG)
 			return -ENOENT;
+		}
+		lose_row(lane, &row);
 	}
+	return -ENOENT;
 }
 
 static void shrink_if_empty(struct spool *spool)
@@ -234,7 +227,7 @@ void spool_disk_acknowledge(struct spool_lane *lane, const struct backlog_item *
 
 	spool_sums_subtract(&lane->stored, backlog_item_samples(item),
 			    item->public.batch->len);
-	delete_row(lane, item->public.id);
+	delete_row(lane, item->row);
 	if (spool->store && !spool->is_troubled)
 		shrink_if_empty(spool);
 }

@@ -153,22 +153,17 @@ static int on_lane(void *context, uint32_t number, const char *name)
 	return 0;
 }
 
-static bool is_counter(const char *key)
-{
-	return !strcmp(key, KEY_COLLECTION) || !strcmp(key, KEY_ID);
-}
-
 static int on_number(void *context, const char *key, int64_t value)
 {
 	struct spool *spool = context;
-	struct spool_number *newer = spool_number(spool, key);
 	int err;
 
-	if (newer) {
-		if (is_counter(key) && newer->number < value)
-			newer->number = value;
+	if (!strcmp(key, KEY_COLLECTION))
+		spool->stored_collection = value;
+	else if (!strcmp(key, KEY_ID))
+		spool->stored_id = value;
+	if (spool_number(spool, key)) /* newer */
 		return 0;
-	}
 	err = spool_set_key(spool, key, value);
 	if (!err)
 		spool_number(spool, key)->is_stored = true;
@@ -212,23 +207,70 @@ static int count_rows(struct spool *spool)
 	}
 }
 
-static void count_on(int64_t *counter, const struct spool_number *stored)
+/* How far numbers from `first` on are to be moved to come after those in the file. */
+static int64_t shift(int64_t first, int64_t stored)
 {
-	if (stored && stored->number >= *counter)
-		*counter = stored->number + 1;
+	return stored >= first ? stored + 1 - first : 0;
+}
+
+static void renumber_items(struct backlog *backlog, int64_t ids, int64_t collections,
+			   bool is_under_way)
+{
+	for (struct backlog_item *item = backlog->first; item; item = item->next) {
+		item->row += ids;
+		item->public.collection += collections;
+		if (!is_under_way)
+			item->public.id += ids;
+	}
+}
+
+static void first_of(const struct backlog *backlog, int64_t *id, int64_t *collection)
+{
+	for (const struct backlog_item *item = backlog->first; item;
+	     item = item->next) {
+		if (item->row < *id)
+			*id = item->row;
+		if (item->public.collection < *collection)
+			*collection = item->public.collection;
+	}
+}
+
+/* What came to memory while the file could not be read comes after what is in it.
+ * Mostly it does: the counters started at the clock. */
+static void count_on(struct spool *spool)
+{
+	int64_t ids = spool->next_id, collections = spool->collection;
+
+	for (const struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		first_of(&lane->under_way, &ids, &collections);
+		first_of(&lane->waiting, &ids, &collections);
+		first_of(&lane->fresh, &ids, &collections);
+	}
+	ids = shift(ids, spool->stored_id);
+	collections = shift(collections, spool->stored_collection);
+	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		renumber_items(&lane->under_way, ids, collections, true);
+		renumber_items(&lane->waiting, ids, collections, false);
+		renumber_items(&lane->fresh, ids, collections, false);
+	}
+	spool->next_id += ids;
+	spool->collection += collections;
 }
 
 /* What the file says, beside what is in memory already. */
 static int load(struct spool *spool)
 {
-	int err = store_lanes(spool->store, on_lane, spool);
+	int err;
 
+	spool->stored_collection = 0;
+	spool->stored_id = 0;
+	err = store_lanes(spool->store, on_lane, spool);
 	if (!err)
 		err = store_numbers(spool->store, on_number, spool);
 	if (!err)
 		err = count_rows(spool);
-	count_on(&spool->collection, spool_number(spool, KEY_COLLECTION));
-	count_on(&spool->next_id, spool_number(spool, KEY_ID));
+	if (!err)
+		count_on(spool);
 	return err;
 }
 

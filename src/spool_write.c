@@ -12,7 +12,15 @@
 
 /* --- what falls out ----------------------------------------------------------- */
 
-/* The next row that nobody sends, behind the id where ret_row is. */
+static bool is_under_way(const struct spool_lane *lane, int64_t id)
+{
+	const struct backlog_item *item = lane->under_way.first;
+
+	while (item && !(item->is_on_disk && item->row == id))
+		item = item->next;
+	return item != NULL;
+}
+
 int spool_next_idle(struct spool_lane *lane, struct store_row *row)
 {
 	int err;
@@ -20,7 +28,7 @@ int spool_next_idle(struct spool_lane *lane, struct store_row *row)
 	do
 		err = store_next(lane->spool->store, lane->number, row->id,
 				 lane->number, row);
-	while (!err && backlog_find(&lane->under_way, row->id));
+	while (!err && is_under_way(lane, row->id));
 	return err;
 }
 
@@ -142,7 +150,7 @@ static int write_items(struct spool_lane *lane, const struct backlog *backlog)
 		const struct wire_batch *batch = item->public.batch;
 		const struct store_row row = {
 		    .lane = lane->number,
-		    .id = item->public.id,
+		    .id = item->row,
 		    .collection = item->public.collection,
 		    .collected_ms = item->collected_ms,
 		};
@@ -177,7 +185,10 @@ static int write_lanes(struct spool *spool)
 
 static int write_numbers(struct spool *spool)
 {
-	int err = 0;
+	int err = spool_set_key(spool, KEY_COLLECTION, spool->collection);
+
+	if (!err)
+		err = spool_set_key(spool, KEY_ID, spool->next_id - 1);
 
 	for (struct spool_number *number = spool->numbers; !err && number;
 	     number = number->next) {
@@ -286,6 +297,7 @@ int spool_transact(struct spool *spool, int64_t spared, bool is_durable)
 		return 0;
 	}
 	undo(spool);
-	snprintf(spool->error, sizeof(spool->error), "%s", store_error(spool->store));
+	snprintf(spool->error, sizeof(spool->error), "%s",
+		 err == -ENOMEM ? strerror(ENOMEM) : store_error(spool->store));
 	return err;
 }

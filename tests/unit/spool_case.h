@@ -17,6 +17,39 @@
 #define NOW_MS INT64_C(1700000000000)
 #define MIB (UINT64_C(1) << 20)
 
+/* What is said on stderr from case_listen to case_said. */
+struct said {
+	int saved;
+	int fd;
+	char text[8192]; /* the end of it */
+};
+
+static struct said *heard; /* NULL: not listening */
+
+static inline void case_listen(struct said *said)
+{
+	fflush(stderr);
+	said->fd = memfd_create("stderr", MFD_CLOEXEC);
+	said->saved = dup(STDERR_FILENO);
+	dup2(said->fd, STDERR_FILENO);
+	heard = said;
+}
+
+static inline const char *case_said(struct said *said)
+{
+	off_t size = lseek(said->fd, 0, SEEK_END);
+	off_t from =
+	    size < (off_t)sizeof(said->text) ? 0 : size - (off_t)sizeof(said->text) + 1;
+	ssize_t len = pread(said->fd, said->text, sizeof(said->text) - 1, from);
+
+	said->text[len > 0 ? len : 0] = 0;
+	dup2(said->saved, STDERR_FILENO);
+	close(said->saved);
+	close(said->fd);
+	heard = NULL;
+	return said->text;
+}
+
 struct spool_case {
 	char directory[64];
 	char file[80];
@@ -121,6 +154,8 @@ static int case_tear_down(void **state)
 {
 	struct spool_case *test = *state;
 
+	if (heard) /* the test failed: cmocka's words are there, too */
+		fputs(case_said(heard), stderr);
 	spool_close(&test->spool);
 	case_each_file(test, case_unlink, NULL);
 	rmdir(test->directory);
@@ -233,30 +268,4 @@ static inline struct spool_waiting waiting(const struct spool_lane *lane)
 
 	spool_waiting(lane, &waiting);
 	return waiting;
-}
-
-/* What is said on stderr from here on; case_said ends it. */
-struct said {
-	int saved;
-	int fd;
-	char text[8192];
-};
-
-static inline void case_listen(struct said *said)
-{
-	fflush(stderr);
-	said->fd = memfd_create("stderr", MFD_CLOEXEC);
-	said->saved = dup(STDERR_FILENO);
-	dup2(said->fd, STDERR_FILENO);
-}
-
-static inline const char *case_said(struct said *said)
-{
-	ssize_t len = pread(said->fd, said->text, sizeof(said->text) - 1, 0);
-
-	said->text[len > 0 ? len : 0] = 0;
-	dup2(said->saved, STDERR_FILENO);
-	close(said->saved);
-	close(said->fd);
-	return said->text;
 }

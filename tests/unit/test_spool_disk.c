@@ -19,7 +19,7 @@ static void what_a_full_disk_does_not_take_waits_behind_what_is_on_it(void **sta
 {
 	struct spool_case *test = *state;
 	const struct spool_batch *sent;
-	struct said said;
+	static struct said said;
 
 	case_open(test);
 	for (uint32_t i = 1; i <= 3; i++)
@@ -54,7 +54,7 @@ static void what_a_full_disk_does_not_take_waits_behind_what_is_on_it(void **sta
 static void what_is_acknowledged_on_a_full_disk_is_not_sent_again(void **state)
 {
 	struct spool_case *test = *state;
-	struct said said;
+	static struct said said;
 
 	case_open(test);
 	for (uint32_t i = 1; i <= 200; i++)
@@ -155,7 +155,7 @@ static void a_disk_that_cannot_be_opened_is_opened_later(void **state)
 {
 	struct spool_case *test = *state;
 	int64_t first, number = 0;
-	struct said said;
+	static struct said said;
 
 	case_open(test);
 	put_one(test, 1);
@@ -180,6 +180,39 @@ static void a_disk_that_cannot_be_opened_is_opened_later(void **state)
 	for (uint32_t i = 1; i <= 4; i++)
 		expect_and_acknowledge(test, i);
 	assert_null(spool_take(test->lane));
+}
+
+/* Started twice within a millisecond, or with a clock that went back. */
+static void what_waited_for_the_disk_comes_after_what_is_on_it(void **state)
+{
+	struct spool_case *test = *state;
+	const struct spool_batch *sent;
+	int64_t id, newest;
+
+	case_open(test);
+	for (uint32_t i = 1; i <= 3; i++)
+		put_one(test, i);
+	spool_close(&test->spool);
+	fault_set(EIO, 0);
+	fault.opens = true;
+	case_open_at(test, NOW_MS - 1);
+	for (uint32_t i = 4; i <= 6; i++)
+		put_one(test, i);
+	sent = expect_next_of(test->lane, 4);
+	id = sent->id;
+	fault_end();
+	put_one(test, 7);
+	assert_int_equal(waiting(test->lane).samples, 700);
+	assert_int_equal(sent->id, id);
+	spool_acknowledge(test->lane, id);
+	for (uint32_t i = 1; i <= 3; i++)
+		expect_and_acknowledge(test, i);
+	newest = expect_next_of(test->lane, 5)->collection;
+	case_reopen(test);
+	expect_and_acknowledge(test, 5);
+	expect_and_acknowledge(test, 6);
+	assert_int_equal(expect_next_of(test->lane, 7)->collection, newest + 2);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_CORRUPT], 0);
 }
 
 /* --- an error at each operation ----------------------------------------------- */
@@ -266,7 +299,7 @@ static bool try_fault_at(struct spool_case *test, int operation, int err, bool r
 static void an_error_at_any_operation_loses_and_repeats_nothing(void **state)
 {
 	static const int errors[] = {ENOSPC, EIO};
-	struct said said;
+	static struct said said;
 
 	case_listen(&said);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
@@ -284,7 +317,7 @@ static void an_error_at_any_operation_loses_and_repeats_nothing(void **state)
 static void nothing_of_a_collection_that_failed_is_on_disk(void **state)
 {
 	struct spool_case *test = *state;
-	struct said said;
+	static struct said said;
 
 	case_listen(&said);
 	for (int operation = 0;; operation++) {
@@ -336,7 +369,7 @@ static void damage_that_shows_later_costs_what_is_on_disk(void **state)
 {
 	struct spool_case *test = *state;
 	const struct spool_batch *sent;
-	struct said said;
+	static struct said said;
 
 	fill(test);
 	sent = spool_take(test->lane);
@@ -360,10 +393,31 @@ static void damage_that_shows_later_costs_what_is_on_disk(void **state)
 	assert_null(spool_take(test->lane));
 }
 
+static void a_file_that_was_taken_away_is_made_again(void **state)
+{
+	struct spool_case *test = *state;
+	static struct said said;
+
+	case_open(test);
+	put_one(test, 1);
+	put_one(test, 2);
+	expect_next_of(test->lane, 1);
+	assert_int_equal(unlink(test->file), 0);
+	case_listen(&said);
+	put_one(test, 3);
+	case_said(&said);
+	assert_int_equal(count_of(said.text, "\n"), 1);
+	assert_non_null(strstr(said.text, "somebody took it away"));
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_CORRUPT], 100);
+	case_reopen(test);
+	expect_and_acknowledge(test, 1);
+	expect_and_acknowledge(test, 3);
+}
+
 static void what_is_remembered_outlives_damage(void **state)
 {
 	struct spool_case *test = *state;
-	struct said said;
+	static struct said said;
 	int64_t number = 0;
 
 	fill(test);
@@ -394,7 +448,7 @@ static void execute(const struct spool_case *test, const char *statement)
 static void a_damaged_batch_is_dropped_and_the_walk_goes_on(void **state)
 {
 	struct spool_case *test = *state;
-	struct said said;
+	static struct said said;
 
 	case_open(test);
 	for (uint32_t i = 1; i <= 5; i++)
@@ -421,8 +475,8 @@ static void a_damaged_batch_is_dropped_and_the_walk_goes_on(void **state)
 #define LANES 2
 #define TOLD_MAX 100000
 
-/* What the child says: before an acknowledgement 'a', after it 'A', after a commit
- * 'C'; each with the lane and the batch's number. */
+/* What the child says of a batch: before its acknowledgement 'a', after that 'A', and
+ * after its commit, of all lanes, 'C'. */
 struct told {
 	char what;
 	unsigned char lane;
@@ -459,9 +513,8 @@ static void put_some(struct spool_case *test, struct spool_lane *lanes[LANES], i
 		for (unsigned int lane = 0; lane < LANES; lane++)
 			spool_put(lanes[lane], batch_of(*next, 100, length_of(*next)));
 	spool_commit(test->spool, false);
-	for (unsigned int lane = 0; lane < LANES; lane++)
-		for (uint32_t number = first; number < *next; number++)
-			tell(fd, 'C', lane, number);
+	for (uint32_t number = first; number < *next; number++)
+		tell(fd, 'C', 0, number);
 }
 
 static void acknowledge_some(struct spool_lane *lanes[LANES], int fd, uint32_t *random)
@@ -495,8 +548,8 @@ static void live(struct spool_case *test, int fd, uint32_t random, uint32_t next
 
 /* What must be, by what was told; `next` is the first number not told of. */
 struct ledger {
-	uint32_t next[LANES];
-	bool *may_be[LANES], *must_be[LANES];
+	uint32_t next;
+	bool may_be[LANES][TOLD_MAX], must_be[LANES][TOLD_MAX];
 };
 
 static void note(struct ledger *ledger, const struct told *told)
@@ -505,10 +558,11 @@ static void note(struct ledger *ledger, const struct told *told)
 
 	assert_true(number < TOLD_MAX);
 	if (told->what == 'C') {
-		ledger->may_be[told->lane][number] = true;
-		ledger->must_be[told->lane][number] = true;
-		if (number >= ledger->next[told->lane])
-			ledger->next[told->lane] = number + 1;
+		for (unsigned int lane = 0; lane < LANES; lane++) {
+			ledger->may_be[lane][number] = true;
+			ledger->must_be[lane][number] = true;
+		}
+		ledger->next = number + 1;
 	} else if (told->what == 'a') {
 		ledger->must_be[told->lane][number] = false;
 	} else if (told->what == 'A') {
@@ -548,7 +602,7 @@ static void live_and_die(struct spool_case *test, struct ledger *ledger,
 static uint32_t compare(struct spool_case *test, struct ledger *ledger)
 {
 	struct spool_lane *lanes[LANES];
-	uint32_t next = ledger->next[0], untold[LANES] = {0};
+	uint32_t next = ledger->next, untold[LANES] = {0};
 
 	open_lanes(test, lanes);
 	for (unsigned int lane = 0; lane < LANES; lane++) {
@@ -563,7 +617,7 @@ static uint32_t compare(struct spool_case *test, struct ledger *ledger)
 			for (; expected < number; expected++)
 				assert_false(ledger->must_be[lane][expected]);
 			assert_int_equal(expected++, number);
-			if (number < ledger->next[0])
+			if (number < ledger->next)
 				assert_true(ledger->may_be[lane][number]);
 			else
 				untold[lane]++;
@@ -586,24 +640,17 @@ static uint32_t compare(struct spool_case *test, struct ledger *ledger)
 static void a_kill_loses_nothing_and_repeats_nothing(void **state)
 {
 	struct spool_case *test = *state;
-	struct ledger ledger = {0};
+	static struct ledger ledger;
 	uint32_t random = random_seed(), next = 0;
 
-	for (unsigned int lane = 0; lane < LANES; lane++) {
-		ledger.may_be[lane] = calloc(TOLD_MAX, sizeof(bool));
-		ledger.must_be[lane] = calloc(TOLD_MAX, sizeof(bool));
-	}
 	for (int i = 0; i < KILLS; i++) {
 		live_and_die(test, &ledger, random, next,
 			     random_number(&random) % 1000 * 100000L);
 		next = compare(test, &ledger);
+		ledger.next = next;
 	}
-	print_message("measured: %u batches in %d lives\n", next, KILLS);
+	print_message("measured: %u batches in %d lives\n", next * LANES, KILLS);
 	assert_true(next > KILLS);
-	for (unsigned int lane = 0; lane < LANES; lane++) {
-		free(ledger.may_be[lane]);
-		free(ledger.must_be[lane]);
-	}
 }
 
 int main(void)
@@ -617,9 +664,11 @@ int main(void)
 	    TEST(numbers_set_meanwhile_are_written_later),
 	    TEST(a_disk_that_cannot_be_read_stops_nothing),
 	    TEST(a_disk_that_cannot_be_opened_is_opened_later),
+	    TEST(what_waited_for_the_disk_comes_after_what_is_on_it),
 	    TEST(an_error_at_any_operation_loses_and_repeats_nothing),
 	    TEST(nothing_of_a_collection_that_failed_is_on_disk),
 	    TEST(damage_that_shows_later_costs_what_is_on_disk),
+	    TEST(a_file_that_was_taken_away_is_made_again),
 	    TEST(what_is_remembered_outlives_damage),
 	    TEST(a_damaged_batch_is_dropped_and_the_walk_goes_on),
 	    TEST(a_kill_loses_nothing_and_repeats_nothing),

@@ -382,6 +382,20 @@ static void the_log_does_not_grow(void **state)
 	assert_in_range(store_file_bytes(test->store), 1, 100000);
 }
 
+static void an_acknowledgement_writes_little(void **state)
+{
+	struct stored *test = *state;
+	struct stat stat_of;
+	char log[96];
+
+	snprintf(log, sizeof(log), "%s-wal", test->files->file);
+	assert_int_equal(put_len(test, 1, 1, 4000000), 0);
+	reopen(test);
+	assert_int_equal(store_delete(test->store, 1, 1), 0);
+	assert_int_equal(stat(log, &stat_of), 0);
+	assert_in_range(stat_of.st_size, 1, 4000000 / 100);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -401,6 +415,7 @@ int main(void)
 	    TEST(free_pages_are_used_again),
 	    TEST(shrinking_gives_back_what_is_free),
 	    TEST(the_log_does_not_grow),
+	    TEST(an_acknowledgement_writes_little),
 	};
 
 	return cmocka_run_group_tests(tests, fault_install, NULL);
