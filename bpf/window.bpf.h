@@ -79,21 +79,20 @@ static __always_inline void source_from_mmsg(struct source *s, struct conversati
 	c->mmsg_last = moved;
 }
 
-/* Why the saved registers are not the arguments of a call that moves bytes of this
+/* Why the saved registers are not the arguments of `call`, one that moves bytes of this
  * thread; TALLY_MISSED_COUNT: they are. */
 static __always_inline __u32 registers_lack(const struct task_struct *task,
-					    const struct pt_regs *regs)
+					    const struct pt_regs *regs,
+					    unsigned long call)
 {
-	if (task->flags & PF_IO_WORKER)
-		return TALLY_MISSED_IO_URING;
-	if (task->flags & PF_KTHREAD)
-		return TALLY_MISSED_NO_WINDOW;
+	if (task->flags & (PF_IO_WORKER | PF_KTHREAD))
+		return task->flags & PF_IO_WORKER ? TALLY_MISSED_IO_URING
+						  : TALLY_MISSED_NO_WINDOW;
 	if (regs->ax != (unsigned long)-ENOSYS) /* entry_64.S: until it returns */
 		return TALLY_MISSED_IO_URING;
 	if (task->thread_info.status & TS_COMPAT)
 		return TALLY_MISSED_COMPAT;
-	return regs->orig_ax == NR_IO_URING_ENTER ? TALLY_MISSED_IO_URING
-						  : TALLY_MISSED_COUNT;
+	return call == NR_IO_URING_ENTER ? TALLY_MISSED_IO_URING : TALLY_MISSED_COUNT;
 }
 
 static __always_inline void source_from_registers(struct source *s,
@@ -101,7 +100,8 @@ static __always_inline void source_from_registers(struct source *s,
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	__u32 lack = registers_lack(task, regs);
+	const unsigned long call = regs->orig_ax; /* each look is checked, so one */
+	__u32 lack = registers_lack(task, regs, call);
 
 	s->kind = SOURCE_NONE;
 	s->skip = 0;
@@ -110,7 +110,7 @@ static __always_inline void source_from_registers(struct source *s,
 		s->missing = (__u8)lack;
 		return;
 	}
-	switch (regs->orig_ax) {
+	switch (call) {
 	case NR_READ:
 	case NR_WRITE:
 	case NR_RECVFROM:
