@@ -243,7 +243,8 @@ static void aliases_are_read_where_they_stand(void **state)
 	assert_string_equal(loaded.error, "");
 	assert_int_equal(loaded.config.port_count, 2);
 	assert_int_equal(loaded.config.remote_write_count, 3);
-	assert_string_equal(loaded.config.remote_writes[1].http.basic_auth.password, "p");
+	assert_string_equal(loaded.config.remote_writes[1].http.basic_auth.password,
+			    "p");
 	assert_string_equal(loaded.config.remote_writes[2].http.url, "http://a/");
 	config_free(&loaded.config);
 }
