@@ -101,9 +101,9 @@ static void check_config(const struct config *config)
 	for (size_t i = 0; i < config->remote_write_count; i++) {
 		const struct config_remote_write *endpoint = &config->remote_writes[i];
 
-		require(endpoint->url && endpoint->name && *endpoint->name);
-		require(endpoint->queue.max_samples_per_send <=
-			endpoint->queue.capacity);
+		require(endpoint->http.url && endpoint->name && *endpoint->name);
+		require(endpoint->queue.min_backoff_ms <=
+			endpoint->queue.max_backoff_ms);
 		check_relabels(endpoint);
 		for (size_t j = 0; j < i; j++)
 			require(strcmp(endpoint->name, config->remote_writes[j].name));
