@@ -27,9 +27,10 @@ enum client_check { CLIENT_NOT_CHECKED, CLIENT_IS_RIGHT, CLIENT_IS_WRONG };
 struct client {
 	struct MHD_Connection *connection; /* NULL: place is free */
 	int fd;
-	uint64_t deadline_ms; /* UINT64_MAX: has been cut off */
-	uint64_t waits_since; /* clients.waits when it came or was last answered */
-	struct web_tls *tls;  /* its session's; NULL: plain */
+	uint64_t deadline_ms;    /* UINT64_MAX: has been cut off */
+	uint64_t stays_until_ms; /* at least, whoever wants its place */
+	uint64_t waits_since;    /* clients.waits when it came or was last answered */
+	struct web_tls *tls;     /* its session's; NULL: plain */
 	size_t upload_bytes;
 	enum client_check check;
 	bool is_suspended; /* until its credentials are checked */
@@ -57,7 +58,8 @@ void client_cut_off(struct client *client);
 /* Those whose time is over. */
 void clients_cut_off_late(struct clients *clients, uint64_t now_ms);
 /* When all places are taken, cuts off the oldest that has not asked for anything,
- * else the one idle longest; never one that is being answered. */
-void clients_make_room(struct clients *clients);
+ * else the one idle longest; never one that is being answered. When to try again, as
+ * those that could go may stay so long; else UINT64_MAX. */
+uint64_t clients_make_room(struct clients *clients, uint64_t now_ms);
 /* Of all clients; UINT64_MAX: there is none to wait for. */
 uint64_t clients_deadline_ms(const struct clients *clients);

@@ -63,6 +63,11 @@ static bool is_cut_off(const struct client *client)
 	return client->connection && client->deadline_ms == UINT64_MAX;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Who came, or was answered, last has had no time to ask. */
 static bool may_go(const struct clients *clients, const struct client *client)
 {
@@ -81,22 +86,29 @@ static bool goes_before(const struct client *client, const struct client *other)
 /* Without it, connections that say nothing would keep a scraper out for as long
  * as they may be idle. When all are being answered, the next one waits in the
  * backlog. */
-void clients_make_room(struct clients *clients)
+uint64_t clients_make_room(struct clients *clients, uint64_t now_ms)
 {
 	struct client *first = NULL;
+	uint64_t later_ms = UINT64_MAX;
 
 	if (clients->count < CLIENTS_MAX)
-		return;
+		return UINT64_MAX;
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		struct client *client = &clients->places[i];
 
 		if (is_cut_off(client))
-			return; /* it leaves in the next turn */
-		if (may_go(clients, client) && (!first || goes_before(client, first)))
+			return UINT64_MAX; /* it leaves in the next turn */
+		if (!may_go(clients, client))
+			continue;
+		if (client->stays_until_ms > now_ms)
+			later_ms = earlier(later_ms, client->stays_until_ms);
+		else if (!first || goes_before(client, first))
 			first = client;
 	}
-	if (first)
-		client_cut_off(first);
+	if (!first)
+		return later_ms;
+	client_cut_off(first);
+	return UINT64_MAX;
 }
 
 uint64_t clients_deadline_ms(const struct clients *clients)
@@ -106,8 +118,8 @@ uint64_t clients_deadline_ms(const struct clients *clients)
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		const struct client *client = &clients->places[i];
 
-		if (client->connection && client->deadline_ms < earliest)
-			earliest = client->deadline_ms;
+		if (client->connection)
+			earliest = earlier(earliest, client->deadline_ms);
 	}
 	return earliest;
 }

@@ -23,6 +23,9 @@
 #define HEADER_BYTES_MAX (16 * 1024)
 #define IDLE_SECONDS 10
 #define TIMER_SLACK_MS 100
+/* A handshake takes several round trips before there can be a request. Without
+ * this, a crowd of them would push each other out before any has come that far. */
+#define HANDSHAKE_MS 250
 /* In a row, of 16 kB for each client: a tenth of a millisecond and more. Then the
  * loop has its turn, and a timer brings us back. */
 #define RUNS_MAX 8
@@ -49,6 +52,7 @@ struct httpd {
 	struct basic_auth *auth; /* with web */
 	struct loop_timer *timer;
 	uint64_t timer_ms; /* when it goes off; UINT64_MAX: it is not armed */
+	uint64_t room_ms;  /* when the next one may be cut off for another */
 	struct MHD_Daemon *daemon;
 	int epoll_fd; /* the daemon's */
 	unsigned int port;
@@ -562,6 +566,7 @@ static void begin_tls(struct httpd *httpd, struct client *client)
 	info = MHD_get_connection_info(client->connection,
 				       MHD_CONNECTION_INFO_GNUTLS_SESSION);
 	client->tls = web_tls_get(web_tls_of(httpd->web));
+	client->stays_until_ms = now_ms() + HANDSHAKE_MS;
 	if (!info || web_tls_begin(client->tls, info->tls_session))
 		client_cut_off(client);
 }
@@ -586,8 +591,8 @@ static void on_connection(void *context, struct MHD_Connection *connection,
 	}
 }
 
-/* When something is due: what libmicrohttpd has in hand or will close, or a
- * client whose time is over. UINT64_MAX: never. */
+/* When something is due: what libmicrohttpd has in hand or will close, a client
+ * whose time is over, or one that may make room. UINT64_MAX: never. */
 static uint64_t due_ms(const struct httpd *httpd, uint64_t now)
 {
 	uint64_t due = clients_deadline_ms(&httpd->clients);
@@ -596,7 +601,7 @@ static uint64_t due_ms(const struct httpd *httpd, uint64_t now)
 	if (MHD_get_timeout(httpd->daemon, &timeout_ms) == MHD_YES &&
 	    now + timeout_ms < due)
 		due = now + timeout_ms;
-	return due;
+	return httpd->room_ms < due ? httpd->room_ms : due;
 }
 
 static void arm(struct httpd *httpd, uint64_t now, uint64_t delay_ms)
@@ -646,7 +651,7 @@ static void run_daemon(struct httpd *httpd)
 		MHD_run(httpd->daemon);
 		runs++;
 	} while (httpd->clients.count < count || (runs < RUNS_MAX && has_work(httpd)));
-	clients_make_room(&httpd->clients);
+	httpd->room_ms = clients_make_room(&httpd->clients, now_ms());
 	schedule(httpd);
 }
 
@@ -754,7 +759,7 @@ int httpd_start(struct loop *loop, const char *listen_address, struct web *web,
 	httpd->pages = *pages;
 	httpd->metrics_trouble.path = "/metrics";
 	httpd->status_trouble.path = "/";
-	httpd->timer_ms = UINT64_MAX;
+	httpd->timer_ms = httpd->room_ms = UINT64_MAX;
 	httpd->epoll_fd = -1;
 	err = listener_open(listen_address, &listener);
 	if (!err)

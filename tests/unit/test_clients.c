@@ -134,7 +134,7 @@ static void nobody_goes_while_there_is_room(void **state)
 	(void)state;
 	fill(&house);
 	end(&house.clients, house.all[64], house.fds[64]);
-	clients_make_room(&house.clients);
+	assert_true(clients_make_room(&house.clients, 1000) == UINT64_MAX);
 	for (size_t i = 0; i < 64; i++)
 		assert_false(is_cut(house.fds[i]));
 	house.fds[64] = join(&house.clients, 0, &house.all[64]);
@@ -149,9 +149,10 @@ static void the_oldest_that_never_asked_goes_and_only_one(void **state)
 	fill(&house);
 	clients_asked(house.all[0], 100);
 	clients_answered(&house.clients, house.all[0], 100);
-	clients_make_room(&house.clients);
+	assert_true(clients_make_room(&house.clients, 1000) == UINT64_MAX);
 	assert_int_equal(who_is_cut(&house), 1);
-	clients_make_room(&house.clients); /* it has not left yet */
+	assert_true(clients_make_room(&house.clients, 1000) ==
+		    UINT64_MAX); /* it has not left yet */
 	assert_int_equal(who_is_cut(&house), 1);
 	empty(&house);
 }
@@ -168,7 +169,7 @@ static void when_all_have_asked_the_one_idle_longest_goes(void **state)
 		clients_asked(house.all[next], 100);
 		clients_answered(&house.clients, house.all[next], 100);
 	}
-	clients_make_room(&house.clients);
+	assert_true(clients_make_room(&house.clients, 1000) == UINT64_MAX);
 	assert_int_equal(who_is_cut(&house), 30);
 	empty(&house);
 }
@@ -181,7 +182,7 @@ static void who_is_being_answered_stays(void **state)
 	fill(&house);
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		clients_asked(house.all[i], 100);
-	clients_make_room(&house.clients);
+	assert_true(clients_make_room(&house.clients, 1000) == UINT64_MAX);
 	assert_true(who_is_cut(&house) == SIZE_MAX);
 	empty(&house);
 }
@@ -195,8 +196,25 @@ static void the_newcomer_itself_does_not_go(void **state)
 	fill(&house);
 	for (size_t i = 0; i < CLIENTS_MAX - 1; i++)
 		clients_asked(house.all[i], 100);
-	clients_make_room(&house.clients);
+	assert_true(clients_make_room(&house.clients, 1000) == UINT64_MAX);
 	assert_true(who_is_cut(&house) == SIZE_MAX);
+	empty(&house);
+}
+
+static void who_may_stay_a_while_does(void **state)
+{
+	struct house house;
+
+	(void)state;
+	fill(&house);
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		house.all[i]->stays_until_ms = 2000 + i;
+	assert_int_equal(clients_make_room(&house.clients, 1999), 2000);
+	assert_true(who_is_cut(&house) == SIZE_MAX);
+	house.all[0]->stays_until_ms = 3000;
+	assert_int_equal(clients_make_room(&house.clients, 2000), 2001);
+	assert_true(clients_make_room(&house.clients, 2002) == UINT64_MAX);
+	assert_int_equal(who_is_cut(&house), 1);
 	empty(&house);
 }
 
@@ -211,6 +229,7 @@ int main(void)
 	    cmocka_unit_test(when_all_have_asked_the_one_idle_longest_goes),
 	    cmocka_unit_test(who_is_being_answered_stays),
 	    cmocka_unit_test(the_newcomer_itself_does_not_go),
+	    cmocka_unit_test(who_may_stay_a_while_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
