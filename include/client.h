@@ -6,7 +6,8 @@
  *
  * Secrets and certificates are read per request, secrets wiped after it; what an
  * answer's text quotes of them is starred. A redirect is followed as a POST, at most
- * ten times, never from https to http, and without credentials to another host. It
+ * ten times, never from https to http, and without `authorization` and `basic_auth`
+ * to another host; `headers` go along. It
  * decides nothing about retries, and does not log.
  */
 #pragma once

@@ -79,6 +79,9 @@ void spool_commit(struct spool *spool, bool is_end);
 const struct spool_batch *spool_take(struct spool_lane *lane);
 /* Delivered or given up; on disk at once (a kill forgets it no more), without fsync. */
 void spool_acknowledge(struct spool_lane *lane, int64_t id);
+/* It failed, and would be tried again: if it is older than age_max_ms, as of the last
+ * spool_begin, it is given up, counted as SPOOL_TOO_OLD, and this is true. */
+bool spool_give_up(struct spool_lane *lane, int64_t id);
 void spool_waiting(const struct spool_lane *lane, struct spool_waiting *ret_waiting);
 
 /* Numbers that survive, of a lane or (NULL) of the spool. Written with the collection

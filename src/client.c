@@ -206,6 +206,27 @@ static void hide_value(char *text, const char *value)
 		secret_hide(text, blank + 1);
 }
 
+/* A user with a password, and a query, which may be a key. */
+static void hide_in_url(char *text, const char *url)
+{
+	const char *authority = strstr(url, "://"), *query = strchr(url, '?');
+	AUTO_WIPE char *user = NULL;
+
+	if (query && strlen(query + 1) >= HIDDEN_LEN_MIN)
+		secret_hide(text, query + 1);
+	if (!authority)
+		return;
+	authority += strlen("://");
+	if (!memchr(authority, '@', strcspn(authority, "/?#")))
+		return;
+	user = strndup(authority, strcspn(authority, "@"));
+	if (!user)
+		return;
+	secret_hide(text, user);
+	if (strchr(user, ':'))
+		secret_hide(text, strchr(user, ':') + 1);
+}
+
 /* Some receivers quote the request in their answer. */
 static void hide_secrets(struct exchange *exchange, char *text)
 {
@@ -213,8 +234,9 @@ static void hide_secrets(struct exchange *exchange, char *text)
 
 	for (size_t i = 0; i < custom->count; i++)
 		hide_value(text, custom->items[i].value);
+	hide_in_url(text, exchange->config->url);
 	if (exchange->config->proxy_url)
-		secret_hide(text, exchange->config->proxy_url);
+		hide_in_url(text, exchange->config->proxy_url);
 	if (!exchange->secret)
 		return;
 	secret_hide(text, exchange->secret);
@@ -228,14 +250,24 @@ static void hide_secrets(struct exchange *exchange, char *text)
 
 /* --- the end of a request ------------------------------------------------------- */
 
+/* The redirect was followed, and there nobody answered. */
+static bool has_lost_its_way(const struct exchange *exchange, long status,
+			     CURLcode code)
+{
+	if (status / 100 != 3 || !exchange->config->follow_redirects)
+		return false;
+	return code != CURLE_OK && code != CURLE_TOO_MANY_REDIRECTS &&
+	       code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT;
+}
+
 /* A status that arrived counts, even where the rest of the answer did not. A redirect
  * that cannot be followed is an answer, too. */
-static long final_status(CURL *easy)
+static long final_status(const struct exchange *exchange, CURLcode code)
 {
 	long status = 0;
 
-	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-	return status >= 200 ? status : 0;
+	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
+	return status < 200 || has_lost_its_way(exchange, status, code) ? 0 : status;
 }
 
 static const char *answer_header(CURL *easy, const char *name)
@@ -307,7 +339,7 @@ static void finish(struct exchange *exchange, CURLcode code)
 {
 	CURL *easy = exchange->easy;
 	curl_off_t duration_us = 0;
-	struct client_answer answer = {.status = final_status(easy),
+	struct client_answer answer = {.status = final_status(exchange, code),
 				       .retry_after_ms = -1};
 
 	curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &duration_us);
@@ -475,7 +507,7 @@ char *client_shown_url(const char *url)
 static int set_server_name(struct exchange *exchange, CURLU *url)
 {
 	CLEANUP(free_text) char *host = NULL, *port = NULL, *changed = NULL;
-	char connect_to[2 * HOST_LEN];
+	char connect_to[3 * HOST_LEN];
 	const char *name = exchange->config->tls.server_name;
 	bool has_port = !curl_url_get(url, CURLUPART_PORT, &port, 0);
 
@@ -483,7 +515,7 @@ static int set_server_name(struct exchange *exchange, CURLU *url)
 	    curl_url_set(url, CURLUPART_HOST, name, 0) ||
 	    curl_url_get(url, CURLUPART_URL, &changed, 0))
 		return -EINVAL;
-	snprintf(connect_to, sizeof(connect_to), "::%s:", host);
+	snprintf(connect_to, sizeof(connect_to), "%s::%s:", name, host);
 	exchange->connect_to = curl_slist_append(NULL, connect_to);
 	if (!exchange->connect_to)
 		return -ENOMEM;

@@ -23,7 +23,8 @@ enum { CHOICE_NONE, CHOICE_ENDPOINT, CHOICE_AUTHENTICATION };
 
 /* Intervals and timeout are the Collector's. */
 static const struct config_otlp default_otlp = {
-    .http = {.timeout_ms = 30000, .follow_redirects = true},
+    /* Its keys are in headers, which would go along. */
+    .http = {.timeout_ms = 30000, .follow_redirects = false},
     .gzip = true,
     .queue =
 	{

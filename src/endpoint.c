@@ -153,15 +153,17 @@ static void draw_jitter(struct endpoint *endpoint)
 
 /* Waits never shrink while it fails: the jitter is drawn once, and a short
  * Retry-After does not reset what it replaces (a long one counts as slept). */
-static void wait_to_retry(struct endpoint *endpoint, int64_t told_ms)
+static uint64_t next_wait_ms(struct endpoint *endpoint, int64_t told_ms)
 {
 	const struct config_queue *config = endpoint->queue;
-	uint64_t backoff_ms = retry_backoff_ms(
-	    endpoint->backoff_ms, config->min_backoff_ms, config->max_backoff_ms);
-	uint64_t wait_ms = retry_jitter_ms(backoff_ms, endpoint->jitter);
+	uint64_t backoff_ms = endpoint->backoff_ms, wait_ms;
 
-	endpoint->is_told_to_wait = told_ms > 0;
-	if (endpoint->is_told_to_wait) {
+	/* Requests that fail side by side are one failure. */
+	if (!endpoint->is_waiting)
+		backoff_ms = retry_backoff_ms(backoff_ms, config->min_backoff_ms,
+					      config->max_backoff_ms);
+	wait_ms = retry_jitter_ms(backoff_ms, endpoint->jitter);
+	if (told_ms > 0) {
 		wait_ms = (uint64_t)told_ms;
 		if (wait_ms > backoff_ms)
 			backoff_ms = wait_ms < config->max_backoff_ms
@@ -169,9 +171,21 @@ static void wait_to_retry(struct endpoint *endpoint, int64_t told_ms)
 					 : config->max_backoff_ms;
 	}
 	endpoint->backoff_ms = backoff_ms;
+	return wait_ms;
+}
+
+/* Of two waits the later one holds. */
+static void wait_to_retry(struct endpoint *endpoint, int64_t told_ms)
+{
+	uint64_t wait_ms = next_wait_ms(endpoint, told_ms);
+	uint64_t retry_at_ms = now_ms() + wait_ms;
+
 	endpoint->is_failing = true;
+	if (endpoint->is_waiting && endpoint->retry_at_ms >= retry_at_ms)
+		return;
 	endpoint->is_waiting = true;
-	endpoint->retry_at_ms = now_ms() + wait_ms;
+	endpoint->is_told_to_wait = told_ms > 0;
+	endpoint->retry_at_ms = retry_at_ms;
 	loop_timer_arm(endpoint->timer, wait_ms, 0);
 }
 
@@ -189,6 +203,16 @@ static void on_timer(void *context)
 	stop_waiting(endpoint);
 	endpoint_send(endpoint, false);
 	endpoint->settled(endpoint->context);
+}
+
+/* Something that failed is to be tried again. */
+static bool is_retrying(const struct endpoint *endpoint)
+{
+	for (size_t i = 0; i < endpoint->slot_count; i++) {
+		if (endpoint->slots[i].taken && endpoint->slots[i].attempt)
+			return true;
+	}
+	return false;
 }
 
 /* It answers: no reason to wait any longer, nor to send one at a time. */
@@ -286,14 +310,43 @@ static bool is_v1_due(const struct slot *slot, long status,
 
 /* --- one request ----------------------------------------------------------------- */
 
-/* The batch is done with, one way or the other. */
-static void acknowledge(struct slot *slot)
+static void free_slot(struct slot *slot)
 {
-	spool_acknowledge(slot->endpoint->lane, slot->taken->id);
 	slot->taken = NULL;
 	wire_batch_put(&slot->sent);
 	slot->is_v1 = false;
 	slot->attempt = 0;
+}
+
+/* The batch is done with, one way or the other. Native histograms that 1.0 does not
+ * have were not delivered. */
+static void acknowledge(struct slot *slot)
+{
+	struct endpoint *endpoint = slot->endpoint;
+	uint32_t taken = samples_of(slot->taken->batch);
+	uint32_t sent = slot->sent ? samples_of(slot->sent) : 0;
+
+	endpoint->counters.failed += taken > sent ? taken - sent : 0;
+	spool_acknowledge(endpoint->lane, slot->taken->id);
+	free_slot(slot);
+	if (!is_retrying(endpoint))
+		end_failing(endpoint);
+}
+
+/* Unless it is too old for that by now. */
+static void try_again(struct slot *slot, const struct client_answer *answer)
+{
+	struct endpoint *endpoint = slot->endpoint;
+	uint32_t samples = samples_of(slot->taken->batch);
+
+	tell_failure(endpoint, answer, RETRY_LATER, samples);
+	if (spool_give_up(endpoint->lane, slot->taken->id)) {
+		free_slot(slot);
+	} else {
+		endpoint->counters.retried += samples;
+		slot->attempt++;
+	}
+	wait_to_retry(endpoint, answer->retry_after_ms);
 }
 
 static void count_written(struct slot *slot, uint64_t written)
@@ -339,10 +392,11 @@ static void settle_delivered(struct slot *slot, const struct client_answer *answ
 		endpoint->takes_v2 = true;
 	else if (slot->is_v1)
 		remember_v1(endpoint);
-	tell_recovery(endpoint);
+	slot->attempt = 0;
+	if (!is_retrying(endpoint))
+		tell_recovery(endpoint);
 	if (is_told)
 		tell_partial(endpoint, sent, answer, written);
-	end_failing(endpoint);
 	acknowledge(slot);
 }
 
@@ -370,15 +424,14 @@ static void settle(struct slot *slot, const struct client_answer *answer,
 		settle_delivered(slot, answer, written);
 		break;
 	case RETRY_LATER:
-		endpoint->counters.retried += samples;
-		tell_failure(endpoint, answer, verdict, samples);
-		slot->attempt++;
-		wait_to_retry(endpoint, answer->retry_after_ms);
+		try_again(slot, answer);
 		break;
 	case RETRY_NEVER:
-		tell_failure(endpoint, answer, verdict, samples);
 		count_written(slot, written->samples);
-		end_failing(endpoint);
+		tell_failure(endpoint, answer, verdict,
+			     samples - (uint32_t)(written->samples < samples
+						      ? written->samples
+						      : samples));
 		acknowledge(slot);
 		break;
 	}
@@ -459,10 +512,8 @@ static int prepare(struct slot *slot)
 static void start(struct slot *slot)
 {
 	struct client_answer answer = {.retry_after_ms = -1, .text = "out of memory"};
-	struct endpoint *endpoint = slot->endpoint;
-	int err;
+	int err = prepare(slot);
 
-	err = prepare(slot);
 	/* Native histograms alone, and 1.0 without them: nothing is left to send. */
 	if (!err && !slot->sent) {
 		acknowledge(slot);
@@ -472,10 +523,7 @@ static void start(struct slot *slot)
 		slot->is_sending = true;
 		return;
 	}
-	endpoint->counters.retried += samples_of(slot->taken->batch);
-	tell_failure(endpoint, &answer, RETRY_LATER, samples_of(slot->taken->batch));
-	slot->attempt++;
-	wait_to_retry(endpoint, -1);
+	try_again(slot, &answer);
 }
 
 static size_t count_sending(const struct endpoint *endpoint)
@@ -487,20 +535,21 @@ static size_t count_sending(const struct endpoint *endpoint)
 	return count;
 }
 
-/* With a batch that waits for another attempt, else a free one. */
+/* With a batch that waits for another attempt, the one tried least, so that none that
+ * always fails keeps the others; else a free one. */
 static struct slot *next_slot(struct endpoint *endpoint)
 {
-	struct slot *free_slot = NULL;
+	struct slot *next = NULL, *free_slot = NULL;
 
 	for (size_t i = 0; i < endpoint->slot_count; i++) {
 		struct slot *slot = &endpoint->slots[i];
 
-		if (slot->taken && !slot->is_sending)
-			return slot;
-		if (!slot->taken && !free_slot)
-			free_slot = slot;
+		if (!slot->taken)
+			free_slot = free_slot ? free_slot : slot;
+		else if (!slot->is_sending && (!next || slot->attempt < next->attempt))
+			next = slot;
 	}
-	return free_slot;
+	return next ? next : free_slot;
 }
 
 void endpoint_send(struct endpoint *endpoint, bool hurry)

@@ -69,24 +69,23 @@ static int note_family(struct push *push, const struct family *family)
 	return 0;
 }
 
+/* An endpoint's error is its own: it keeps it until its finish. */
 static int on_begin(void *context, const struct sample_metric *metric)
 {
 	struct push *push = context;
-	int err = note_family(push, metric->metric->family);
 
-	for (size_t i = 0; !err && i < push->endpoint_count; i++)
-		err = endpoint_begin(push->endpoints[i], metric);
-	return err;
+	for (size_t i = 0; i < push->endpoint_count; i++)
+		endpoint_begin(push->endpoints[i], metric);
+	return note_family(push, metric->metric->family);
 }
 
 static int on_sample(void *context, const struct sample *sample)
 {
 	struct push *push = context;
-	int err = 0;
 
-	for (size_t i = 0; !err && i < push->endpoint_count; i++)
-		err = endpoint_add(push->endpoints[i], sample);
-	return err;
+	for (size_t i = 0; i < push->endpoint_count; i++)
+		endpoint_add(push->endpoints[i], sample);
+	return 0;
 }
 
 static int encode(struct push *push, const struct snapshot *snapshot)

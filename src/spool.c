@@ -290,6 +290,20 @@ void spool_acknowledge(struct spool_lane *lane, int64_t id)
 	backlog_item_free(&item);
 }
 
+bool spool_give_up(struct spool_lane *lane, int64_t id)
+{
+	const struct spool *spool = lane->spool;
+	const struct backlog_item *item = backlog_find(&lane->under_way, id);
+	int64_t limit_ms = spool->now_ms - (int64_t)spool->config.age_max_ms;
+
+	if (!item || item->public.batch->time_ms >= limit_ms)
+		return false;
+	lane->dropped[SPOOL_TOO_OLD] +=
+	    item->public.batch->samples + item->public.batch->histograms;
+	spool_acknowledge(lane, id);
+	return true;
+}
+
 /* --- numbers ------------------------------------------------------------------ */
 
 struct spool_number *spool_number(const struct spool *spool, const char *key)

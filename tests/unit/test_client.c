@@ -175,6 +175,7 @@ static void a_receiver_that_quotes_the_secret_does_not_get_it_logged(void **stat
 	static const char *const bodies[] = {
 	    "invalid token tok-0123456789abcdef, Bearer tok-0123456789abcdef",
 	    "api key key-0123456789abcdef is unknown",
+	    "POST /push?apikey=url-0123456789abcdef is not allowed",
 	};
 	struct config_label header = {(char *)"X-Api-Key",
 				      (char *)"key-0123456789abcdef"};
@@ -374,6 +375,26 @@ static void a_redirect_to_another_host_takes_no_credentials_along(void **state)
 	expect_metric(scene, "samples", 3);
 }
 
+/* The first host is well, the one it points to is not: an outage like any other. */
+static void a_redirect_to_who_does_not_answer_is_tried_again(void **state)
+{
+	char redirect[128];
+	const char *answers[] = {redirect, NULL};
+	struct scene *scene = *state;
+
+	snprintf(redirect, sizeof(redirect),
+		 "HTTP/1.1 307 No\r\nLocation: http://127.0.0.1:%u/there\r\n"
+		 "Content-Length: 0\r\n\r\n",
+		 scene->servers[1]->port);
+	start(scene, answers);
+	collect_many(scene, "a", 3);
+	run_until(scene, has_retried, 6);
+	server_listen(scene->servers[1]);
+	deliver(scene);
+	expect_metric(scene, "samples", 3);
+	expect_metric(scene, "samples_failed", 0);
+}
+
 static void redirects_in_a_circle_are_a_refusal(void **state)
 {
 	static const char *const circle[] = {
@@ -484,6 +505,7 @@ int main(void)
 	    TEST(a_server_is_verified_by_the_configured_name_and_authority),
 	    TEST(a_redirect_is_followed_as_a_post_with_its_body),
 	    TEST(a_redirect_to_another_host_takes_no_credentials_along),
+	    TEST(a_redirect_to_who_does_not_answer_is_tried_again),
 	    TEST(redirects_in_a_circle_are_a_refusal),
 	    TEST(a_proxy_is_asked_for_the_whole_url),
 	    TEST(the_environment_names_a_proxy_only_where_the_file_says_so),

@@ -40,7 +40,7 @@ static void an_endpoint_alone_has_the_collectors_defaults(void **state)
 	assert_string_equal(otlp->http.url, "https://a:4318/v1/metrics");
 	assert_string_equal(otlp->name, "https://a:4318/v1/metrics");
 	assert_int_equal(otlp->http.timeout_ms, 30000);
-	assert_true(otlp->http.follow_redirects);
+	assert_false(otlp->http.follow_redirects);
 	assert_int_equal(otlp->http.headers.count, 0);
 	assert_null(otlp->http.authorization.type);
 	assert_null(otlp->http.basic_auth.username);

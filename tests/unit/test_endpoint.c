@@ -449,6 +449,90 @@ static void while_it_fails_there_is_one_request_at_a_time(void **state)
 	assert_int_equal(scene->servers[0]->count, 5);
 }
 
+/* The first one is told to wait, the others fail as well: nobody comes earlier. */
+static void a_pause_that_was_asked_for_holds_for_all_requests(void **state)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 503 No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+	    UNAVAILABLE,
+	    UNAVAILABLE,
+	    OK,
+	    NULL,
+	};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.max_samples_per_send = 2;
+	start(scene, answers);
+	collect_many(scene, "a", 6);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 6);
+	assert_in_range(first_request(scene, 3)->time_ms -
+			    first_request(scene, 0)->time_ms,
+			999, DEADLINE_MS);
+	expect_metric(scene, "samples", 6);
+}
+
+/* Eight that fail side by side are one failure: the next wait is the first one. */
+static void requests_that_fail_together_back_off_once(void **state)
+{
+	static const char *const answers[] = {
+	    UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, UNAVAILABLE,
+	    UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, OK,          NULL};
+	struct scene *scene = *state;
+	uint64_t start_ms = now_ms();
+
+	/* Eight times twice as long would outlast the test. */
+	scene->endpoints[0].queue.min_backoff_ms = 200;
+	scene->endpoints[0].queue.max_backoff_ms = 3600000;
+	scene->endpoints[0].queue.max_samples_per_send = 1;
+	start(scene, answers);
+	collect_many(scene, "a", 8);
+	deliver(scene);
+	assert_in_range(now_ms() - start_ms, 200, DEADLINE_MS);
+	expect_metric(scene, "samples", 8);
+	expect_metric(scene, "samples_retried", 8);
+}
+
+static void one_that_always_fails_does_not_keep_the_others(void **state)
+{
+	static const char *const answers[] = {UNAVAILABLE, UNAVAILABLE, OK, NULL};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].queue.max_samples_per_send = 2;
+	scene->endpoints[0].queue.max_shards = 2;
+	start(scene, answers);
+	collect_many(scene, "a", 4);
+	deliver(scene);
+	/* Both failed; the one that failed again would come first for ever. */
+	assert_false(body_has(first_request(scene, 2), "a.2") &&
+		     body_has(first_request(scene, 3), "a.2"));
+	expect_metric(scene, "samples", 4);
+}
+
+static bool has_dropped(struct scene *scene, size_t samples)
+{
+	return metric_of(scene, "first", "samples_dropped") >= (double)samples;
+}
+
+static void what_gets_too_old_while_it_fails_is_given_up(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->config.spool.age_max_ms = 60000;
+	assert_int_equal(push_create(scene->loop, &scene->config, &scene->push), 0);
+	collect_many(scene, "old", 3);
+	run_until(scene, has_retried, 3);
+	expect_metric(scene, "samples_dropped", 0);
+	scene->time_ms += 120000;
+	collect_many(scene, "new", 2);
+	run_until(scene, has_dropped, 3);
+	expect_metric(scene, "samples_dropped", 3);
+	server_listen(scene->servers[0]);
+	deliver(scene);
+	assert_true(body_has(first_request(scene, 0), "new"));
+	expect_metric(scene, "samples_failed", 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -470,6 +554,10 @@ int main(void)
 	    TEST(requests_of_one_collection_go_side_by_side),
 	    TEST(a_collection_waits_for_all_of_the_one_before),
 	    TEST(while_it_fails_there_is_one_request_at_a_time),
+	    TEST(a_pause_that_was_asked_for_holds_for_all_requests),
+	    TEST(requests_that_fail_together_back_off_once),
+	    TEST(one_that_always_fails_does_not_keep_the_others),
+	    TEST(what_gets_too_old_while_it_fails_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

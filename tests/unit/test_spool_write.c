@@ -46,6 +46,23 @@ static void what_is_under_way_is_never_too_old(void **state)
 	assert_int_equal(waiting(test->lane).samples, 200);
 }
 
+/* Unless it has failed: then it would keep all that comes after it. */
+static void what_is_under_way_and_too_old_can_be_given_up(void **state)
+{
+	struct spool_case *test = *state;
+	const struct spool_batch *taken;
+
+	case_open(test);
+	put_one_at(test->lane, test->spool, 1, NOW_MS);
+	taken = spool_take(test->lane);
+	assert_false(spool_give_up(test->lane, taken->id));
+	put_one_at(test->lane, test->spool, 2, NOW_MS + 2 * 3600 * 1000);
+	assert_true(spool_give_up(test->lane, taken->id));
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 100);
+	assert_int_equal(waiting(test->lane).samples, 100);
+	expect_next_of(test->lane, 2);
+}
+
 static void the_oldest_collections_give_way_whole(void **state)
 {
 	struct spool_case *test = *state;
@@ -140,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_is_too_old_falls_out),
 	    TEST(what_is_under_way_is_never_too_old),
+	    TEST(what_is_under_way_and_too_old_can_be_given_up),
 	    TEST(the_oldest_collections_give_way_whole),
 	    TEST(the_newest_collection_stays_whatever_its_size),
 	    TEST(markers_of_the_end_push_nothing_out_before_them),
