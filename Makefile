@@ -158,7 +158,7 @@ $(B)/tools/%: tools/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< -lpthread
 
-$(B)/tools/verifier $(B)/tools/attach: $(B)/tools/%: tools/%.c $(B)/lib/libbpftally.a
+$(B)/tools/verifier $(B)/tools/attach $(B)/tools/empty: $(B)/tools/%: tools/%.c $(B)/lib/libbpftally.a
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< $(B)/lib/libbpftally.a $(LIBS)
