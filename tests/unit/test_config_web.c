@@ -289,7 +289,7 @@ static void hashes_that_are_none_are_refused(void **state)
 	    "$2$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSii",
 	    "$1$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSii",
 	    "$6$abc$def",
-	    "x"};
+	    "x!x"}; /* not in the name of a folder, either */
 
 	(void)state;
 	for (size_t i = 0; i < LENGTH(hashes); i++) {
