@@ -329,6 +329,10 @@ class Bpftally:
         if config is not None:
             argv += ["--config", write_file("bpftally.yaml", config)]
         argv += [str(argument) for argument in arguments]
+        if not nobody and "--state-dir" not in arguments \
+                and "state_dir:" not in (config or ""):
+            # What one daemon leaves behind is not for the next one to send.
+            argv += ["--state-dir", tempfile.mkdtemp(prefix="state-", dir=SCRATCH)]
         self.process = Process(argv, env=env, name="bpftally", nobody=nobody)
         self.started = time.monotonic()
         if wait:
