@@ -12,8 +12,8 @@
 
 struct push;
 
-/* loop and config outlive it. Errors: -ENOMEM, -EINVAL (an option that this
- * libcurl refuses), -errno, those of spool_open logged. */
+/* loop and config outlive it. Errors are logged: -ENOMEM, -EINVAL (an option that
+ * this libcurl refuses), those of spool_open, -errno. */
 int push_create(struct loop *loop, const struct config *config, struct push **ret_push);
 /* Encodes the snapshot and queues it for every endpoint. */
 int push_collect(struct push *push, const struct snapshot *snapshot);

@@ -21,6 +21,7 @@
 #include "wire.h"
 
 #define LOG_PERIOD_MS 60000
+#define STRAYS_MAX 3
 #define FACT_WANTS_V1 "wants_v1" /* in the spool */
 
 /* What was said about a receiver in trouble, and when. */
@@ -63,8 +64,9 @@ struct endpoint {
 	uint64_t retry_at_ms;
 	uint64_t backoff_ms;
 	uint32_t jitter;
-	bool takes_v2; /* it has said so */
-	bool wants_v1; /* it takes nothing else */
+	unsigned int strays; /* answers of a 1.0 receiver, in a row */
+	bool takes_v2;       /* it has said so */
+	bool wants_v1;       /* it takes nothing else */
 	struct trouble trouble;
 	struct endpoint_counters counters;
 	endpoint_settled settled;
@@ -225,6 +227,38 @@ static void end_failing(struct endpoint *endpoint)
 
 /* --- which message the receiver takes -------------------------------------------- */
 
+static void on_batch(void *context, struct wire_batch *batch)
+{
+	struct endpoint *endpoint = context;
+
+	spool_put(endpoint->lane, batch);
+}
+
+static bool is_v2(const struct endpoint *endpoint)
+{
+	return endpoint->config->is_v2 && !endpoint->wants_v1;
+}
+
+/* Between collections. On failure (-ENOMEM) it stays the one there was. */
+static int replace_writer(struct endpoint *endpoint)
+{
+	const struct config_remote_write *config = endpoint->config;
+	const struct wire_format format = {
+	    .message = is_v2(endpoint) ? WIRE_V2 : WIRE_V1,
+	    .native = is_v2(endpoint) || config->send_native_histograms,
+	    .samples_max = config->queue.max_samples_per_send,
+	};
+	struct wire_writer *writer;
+	int err = wire_writer_create(&format, on_batch, endpoint, &writer);
+
+	if (err)
+		return err;
+	wire_writer_free(&endpoint->writer);
+	endpoint->writer = writer;
+	return 0;
+}
+
+/* What waits as 2.0 is rewritten when it is sent, what comes is 1.0 from the start. */
 static void remember_v1(struct endpoint *endpoint)
 {
 	if (endpoint->wants_v1)
@@ -234,6 +268,16 @@ static void remember_v1(struct endpoint *endpoint)
 		    "now on",
 		    endpoint->title);
 	spool_set(endpoint->spool, endpoint->lane, FACT_WANTS_V1, 1);
+	replace_writer(endpoint);
+}
+
+/* One that has taken 2.0 is believed the third time in a row: a proxy, or one of
+ * several servers behind one name, may have answered in its place. */
+static void note_v1(struct endpoint *endpoint)
+{
+	endpoint->strays++;
+	if (!endpoint->takes_v2 || endpoint->strays >= STRAYS_MAX)
+		remember_v1(endpoint);
 }
 
 static int choose_message(struct slot *slot)
@@ -388,10 +432,12 @@ static void settle_delivered(struct slot *slot, const struct client_answer *answ
 
 	count_written(slot, is_told ? written->samples : samples_of(sent));
 	endpoint->counters.bytes += sent->len;
-	if (sent->message == WIRE_V2)
+	if (sent->message == WIRE_V2) {
 		endpoint->takes_v2 = true;
-	else if (slot->is_v1)
+		endpoint->strays = 0;
+	} else if (slot->is_v1 && !endpoint->takes_v2) {
 		remember_v1(endpoint);
+	}
 	slot->attempt = 0;
 	if (!is_retrying(endpoint))
 		tell_recovery(endpoint);
@@ -416,7 +462,7 @@ static void settle(struct slot *slot, const struct client_answer *answer,
 	if (is_v1_due(slot, answer->status, written)) {
 		slot->is_v1 = true;
 		if (answer->status != 400)
-			remember_v1(endpoint);
+			note_v1(endpoint);
 		return;
 	}
 	switch (verdict) {
@@ -577,13 +623,6 @@ bool endpoint_is_busy(const struct endpoint *endpoint, uint64_t until_ms)
 
 /* --- collecting ------------------------------------------------------------------ */
 
-static void on_batch(void *context, struct wire_batch *batch)
-{
-	struct endpoint *endpoint = context;
-
-	spool_put(endpoint->lane, batch);
-}
-
 int endpoint_begin(struct endpoint *endpoint, const struct sample_metric *metric)
 {
 	return endpoint->otlp ? otlp_add(endpoint->otlp, metric)
@@ -619,7 +658,7 @@ int endpoint_add_metadata(struct endpoint *endpoint,
 	const struct config_remote_write *config = endpoint->config;
 	int64_t age_ms = time_ms - endpoint->metadata_ms;
 
-	if (endpoint->otlp || config->is_v2 || !config->send_metadata ||
+	if (endpoint->otlp || is_v2(endpoint) || !config->send_metadata ||
 	    (age_ms >= 0 && age_ms < (int64_t)config->metadata_interval_ms))
 		return 0;
 	endpoint->metadata_ms = time_ms;
@@ -647,12 +686,7 @@ static int make_otlp_writer(struct endpoint *endpoint,
 static int make_wire_writer(struct endpoint *endpoint)
 {
 	const struct config_remote_write *config = endpoint->config;
-	const struct wire_format format = {
-	    .message = config->is_v2 ? WIRE_V2 : WIRE_V1,
-	    .native = config->is_v2 || config->send_native_histograms,
-	    .samples_max = config->queue.max_samples_per_send,
-	};
-	int err = wire_writer_create(&format, on_batch, endpoint, &endpoint->writer);
+	int err = replace_writer(endpoint);
 
 	if (!err && config->relabel_count)
 		err = relabel_create(config->relabels, config->relabel_count,
@@ -681,7 +715,7 @@ static void recall(struct endpoint *endpoint)
 {
 	int64_t wants_v1 = 0;
 
-	if (!endpoint->otlp && endpoint->config->is_v2 &&
+	if (endpoint->config && endpoint->config->is_v2 &&
 	    spool_get(endpoint->spool, endpoint->lane, FACT_WANTS_V1, &wants_v1))
 		endpoint->wants_v1 = wants_v1;
 	if (endpoint->wants_v1)
@@ -752,6 +786,8 @@ int endpoint_create(struct loop *loop, struct client *client, struct spool *spoo
 	if (!err)
 		err = find_lane(endpoint, config);
 	if (!err)
+		recall(endpoint);
+	if (!err)
 		err = make_writer(endpoint, config);
 	/* The first one now: what this libcurl refuses shows at the start. */
 	if (!err)
@@ -760,7 +796,6 @@ int endpoint_create(struct loop *loop, struct client *client, struct spool *spoo
 				    &endpoint->slots[0], &endpoint->slots[0].exchange);
 	if (err)
 		return err;
-	recall(endpoint);
 	*ret_endpoint = TAKE(endpoint);
 	return 0;
 }

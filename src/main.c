@@ -482,9 +482,9 @@ static int start_push(struct agent *agent)
 	if (!agent->config.remote_write_count && !agent->config.otlp_count)
 		return 0;
 	err = push_create(agent->loop, &agent->config, &agent->push);
-	if (!err)
-		err =
-		    loop_timer_create(agent->loop, on_push, agent, &agent->push_timer);
+	if (err)
+		return err;
+	err = loop_timer_create(agent->loop, on_push, agent, &agent->push_timer);
 	if (!err)
 		err = arm_push(agent);
 	if (err)

@@ -287,7 +287,7 @@ static int open_spool(struct push *push)
 			 "(--state-dir off)");
 	}
 	if (err)
-		log_error("%s", error);
+		log_error("cannot use the state directory (--state-dir): %s", error);
 	push->is_durable = spool.directory;
 	return err;
 }
@@ -343,11 +343,11 @@ static int start_delivery(struct push *push)
 	if (!err)
 		err = samples_create(&push->labels, &push->samples);
 	if (!err)
-		err = open_spool(push);
-	if (!err)
 		err = make_endpoints(push);
-	if (err)
+	if (err) {
+		log_error("cannot start sending: %s", strerror(-err));
 		return err;
+	}
 	samples_continue(push->samples, spool_last_time_ms(push->spool));
 	spool_orphans(push->spool, tell_orphan, NULL);
 	for (size_t i = 0; i < push->endpoint_count; i++)
@@ -366,6 +366,8 @@ int push_create(struct loop *loop, const struct config *config, struct push **re
 	push->config = config;
 	/* Without endpoints nothing is sent, and libcurl costs nothing. */
 	if (count_receivers(config))
+		err = open_spool(push);
+	if (!err && push->spool)
 		err = start_delivery(push);
 	if (err)
 		return err;

@@ -319,6 +319,11 @@ static bool is_v1(struct scene *scene, size_t i)
 	       has_header(request, "X-Prometheus-Remote-Write-Version: 0.1.0");
 }
 
+static bool has_requests(struct scene *scene, size_t count)
+{
+	return scene->servers[0]->count >= count;
+}
+
 static void a_receiver_of_2_0_gets_it_and_says_what_it_wrote(void **state)
 {
 	static const char *const answers[] = {WRITTEN("3"), WRITTEN("2"), NULL};
@@ -373,6 +378,49 @@ static void a_receiver_of_1_0_gets_1_0_from_then_on(void **state)
 	}
 }
 
+static void a_stray_answer_does_not_move_who_has_taken_2_0(void **state)
+{
+	static const char *const answers[] = {WRITTEN("1"), OK, OK, OK,  OK,
+					      WRITTEN("1"), OK, OK, OK,  OK,
+					      OK,           OK, OK, NULL};
+	/* Twice two strays, each sent again as 1.0, and 2.0 in between; then the third.
+	 */
+	static const bool v2[] = {true,  true, false, true, false, true, true,
+				  false, true, false, true, false, false};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].is_v2 = true;
+	start(scene, answers);
+	for (int i = 0; i < 8; i++) {
+		collect_many(scene, "a", 1);
+		deliver(scene);
+	}
+	assert_int_equal(scene->servers[0]->count, LENGTH(v2));
+	for (size_t i = 0; i < LENGTH(v2); i++)
+		assert_true(v2[i] ? is_v2(scene, i) : is_v1(scene, i));
+	expect_metric(scene, "samples", 8);
+	assert_int_equal(occurrences(log_text(scene), "does not take"), 1);
+}
+
+static void who_came_to_1_0_gets_its_metadata_too(void **state)
+{
+	static const char *const answers[] = {STATUS("415 No"), OK, NULL};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].is_v2 = true;
+	scene->endpoints[0].send_metadata = true;
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	run_until(scene, has_requests, 4);
+	assert_true(is_v1(scene, 2) && is_v1(scene, 3));
+	assert_true(body_has(first_request(scene, 2), "Sent.") ||
+		    body_has(first_request(scene, 3), "Sent."));
+	expect_metric(scene, "samples", 2);
+}
+
 static void what_1_0_does_not_get_taken_either_is_a_refusal(void **state)
 {
 	static const char *const answers[] = {STATUS("400 Bad Request"),
@@ -395,11 +443,6 @@ static void what_1_0_does_not_get_taken_either_is_a_refusal(void **state)
 }
 
 /* --- side by side ----------------------------------------------------------------- */
-
-static bool has_requests(struct scene *scene, size_t count)
-{
-	return scene->servers[0]->count >= count;
-}
 
 static void requests_of_one_collection_go_side_by_side(void **state)
 {
@@ -550,6 +593,8 @@ int main(void)
 	    TEST(an_outage_and_its_end_are_logged_once),
 	    TEST(a_receiver_of_2_0_gets_it_and_says_what_it_wrote),
 	    TEST(a_receiver_of_1_0_gets_1_0_from_then_on),
+	    TEST(a_stray_answer_does_not_move_who_has_taken_2_0),
+	    TEST(who_came_to_1_0_gets_its_metadata_too),
 	    TEST(what_1_0_does_not_get_taken_either_is_a_refusal),
 	    TEST(requests_of_one_collection_go_side_by_side),
 	    TEST(a_collection_waits_for_all_of_the_one_before),
