@@ -237,6 +237,7 @@ struct config {
 	uint16_t ports[TALLY_PORTS_MAX];
 	size_t port_count;
 	char *service;
+	bool no_bpf; /* nothing of the above, nor functions: observes no process */
 	enum capture capture;
 	uint32_t max_series;         /* rows */
 	uint32_t max_routes;         /* per service */

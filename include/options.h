@@ -35,6 +35,7 @@ struct options {
 	uint64_t grace_ms;
 	bool capture_given;
 	enum capture capture;
+	bool no_bpf;
 	bool probe;
 	bool summaries;
 	const char *list_subject;

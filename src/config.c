@@ -219,6 +219,7 @@ static const struct config_field file_fields[] = {
     {"exe", read_exes, CONFIG_NO_TARGET},
     {"port", read_ports, .min = 1, .max = UINT16_MAX},
     {"service", read_service, FIELD(service)},
+    {"no_bpf", config_read_flag, FIELD(no_bpf)},
     {"capture", read_capture, FIELD(capture)},
     {"grace_period", config_read_duration, FIELD(grace_ms), 0, CONFIG_GRACE_MAX_MS},
     {"summaries", config_read_flag, FIELD(summaries)},
@@ -308,6 +309,7 @@ static void apply_numbers(const struct options *options, struct config *config)
 		config->grace_ms = options->grace_ms;
 	if (options->capture_given)
 		config->capture = options->capture;
+	config->no_bpf |= options->no_bpf;
 	config->check_probes = options->probe;
 	if (options->summaries)
 		config->summaries = true;
@@ -381,6 +383,17 @@ static int apply_options(const struct options *options, struct config *config,
 	return apply_functions(options, config, error);
 }
 
+/* What would be observed is not: rather refused than guessed. */
+static int check_no_bpf(const struct config *config, char *error)
+{
+	if (!config->no_bpf ||
+	    (!config->pid_count && !config->exes.count && !config->port_count &&
+	     !config->service && !config->function_count))
+		return 0;
+	return fail(error, "no_bpf (--no-bpf) observes no process: it excludes pid, "
+			   "exe, port, service and functions");
+}
+
 int config_load(int argc, char **argv, struct config *ret_config,
 		enum config_action *ret_action, char ret_error[CONFIG_ERROR_LEN])
 {
@@ -402,6 +415,9 @@ int config_load(int argc, char **argv, struct config *ret_config,
 				       ret_error);
 	if (!err)
 		err = apply_options(&options, ret_config, ret_error);
+	if (err)
+		return err;
+	err = check_no_bpf(ret_config, ret_error);
 	if (err)
 		return err;
 	if (!strcmp(ret_config->spool.directory, STATE_DIR_OFF)) {

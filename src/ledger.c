@@ -86,8 +86,7 @@ const char *ledger_explain(enum tally_missed reason)
 
 enum {
 	ORDER_MISSED = 100,
-	ORDER_BUILD,
-	ORDER_PROBES,
+	ORDER_PROBES = 102, /* behind build_info.c */
 	ORDER_PROCESS = 200,
 };
 
@@ -97,14 +96,6 @@ static const struct family missed = {
     .unit = "",
     .type = METRIC_COUNTER,
     .order = ORDER_MISSED,
-};
-
-static const struct family build = {
-    .name = "bpftally_build",
-    .help = "Version of bpftally, what compiled it, and for which machine.",
-    .unit = "",
-    .type = METRIC_INFO,
-    .order = ORDER_BUILD,
 };
 
 static const struct family probe_seconds = {
@@ -323,30 +314,6 @@ static void see_program(void *context, const struct objects_program *program)
 		     (double)program->verified_instructions);
 }
 
-#ifdef __clang__
-#define COMPILER "clang " __clang_version__
-#else
-#define COMPILER "gcc " __VERSION__
-#endif
-#if defined(__x86_64__)
-#define ARCH "x86_64"
-#elif defined(__aarch64__)
-#define ARCH "aarch64"
-#else
-#define ARCH "other"
-#endif
-
-static void collect_build(struct snapshot *snapshot)
-{
-	struct label labels[] = {
-	    {"arch", ARCH},
-	    {"compiler", COMPILER},
-	    {"version", BPFTALLY_VERSION},
-	};
-
-	snapshot_value(snapshot, &build, snapshot_labels(snapshot, labels, 3), 1);
-}
-
 /* --- this process -------------------------------------------------------------- */
 
 struct self {
@@ -495,7 +462,6 @@ int ledger_collect(struct ledger *ledger, const struct probes *probes,
 	int err = find_unseen_closes(ledger, probes);
 
 	collect_missed(ledger, probes, snapshot);
-	collect_build(snapshot);
 	probes_each_program(probes, see_program, snapshot);
 	functions_each_program(functions, see_program, snapshot);
 	add_value(snapshot, &map_bytes,

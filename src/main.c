@@ -9,60 +9,45 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "build_info.h"
 #include "cleanup.h"
 #include "config.h"
 #include "doctor.h"
-#include "drain.h"
 #include "functions.h"
 #include "httpd.h"
-#include "ledger.h"
 #include "listing.h"
 #include "log.h"
 #include "loop.h"
+#include "observer.h"
 #include "privileges.h"
-#include "probes.h"
 #include "push.h"
-#include "series.h"
 #include "snapshot.h"
 #include "status.h"
-#include "targets.h"
 #include "web.h"
 
 #define EXIT_USAGE 2
 #define FLUSH_MS 5000
 #define GREETING_MS 2000 /* time for the first request to be seen */
-#define LIBRARIES_MS 500 /* time for a program to load its libraries */
-#define NAMED_MAX 4096   /* processes named without a collection */
-#define SUBJECT_LEN 512
 
 struct agent {
 	struct config config;
 	struct loop *loop;
 	struct web *web; /* NULL: none */
 	struct httpd *httpd;
-	struct targets *targets;
-	struct probes *probes;
-	struct functions *functions; /* NULL: no rules */
-	struct series *series;
-	struct ledger *ledger;
+	struct observer *observer; /* NULL: --no-bpf */
 	struct status *status;
 	struct push *push;
 	struct loop_timer *push_timer;
-	struct loop_timer *functions_timer;
-	bool program_started;  /* whose libraries are to be looked for */
-	bool awaits_libraries; /* the timer runs */
 	struct loop_timer *greeting_timer;
 	int signal_fd;
 	int64_t started_ms; /* boot clock, when all of it ran */
 	int64_t start_ms;   /* wall clock, before anything was counted */
-	uint32_t named;     /* processes, since the last collection */
+	bool ready;
 	bool stopping;
-	char subject[SUBJECT_LEN]; /* what is observed, for people */
 };
 
 static int64_t clock_us(clockid_t clock)
@@ -80,94 +65,16 @@ static int64_t clock_ms(clockid_t clock)
 
 /* --- one collection ----------------------------------------------------------- */
 
-/* The process may be gone by now: then there is nothing to write. */
-static void update_process(struct agent *agent, uint32_t pid,
-			   const struct tally_process *process)
-{
-	int err = probes_update_process(agent->probes, pid, process);
-
-	if (err && err != -ENOENT)
-		log_warning("cannot select process %u: %s", pid, strerror(-err));
-}
-
-static bool is_still(void *context, const struct tally_process_event *event)
-{
-	const struct agent *agent = context;
-	int fd = probes_map_fd(agent->probes, PROBES_PROCESSES);
-	struct tally_process now;
-
-	return !drain_process(fd, event->pid, &now) && now.service == event->service;
-}
-
-/* One that is not judged keeps its provisional id, and what it does its rows: to be
- * asked again, or counted as lost when it has ended. */
-static void name_process(void *context, const struct tally_process_event *event)
-{
-	struct agent *agent = context;
-	struct tally_process process;
-	int err = targets_name(agent->targets, event, is_still, agent,
-			       clock_ms(CLOCK_BOOTTIME), &process);
-
-	agent->named++;
-	if (err)
-		log_debug("cannot name process %u: %s", event->pid, strerror(-err));
-	else if (!targets_unjudged(agent->targets, event->service) &&
-		 is_still(agent, event))
-		update_process(agent, event->pid, &process);
-}
-
-/* These entries still carry a provisional id: of processes whose event found no room
- * or left doubt, and of children forked before their parent had its name. */
-static void name_leftover(void *context, uint32_t pid,
-			  const struct tally_process *process)
-{
-	struct agent *agent = context;
-	const struct service *service =
-	    targets_service(agent->targets, process->service);
-	struct tally_process_event event = {.pid = pid, .service = process->service};
-	struct tally_process entry = {.flags = process->flags};
-
-	if (!(process->service & TALLY_SERVICE_PROVISIONAL))
-		return;
-	if (service)
-		entry.service = service->id;
-	else if (targets_ignored(agent->targets, process->service) &&
-		 !targets_unjudged(agent->targets, process->service))
-		entry.flags |= TALLY_PROCESS_IGNORED;
-	else
-		return name_process(agent, &event);
-	update_process(agent, pid, &entry);
-}
-
-/* What of them could not be read is missing; the rest is true all the same. */
-static void collect_functions(struct agent *agent, struct snapshot *snapshot)
-{
-	int err =
-	    functions_collect(agent->functions, clock_ms(CLOCK_BOOTTIME), snapshot);
-
-	if (err)
-		log_error("cannot read the function rules' maps: %s", strerror(-err));
-}
-
 static int gather(struct agent *agent, struct snapshot *snapshot)
 {
-	int err;
+	int err = 0;
 
-	agent->named = 0;
 	snapshot_init(snapshot, clock_ms(CLOCK_REALTIME));
 	snapshot->boot_ms = clock_ms(CLOCK_BOOTTIME);
 	snapshot->start_ms = agent->start_ms;
-	probes_poll(agent->probes, name_process, agent);
-	drain_processes(probes_map_fd(agent->probes, PROBES_PROCESSES), name_leftover,
-			agent);
-	err = series_collect(agent->series, agent->probes, agent->targets,
-			     clock_ms(CLOCK_BOOTTIME), snapshot);
-	ledger_set_unjudged(agent->ledger, series_unjudged(agent->series));
-	if (!err)
-		err = ledger_collect(agent->ledger, agent->probes, agent->functions,
-				     snapshot);
-	if (!err && agent->functions)
-		collect_functions(agent, snapshot);
+	build_info_collect(snapshot);
+	if (agent->observer)
+		err = observer_collect(agent->observer, snapshot);
 	if (!err && agent->push)
 		push_describe(agent->push, snapshot);
 	return err;
@@ -193,6 +100,12 @@ static int collect_to_push(struct agent *agent, struct snapshot *snapshot)
 	return snapshot_finish(snapshot);
 }
 
+static const char *subject(const struct agent *agent)
+{
+	return agent->observer ? observer_subject(agent->observer)
+			       : "no process (--no-bpf)";
+}
+
 static int page_metrics(void *context, struct snapshot *ret_snapshot)
 {
 	return collect(context, ret_snapshot);
@@ -205,7 +118,7 @@ static int page_status(void *context, struct buf *ret_html)
 	int err = collect(agent, &snapshot);
 
 	if (!err)
-		status_write(agent->status, ret_html, &snapshot, agent->subject,
+		status_write(agent->status, ret_html, &snapshot, subject(agent),
 			     (double)(clock_ms(CLOCK_BOOTTIME) - agent->started_ms) /
 				 1000);
 	snapshot_free(&snapshot);
@@ -216,65 +129,10 @@ static bool page_ready(void *context)
 {
 	const struct agent *agent = context;
 
-	return agent->probes && !agent->stopping;
-}
-
-/* Names are forgotten, and rows of processes long gone taken out of the kernel,
- * by collections. Where nobody asks for one, many processes do. */
-static void tidy(struct agent *agent)
-{
-	struct snapshot snapshot;
-	int err;
-
-	if (agent->named < NAMED_MAX)
-		return;
-	err = collect(agent, &snapshot);
-	if (err)
-		log_error("cannot read the kernel's maps: %s", strerror(-err));
-	snapshot_free(&snapshot);
+	return agent->ready && !agent->stopping;
 }
 
 /* --- events ------------------------------------------------------------------- */
-
-static void on_process(void *context, uint32_t events)
-{
-	struct agent *agent = context;
-
-	(void)events;
-	probes_poll(agent->probes, name_process, agent);
-	tidy(agent);
-}
-
-/* Where programs start all the time, no later than after the first. */
-static void await_libraries(struct agent *agent)
-{
-	if (!agent->program_started || agent->awaits_libraries)
-		return;
-	agent->program_started = false;
-	agent->awaits_libraries = true;
-	loop_timer_arm(agent->functions_timer, LIBRARIES_MS, 0);
-}
-
-static void on_files(void *context, uint32_t events)
-{
-	struct agent *agent = context;
-	bool program = false;
-
-	(void)events;
-	if (functions_news(agent->functions, &program))
-		functions_look(agent->functions);
-	agent->program_started |= program;
-	await_libraries(agent);
-}
-
-static void on_libraries(void *context)
-{
-	struct agent *agent = context;
-
-	agent->awaits_libraries = false;
-	functions_look(agent->functions);
-	await_libraries(agent); /* of what was started meanwhile */
-}
 
 static void on_signal(void *context, uint32_t events)
 {
@@ -321,23 +179,11 @@ static void on_push(void *context)
 	arm_push(context);
 }
 
-static void see_requests(void *context, const struct tally_series_key *key,
-			 const struct tally_series *value)
-{
-	bool *seen = context;
-
-	(void)key;
-	for (size_t i = 0; i < DURATION_BUCKETS; i++)
-		*seen |= value->duration[i] != 0;
-}
-
 static void on_greeting(void *context)
 {
-	struct agent *agent = context;
-	bool seen = false;
+	const struct agent *agent = context;
 
-	drain_series(probes_map_fd(agent->probes, PROBES_SERIES), see_requests, &seen);
-	if (!seen)
+	if (!observer_saw_request(agent->observer))
 		log_info(
 		    "no HTTP request seen yet; tools/demo shows what it looks like");
 }
@@ -405,76 +251,6 @@ static int start_httpd(struct agent *agent)
 	return err;
 }
 
-static void select_process(void *context, uint32_t pid,
-			   const struct tally_process *process)
-{
-	struct agent *agent = context;
-	int err = probes_set_process(agent->probes, pid, process);
-
-	if (err)
-		log_warning("cannot select process %u: %s", pid, strerror(-err));
-}
-
-static int start_probes(struct agent *agent)
-{
-	char error[PROBES_ERROR_LEN];
-	struct tally_config config = {
-	    .self_pid = (uint32_t)getpid(),
-	    .routes_per_service = agent->config.max_routes,
-	    .series_max = agent->config.max_series,
-	    .port_count = (uint32_t)agent->config.port_count,
-	    .ignore_unknown = targets_ignore_unknown(agent->targets),
-	};
-	int err;
-
-	memcpy(config.ports, agent->config.ports, sizeof(config.ports));
-	if (getrandom(&config.seed, sizeof(config.seed), 0) != sizeof(config.seed))
-		return -EIO;
-	err = probes_open(&config, agent->config.capture, &agent->probes, error);
-	if (err) {
-		log_error("%s", error);
-		return err;
-	}
-	return loop_watch(agent->loop, probes_events_fd(agent->probes), EPOLLIN,
-			  on_process, agent);
-}
-
-/* What --pid and --exe select among the processes there are. */
-static int select_processes(struct agent *agent)
-{
-	uint32_t missing = 0;
-	size_t count = 0;
-	int err = targets_scan(agent->targets, select_process, agent, &count, &missing);
-
-	if (err == -ESRCH) {
-		log_error("there is no process %u (--pid)", missing);
-		return err;
-	}
-	if (!err && agent->config.exes.count && !count)
-		log_info(
-		    "no running process matches --exe yet: waiting for one to start");
-	return err;
-}
-
-static int start_functions(struct agent *agent)
-{
-	char error[FUNCTIONS_ERROR_LEN];
-	int err;
-
-	if (!agent->config.function_count)
-		return 0;
-	err = functions_create(&agent->config, "/proc", &agent->functions, error);
-	if (err) {
-		log_error("%s", error);
-		return err;
-	}
-	err = loop_timer_create(agent->loop, on_libraries, agent,
-				&agent->functions_timer);
-	return err ? err
-		   : loop_watch(agent->loop, functions_fd(agent->functions), EPOLLIN,
-				on_files, agent);
-}
-
 static int start_push(struct agent *agent)
 {
 	int err;
@@ -490,39 +266,6 @@ static int start_push(struct agent *agent)
 	if (err)
 		log_error("cannot start sending: %s", strerror(-err));
 	return err;
-}
-
-/* "processes with pid 4242, exe \"/usr/sbin/nginx\", port 80", or all. */
-static void describe_subject(struct agent *agent)
-{
-	const struct config *config = &agent->config;
-	size_t len = sizeof(agent->subject);
-	FILE *text = fmemopen(agent->subject, len, "w");
-
-	if (!text)
-		return;
-	if (!config->pid_count && !config->exes.count && !config->port_count)
-		fputs("every process", text);
-	else
-		fputs("processes with", text);
-	for (size_t i = 0; i < config->pid_count; i++)
-		fprintf(text, "%s %u", i ? " or" : " pid", config->pids[i]);
-	for (size_t i = 0; i < config->exes.count; i++)
-		fprintf(text, "%s \"%s\"",
-			i                   ? " or"
-			: config->pid_count ? ", exe"
-					    : " exe",
-			config->exes.items[i]);
-	for (size_t i = 0; i < config->port_count; i++)
-		fprintf(text, "%s %u",
-			i                                        ? " or"
-			: config->pid_count + config->exes.count ? ", port"
-								 : " port",
-			config->ports[i]);
-	if (config->service)
-		fprintf(text, ", as service \"%s\"", config->service);
-	fclose(text);
-	agent->subject[len - 1] = 0;
 }
 
 /* It runs, but what it shows is not what is meant: nobody asks the doctor then. */
@@ -544,7 +287,7 @@ static int greet(struct agent *agent)
 	const char *secure = agent->web && web_tls_of(agent->web) ? "s" : "";
 	unsigned int port = httpd_port(agent->httpd);
 
-	describe_subject(agent);
+	agent->ready = true;
 	agent->started_ms = clock_ms(CLOCK_BOOTTIME);
 	if (host_len)
 		host = agent->config.listen;
@@ -552,7 +295,7 @@ static int greet(struct agent *agent)
 		host_len = (int)strlen(host);
 	log_info("observing %s; metrics on http%s://%.*s:%u/metrics, status page on "
 		 "http%s://%.*s:%u/",
-		 agent->subject, secure, host_len, host, port, secure, host_len, host,
+		 subject(agent), secure, host_len, host, port, secure, host_len, host,
 		 port);
 	for (size_t i = 0; i < agent->config.remote_write_count; i++)
 		log_info("remote_write to %s every %g s",
@@ -561,6 +304,8 @@ static int greet(struct agent *agent)
 	for (size_t i = 0; i < agent->config.otlp_count; i++)
 		log_info("otlp to %s every %g s", agent->config.otlps[i].name,
 			 (double)agent->config.scrape_interval_ms / 1000);
+	if (!agent->observer)
+		return 0;
 	if (loop_timer_create(agent->loop, on_greeting, agent, &agent->greeting_timer))
 		return -ENOMEM;
 	return loop_timer_arm(agent->greeting_timer, GREETING_MS, 0);
@@ -573,13 +318,6 @@ static int build(struct agent *agent)
 	if (!err)
 		err = watch_signals(agent);
 	if (!err)
-		err = targets_create(&agent->config, "/proc", &agent->targets);
-	if (!err)
-		err = series_create(agent->config.max_series, agent->config.summaries,
-				    &agent->series);
-	if (!err)
-		err = ledger_create(&agent->ledger);
-	if (!err)
 		err = status_create(&agent->status);
 	if (err) {
 		log_error("cannot start: %s", strerror(-err));
@@ -587,17 +325,14 @@ static int build(struct agent *agent)
 	}
 	err = start_httpd(agent);
 	agent->start_ms = clock_ms(CLOCK_REALTIME);
-	if (!err)
-		err = start_probes(agent);
-	if (!err)
-		err = select_processes(agent);
-	if (!err)
-		err = start_functions(agent);
+	if (!err && !agent->config.no_bpf)
+		err = observer_create(agent->loop, &agent->config, &agent->observer);
 	if (!err)
 		err = start_push(agent);
 	if (err)
 		return err;
-	warn_of_names();
+	if (agent->observer)
+		warn_of_names();
 	malloc_trim(0); /* loading took the kernel's type information apart */
 	err = privileges_drop();
 	if (err)
@@ -609,22 +344,13 @@ static int build(struct agent *agent)
 static void tear_down(struct agent *agent)
 {
 	loop_timer_free(&agent->greeting_timer);
-	loop_timer_free(&agent->functions_timer);
 	loop_timer_free(&agent->push_timer);
 	/* Before those whose names its responses still show. */
 	httpd_stop(&agent->httpd);
 	web_free(&agent->web);
 	push_free(&agent->push);
-	if (agent->probes)
-		loop_unwatch(agent->loop, probes_events_fd(agent->probes));
-	if (agent->functions)
-		loop_unwatch(agent->loop, functions_fd(agent->functions));
-	functions_free(&agent->functions);
-	probes_close(&agent->probes);
+	observer_free(&agent->observer);
 	status_free(&agent->status);
-	ledger_free(&agent->ledger);
-	series_free(&agent->series);
-	targets_free(&agent->targets);
 	if (agent->signal_fd >= 0)
 		close(agent->signal_fd);
 	loop_free(&agent->loop);

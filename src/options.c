@@ -17,6 +17,7 @@ enum {
 	OPTION_PORT,
 	OPTION_FUNCTION,
 	OPTION_SERVICE,
+	OPTION_NO_BPF,
 	OPTION_LISTEN,
 	OPTION_WEB_CONFIG_FILE,
 	OPTION_CONFIG,
@@ -43,6 +44,7 @@ static const struct option long_options[] = {
     {"port", required_argument, NULL, OPTION_PORT},
     {"function", required_argument, NULL, OPTION_FUNCTION},
     {"service", required_argument, NULL, OPTION_SERVICE},
+    {"no-bpf", no_argument, NULL, OPTION_NO_BPF},
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"web.config.file", required_argument, NULL, OPTION_WEB_CONFIG_FILE},
     {"config", required_argument, NULL, OPTION_CONFIG},
@@ -302,6 +304,9 @@ static int take_option(const struct parse *parse, int option)
 		return take_function(parse);
 	case OPTION_SERVICE:
 		return take_service(parse);
+	case OPTION_NO_BPF:
+		options->no_bpf = true;
+		return 0;
 	case OPTION_LISTEN:
 		return take_text(parse, &options->listen);
 	case OPTION_WEB_CONFIG_FILE:
@@ -462,6 +467,7 @@ const char *config_help(void)
 	       "  --exe GLOB               processes whose executable's path matches\n"
 	       "  --port N                 connections to this server port\n"
 	       "  --service NAME           what the selected processes are called\n"
+	       "  --no-bpf                 observe none; needs no privileges\n"
 	       "\n"
 	       "Functions of any program as metrics:\n"
 	       "  --function EXE:NAME      how long its calls take, as a histogram; "

@@ -162,6 +162,28 @@ static void an_empty_command_line_leaves_the_file_alone(void **state)
 	config_free(&loaded.config);
 }
 
+static void without_bpf_nothing_is_selected(void **state)
+{
+	static const char *const files[] = {
+	    "pid: 1\n", "exe: /a\n", "port: 80\n", "service: shop\n",
+	    "functions: [{exe: /a, function: f, metric: m}]\n"};
+	char *more[] = {"--no-bpf", NULL};
+	struct loaded loaded;
+
+	(void)state;
+	load_text("no_bpf: true\n", &loaded);
+	assert_string_equal(loaded.error, "");
+	assert_true(loaded.config.no_bpf);
+	config_free(&loaded.config);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		load_bytes(files[i], strlen(files[i]), more, &loaded);
+		assert_string_equal(loaded.error,
+				    "no_bpf (--no-bpf) observes no process: it "
+				    "excludes pid, exe, port, service and functions");
+		config_free(&loaded.config);
+	}
+}
+
 static void single_values_stand_for_lists(void **state)
 {
 	struct loaded loaded;
@@ -567,6 +589,7 @@ int main(void)
 	    cmocka_unit_test(every_key_of_the_file_arrives),
 	    cmocka_unit_test(the_command_line_wins_and_its_lists_replace),
 	    cmocka_unit_test(an_empty_command_line_leaves_the_file_alone),
+	    cmocka_unit_test(without_bpf_nothing_is_selected),
 	    cmocka_unit_test(single_values_stand_for_lists),
 	    cmocka_unit_test(a_global_block_of_prometheus_can_be_pasted),
 	    cmocka_unit_test(what_does_not_fit_names_line_and_key),

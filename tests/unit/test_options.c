@@ -78,7 +78,7 @@ static void every_option_arrives(void **state)
 	       "--remote-write http://a/b "
 	       "--tenant t --token-file k --scrape-interval 500ms --grace 0 "
 	       "--max-series 1000000 --max-routes 16384 --capture fentry --summaries "
-	       "--verbose",
+	       "--no-bpf --verbose",
 	       &options);
 	assert_int_equal(options.action, CONFIG_RUN);
 	assert_int_equal(options.pid_count, 2);
@@ -107,6 +107,7 @@ static void every_option_arrives(void **state)
 	assert_true(options.capture_given);
 	assert_int_equal(options.capture, CAPTURE_FENTRY);
 	assert_true(options.summaries);
+	assert_true(options.no_bpf);
 	assert_true(options.verbose);
 }
 
@@ -234,6 +235,7 @@ static const struct {
     {"--probe", "--probe belongs to --check-config, which is missing"},
     {"--config f --probe", "--probe belongs to --check-config, which is missing"},
     {"--summaries=true", "--summaries takes no value"},
+    {"--no-bpf=true", "--no-bpf takes no value"},
     {"--prot 80", "unknown option '--prot' (did you mean '--port'?)"},
     {"--remote-wirte=http://u:geheim@a",
      "unknown option '--remote-wirte' (did you mean '--remote-write'?)"},

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The probes are played by this file, their maps by fake_bpf.h; /proc is real: the
+ * process that is named is this one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "fake_bpf.h"
+#include "log.h"
+#include "observer.h"
+#include "probes.h"
+#include "targets.h"
+
+#define PROVISIONAL (TALLY_SERVICE_PROVISIONAL | 1)
+#define MANY 4096 /* processes named, after which a collection follows */
+
+struct probes {
+	struct tally_counters counters;
+	struct tally_config config;
+	struct tally_process_event event; /* waits while its pid is not 0 */
+	unsigned int repeats;
+	unsigned int connection_looks;
+	int events[2];
+	bool is_open;
+};
+
+static struct probes played;
+
+int probes_open(const struct tally_config *config, enum capture wanted,
+		struct probes **ret_probes, char ret_error[PROBES_ERROR_LEN])
+{
+	(void)wanted;
+	(void)ret_error;
+	played.config = *config;
+	played.is_open = true;
+	*ret_probes = &played;
+	return 0;
+}
+
+void probes_close(struct probes **probes)
+{
+	if (*probes)
+		(*probes)->is_open = false;
+	*probes = NULL;
+}
+
+int probes_map_fd(const struct probes *probes, enum probes_map map)
+{
+	(void)probes;
+	return FAKE_FD + (int)map;
+}
+
+const struct tally_counters *probes_counters(const struct probes *probes)
+{
+	return &probes->counters;
+}
+
+int probes_set_process(struct probes *probes, uint32_t pid,
+		       const struct tally_process *process)
+{
+	(void)probes;
+	bpf_map_update_elem(FAKE_FD + (int)PROBES_PROCESSES, &pid, process, 0);
+	return 0;
+}
+
+int probes_update_process(struct probes *probes, uint32_t pid,
+			  const struct tally_process *process)
+{
+	return probes_set_process(probes, pid, process);
+}
+
+int probes_events_fd(const struct probes *probes)
+{
+	return probes->events[0];
+}
+
+int probes_poll(struct probes *probes,
+		void (*seen)(void *context, const struct tally_process_event *event),
+		void *context)
+{
+	struct tally_process_event event = probes->event;
+
+	probes->event.pid = 0;
+	for (unsigned int i = 0; event.pid && i < probes->repeats; i++)
+		seen(context, &event);
+	return 0;
+}
+
+int probes_count_connections(const struct probes *probes,
+			     probes_visit_connections visit, void *context)
+{
+	(void)visit;
+	(void)context;
+	((struct probes *)probes)->connection_looks++;
+	return 0;
+}
+
+void probes_each_program(const struct probes *probes, objects_visit_program visit,
+			 void *context)
+{
+	(void)probes;
+	(void)visit;
+	(void)context;
+}
+
+uint64_t probes_map_bytes(const struct probes *probes)
+{
+	(void)probes;
+	return 0;
+}
+
+/* --- a scene ------------------------------------------------------------------- */
+
+struct scene {
+	struct config config;
+	struct loop *loop;
+	struct observer *observer;
+};
+
+static int open_scene(void **state)
+{
+	struct scene *scene = calloc(1, sizeof(*scene));
+
+	assert_non_null(scene);
+	log_set_level(LOG_LEVEL_ERROR);
+	played = (struct probes){.repeats = 1};
+	assert_int_equal(pipe(played.events), 0);
+	fake_map_make(PROBES_SERIES, sizeof(struct tally_series_key),
+		      sizeof(struct tally_series), 16);
+	fake_map_make(PROBES_ROUTES, sizeof(struct tally_route_key),
+		      sizeof(struct tally_route), 16);
+	fake_map_make(PROBES_ADDRESSES, sizeof(uint64_t), sizeof(struct tally_address),
+		      16);
+	fake_map_make(PROBES_PROCESSES, sizeof(uint32_t), sizeof(struct tally_process),
+		      16);
+	fake_map_make(PROBES_ROUTE_COUNTS, sizeof(uint32_t), sizeof(uint32_t), 16);
+	scene->config =
+	    (struct config){.max_series = 16, .max_routes = 16, .grace_ms = 1000};
+	assert_int_equal(loop_create(&scene->loop), 0);
+	*state = scene;
+	return 0;
+}
+
+static int close_scene(void **state)
+{
+	struct scene *scene = *state;
+
+	observer_free(&scene->observer);
+	assert_null(scene->observer);
+	assert_false(played.is_open);
+	loop_free(&scene->loop);
+	close(played.events[0]);
+	close(played.events[1]);
+	fake_maps_free();
+	free(scene);
+	return 0;
+}
+
+static int create(struct scene *scene)
+{
+	return observer_create(scene->loop, &scene->config, &scene->observer);
+}
+
+/* This process speaks for the first time. */
+static void speak(unsigned int repeats)
+{
+	const uint32_t pid = (uint32_t)getpid();
+	const struct tally_process process = {.service = PROVISIONAL};
+
+	bpf_map_update_elem(FAKE_FD + (int)PROBES_PROCESSES, &pid, &process, 0);
+	played.event = (struct tally_process_event){.pid = pid, .service = PROVISIONAL};
+	played.repeats = repeats;
+	assert_int_equal(write(played.events[1], "x", 1), 1);
+}
+
+static void stop(void *context)
+{
+	loop_stop(context);
+}
+
+static void run_once(struct scene *scene)
+{
+	struct loop_timer *timer = NULL;
+
+	assert_int_equal(loop_timer_create(scene->loop, stop, scene->loop, &timer), 0);
+	assert_int_equal(loop_timer_arm(timer, 20, 0), 0);
+	assert_int_equal(loop_run(scene->loop), 0);
+	loop_timer_free(&timer);
+}
+
+struct found {
+	uint32_t pid;
+	char name[TARGETS_NAME_LEN];
+	unsigned int count;
+};
+
+static void note(void *context, uint32_t pid, const struct service *service)
+{
+	struct found *found = context;
+
+	found->pid = pid;
+	found->count++;
+	snprintf(found->name, sizeof(found->name), "%s", service->name);
+}
+
+/* --- facts ---------------------------------------------------------------------- */
+
+static void a_process_that_speaks_is_named_at_once(void **state)
+{
+	struct scene *scene = *state;
+	const uint32_t pid = (uint32_t)getpid();
+	struct tally_process process;
+	struct found found = {0};
+
+	scene->config.service = (char *)"shop";
+	scene->config.pids[0] = pid;
+	scene->config.pid_count = 1;
+	assert_int_equal(create(scene), 0);
+	speak(1);
+	run_once(scene);
+	assert_int_equal(
+	    bpf_map_lookup_elem(FAKE_FD + (int)PROBES_PROCESSES, &pid, &process), 0);
+	assert_false(process.service & TALLY_SERVICE_PROVISIONAL);
+	observer_each_process(scene->observer, note, &found);
+	assert_int_equal(found.count, 1);
+	assert_int_equal(found.pid, pid);
+	assert_string_equal(found.name, "shop");
+}
+
+static void the_kernel_is_told_what_is_configured(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->config.ports[0] = 80;
+	scene->config.port_count = 1;
+	assert_int_equal(create(scene), 0);
+	assert_int_equal(played.config.self_pid, getpid());
+	assert_int_equal(played.config.ports[0], 80);
+	assert_int_equal(played.config.port_count, 1);
+	assert_int_equal(played.config.series_max, 16);
+	assert_int_equal(played.config.routes_per_service, 16);
+}
+
+static void many_named_processes_bring_a_collection(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(create(scene), 0);
+	speak(MANY - 1);
+	run_once(scene);
+	assert_int_equal(played.connection_looks, 0);
+	speak(1);
+	run_once(scene);
+	assert_true(played.connection_looks > 0);
+}
+
+static void a_pid_that_is_not_there_ends_it(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->config.pids[0] = 4194304;
+	scene->config.pid_count = 1;
+	assert_int_equal(create(scene), -ESRCH);
+	assert_null(scene->observer);
+	assert_false(played.is_open);
+}
+
+static void a_request_is_seen_when_one_was_counted(void **state)
+{
+	struct scene *scene = *state;
+	const struct tally_series_key key = {.service = 1};
+	struct tally_series value = {0};
+
+	assert_int_equal(create(scene), 0);
+	bpf_map_update_elem(FAKE_FD + (int)PROBES_SERIES, &key, &value, 0);
+	assert_false(observer_saw_request(scene->observer));
+	value.duration[3] = 1;
+	bpf_map_update_elem(FAKE_FD + (int)PROBES_SERIES, &key, &value, 0);
+	assert_true(observer_saw_request(scene->observer));
+}
+
+static void the_subject_is_what_was_selected(void **state)
+{
+	struct scene *scene = *state;
+	char *exes[] = {(char *)"/a", (char *)"/b"};
+
+	assert_int_equal(create(scene), 0);
+	assert_string_equal(observer_subject(scene->observer), "every process");
+	observer_free(&scene->observer);
+	scene->config.pids[0] = (uint32_t)getpid();
+	scene->config.pid_count = 1;
+	scene->config.exes.items = exes;
+	scene->config.exes.count = 2;
+	scene->config.ports[0] = 80;
+	scene->config.port_count = 1;
+	scene->config.service = (char *)"shop";
+	assert_int_equal(create(scene), 0);
+	{
+		char expected[128];
+
+		snprintf(expected, sizeof(expected),
+			 "processes with pid %d, exe \"/a\" or \"/b\", port 80, as "
+			 "service \"shop\"",
+			 getpid());
+		assert_string_equal(observer_subject(scene->observer), expected);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_scene, close_scene)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_process_that_speaks_is_named_at_once),
+	    TEST(the_kernel_is_told_what_is_configured),
+	    TEST(many_named_processes_bring_a_collection),
+	    TEST(a_pid_that_is_not_there_ends_it),
+	    TEST(a_request_is_seen_when_one_was_counted),
+	    TEST(the_subject_is_what_was_selected),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
