@@ -12,9 +12,6 @@
 /* What remembers the series of the last collection. */
 struct samples;
 
-/* How far the wall clock may go back before the times of samples follow it. */
-#define SAMPLES_STEP_MAX_MS (2LL * 60 * 60 * 1000)
-
 /* `external` labels (copied) are added where absent. */
 int samples_create(const struct config_labels *external, struct samples **ret_samples);
 void samples_free(struct samples **samples);
@@ -32,10 +29,7 @@ struct samples_sink {
 /* The snapshot is finished; families are constants and remembered by address. An
  * empty one marks all series stale. A histogram with native counts is its classic
  * series, then one more, native, under the family's name.
- * Times are the snapshot's. When the wall clock went back they go on at 7/8 of the
- * boot clock's speed until it has caught up: none is equal or older, distances stay
- * true to an eighth. Only a step of more than SAMPLES_STEP_MAX_MS is followed: the
- * time before was wrong then.
+ * Times are the snapshot's, and go forward (timeline.h): none is equal or older.
  * What is cumulative starts at the snapshot's start_ms, or where it appeared later
  * at the collection before: it was zero then. A start that is not before its
  * sample is unknown.

@@ -18,12 +18,11 @@
 #include "cleanup.h"
 #include "log.h"
 #include "text.h"
+#include "timeline.h"
 
 #define ORDINARY_NAN 0x7ff8000000000001ull
 #define TEXT_BYTES 32 /* text_bound's */
 #define SUFFIX_MAX sizeof("_bucket")
-/* Two collections may share a millisecond: that is no step back. */
-#define CLOCK_NOISE_MS 10
 
 /* What tells the series of one metric apart: bounds of a histogram, quantiles of
  * a summary; none of other types. */
@@ -75,10 +74,7 @@ struct samples {
 	char *name;
 	size_t name_capacity;
 
-	bool has_time; /* the three below */
-	bool is_behind;
-	int64_t time_ms; /* of the last collection */
-	int64_t boot_ms; /* its boot clock; 0: unknown */
+	struct timeline timeline;
 	bool is_continued;
 	int64_t continued_ms;
 	bool has_complete;   /* the one below */
@@ -654,37 +650,6 @@ static void forget(struct memory *memory)
 
 /* --- time --------------------------------------------------------------------- */
 
-static void tell_clock(struct samples *samples, int64_t wall_ms, int64_t time_ms)
-{
-	int64_t behind_ms = time_ms - wall_ms;
-
-	if (behind_ms > CLOCK_NOISE_MS && !samples->is_behind) {
-		log_warning("the wall clock went back: times of samples are ahead by "
-			    "%lld ms, and go slower until it has caught up",
-			    (long long)behind_ms);
-		samples->is_behind = true;
-	} else if (!behind_ms && samples->is_behind) {
-		log_info("times of samples are those of the wall clock again");
-		samples->is_behind = false;
-	}
-}
-
-static int64_t next_time_ms(const struct samples *samples,
-			    const struct snapshot *snapshot)
-{
-	int64_t wall_ms = snapshot->time_ms, elapsed_ms = 0, least_ms;
-
-	if (!samples->has_time)
-		return wall_ms;
-	if (samples->boot_ms && snapshot->boot_ms > samples->boot_ms)
-		elapsed_ms = snapshot->boot_ms - samples->boot_ms;
-	least_ms = samples->time_ms + (elapsed_ms ? elapsed_ms - elapsed_ms / 8 : 1);
-	if (wall_ms >= least_ms ||
-	    samples->time_ms + elapsed_ms - wall_ms > SAMPLES_STEP_MAX_MS)
-		return wall_ms;
-	return least_ms;
-}
-
 /* When what this collection has and the one before lacked was zero. */
 static int64_t new_start_ms(const struct samples *samples,
 			    const struct snapshot *snapshot, int64_t time_ms)
@@ -700,14 +665,16 @@ static int64_t new_start_ms(const struct samples *samples,
 	return start_ms;
 }
 
+/* No two collections have the same. */
 static int64_t advance(struct samples *samples, const struct snapshot *snapshot)
 {
-	int64_t time_ms = next_time_ms(samples, snapshot);
+	struct timeline *timeline = &samples->timeline;
+	bool has_time = timeline->has_time;
+	int64_t last_ms = timeline->time_ms;
+	int64_t time_ms = timeline_next(timeline, snapshot->time_ms, snapshot->boot_ms);
 
-	tell_clock(samples, snapshot->time_ms, time_ms);
-	samples->time_ms = time_ms;
-	samples->boot_ms = snapshot->boot_ms;
-	samples->has_time = true;
+	if (has_time && time_ms == last_ms)
+		time_ms = ++timeline->time_ms;
 	return time_ms;
 }
 
@@ -766,8 +733,7 @@ void samples_free(struct samples **samples)
 
 void samples_continue(struct samples *samples, int64_t last_time_ms)
 {
-	samples->has_time = true;
-	samples->time_ms = last_time_ms;
+	timeline_continue(&samples->timeline, last_time_ms);
 	samples->is_continued = true;
 	samples->continued_ms = last_time_ms;
 }

@@ -507,49 +507,6 @@ static void expect_times(const struct tick *ticks, size_t count, bool is_continu
 #define HOUR 3600000ll
 #define DAY 1700000000000ll
 
-static void times_are_the_wall_clocks_while_it_goes_forward(void **state)
-{
-	static const struct tick ticks[] = {
-	    {DAY, 1000, DAY},
-	    {DAY + 15000, 16000, DAY + 15000},
-	    {DAY + 30000 - 1875, 31000, DAY + 30000 - 1875}, /* slewed by an eighth */
-	    {DAY + 40 * HOUR, 46000, DAY + 40 * HOUR},       /* put forward */
-	    {DAY + 40 * HOUR + 15000, 61000, DAY + 40 * HOUR + 15000},
-	};
-
-	(void)state;
-	expect_times(ticks, LENGTH(ticks), false, 0);
-}
-
-static void a_clock_put_back_is_waited_for_at_seven_eighths_of_the_speed(void **state)
-{
-	static const struct tick ticks[] = {
-	    {DAY, 1000, DAY},
-	    {DAY - 5000, 17000, DAY + 14000},  /* by 21 s, in 16 s */
-	    {DAY + 11000, 33000, DAY + 28000}, /* 17 behind, and so on */
-	    {DAY + 75000, 97000, DAY + 84000}, /* 9 */
-	    {DAY + 139000, 161000, DAY + 140000},
-	    {DAY + 155000, 177000, DAY + 155000}, /* caught up */
-	    {DAY + 171000, 193000, DAY + 171000},
-	};
-
-	(void)state;
-	expect_times(ticks, LENGTH(ticks), false, 0);
-}
-
-static void a_clock_put_back_by_less_than_an_interval_is_waited_for_too(void **state)
-{
-	static const struct tick ticks[] = {
-	    {DAY, 1000, DAY},
-	    {DAY + 6000, 17000, DAY + 14000}, /* by 10 s; not backwards, but wrong */
-	    {DAY + 22000, 33000, DAY + 28000},
-	    {DAY + 102000, 113000, DAY + 102000},
-	};
-
-	(void)state;
-	expect_times(ticks, LENGTH(ticks), false, 0);
-}
-
 static void without_a_boot_clock_times_are_a_millisecond_apart(void **state)
 {
 	static const struct tick ticks[] = {
@@ -560,45 +517,6 @@ static void without_a_boot_clock_times_are_a_millisecond_apart(void **state)
 
 	(void)state;
 	expect_times(ticks, LENGTH(ticks), false, 0);
-}
-
-static void a_clock_put_back_is_told_once_and_its_end_once(void **state)
-{
-	int log_fd = memfd_create("log", MFD_CLOEXEC), real_stderr = dup(STDERR_FILENO);
-	char text[1024] = "";
-
-	dup2(log_fd, STDERR_FILENO);
-	a_clock_put_back_is_waited_for_at_seven_eighths_of_the_speed(state);
-	times_are_the_wall_clocks_while_it_goes_forward(state);
-	dup2(real_stderr, STDERR_FILENO);
-	assert_true(pread(log_fd, text, sizeof(text) - 1, 0) > 0);
-	assert_string_equal(
-	    text,
-	    "bpftally: warning: the wall clock went back: times of samples are ahead "
-	    "by "
-	    "19000 ms, and go slower until it has caught up\n"
-	    "bpftally: info: times of samples are those of the wall clock again\n");
-	close(real_stderr);
-	close(log_fd);
-}
-
-/* Two hours are a daylight saving that somebody did by hand, and one more. */
-static void only_a_step_of_more_than_two_hours_is_followed(void **state)
-{
-	static const struct tick waited[] = {
-	    {DAY, 1000, DAY},
-	    {DAY + 8000 - 2 * HOUR, 9000, DAY + 7000},
-	    {DAY + 16000 - 2 * HOUR, 17000, DAY + 14000},
-	};
-	static const struct tick followed[] = {
-	    {DAY, 1000, DAY},
-	    {DAY + 7999 - 2 * HOUR, 9000, DAY + 7999 - 2 * HOUR},
-	    {DAY + 15999 - 2 * HOUR, 17000, DAY + 15999 - 2 * HOUR},
-	};
-
-	(void)state;
-	expect_times(waited, LENGTH(waited), false, 0);
-	expect_times(followed, LENGTH(followed), false, 0);
 }
 
 static void times_go_on_after_those_of_an_earlier_life(void **state)
@@ -965,14 +883,7 @@ int main(void)
 	    cmocka_unit_test(a_series_that_vanished_is_marked_stale_once),
 	    cmocka_unit_test(an_empty_snapshot_marks_everything_stale_once),
 	    cmocka_unit_test(no_value_looks_like_a_stale_marker),
-	    cmocka_unit_test(times_are_the_wall_clocks_while_it_goes_forward),
-	    cmocka_unit_test(
-		a_clock_put_back_is_waited_for_at_seven_eighths_of_the_speed),
-	    cmocka_unit_test(
-		a_clock_put_back_by_less_than_an_interval_is_waited_for_too),
 	    cmocka_unit_test(without_a_boot_clock_times_are_a_millisecond_apart),
-	    cmocka_unit_test(a_clock_put_back_is_told_once_and_its_end_once),
-	    cmocka_unit_test(only_a_step_of_more_than_two_hours_is_followed),
 	    cmocka_unit_test(times_go_on_after_those_of_an_earlier_life),
 	    cmocka_unit_test(only_what_is_cumulative_has_a_start),
 	    cmocka_unit_test(what_appears_later_starts_at_the_collection_before),
