@@ -6,8 +6,12 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "config.h"
 #include "loop.h"
+#include "sample.h"
 #include "snapshot.h"
 
 struct push;
@@ -17,6 +21,22 @@ struct push;
 int push_create(struct loop *loop, const struct config *config, struct push **ret_push);
 /* Encodes the snapshot and queues it for every endpoint. */
 int push_collect(struct push *push, const struct snapshot *snapshot);
+/* What was scraped. Samples go into a collection that is open for a second, or until
+ * our own joins it; in one, no series may be twice: whose series are in the one of this
+ * number already calls push_commit before it adds them again. A family lives until
+ * the collection is committed. */
+uint64_t push_collection(const struct push *push);
+/* Now, as what is scraped is stamped: not before any time that was given out. */
+int64_t push_time_ms(struct push *push);
+/* sample: with all its labels. stamp_ms: of push_time_ms, its own time may be another.
+ * An error is logged when the collection is committed. */
+void push_add(struct push *push, const struct sample *sample, int64_t stamp_ms);
+/* Whether some receiver takes metrics whole, not their samples (OTLP): those get what
+ * was scraped by this, and nothing by push_add. */
+bool push_wants_metrics(const struct push *push);
+void push_add_metric(struct push *push, const struct sample_metric *metric,
+		     int64_t stamp_ms);
+void push_commit(struct push *push);
 /* Appends bpftally_remote_write_* about itself, with strings of its own. */
 void push_describe(const struct push *push, struct snapshot *snapshot);
 /* Appends what a scraper adds: up, scrape_duration_seconds, scrape_samples_scraped.

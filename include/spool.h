@@ -63,8 +63,8 @@ typedef void (*spool_orphan)(void *context, const char *name, uint64_t samples);
 void spool_orphans(const struct spool *spool, spool_orphan orphan, void *context);
 
 /* One collection is one transaction. Between begin and commit: puts (they take the
- * batch over, also where there is no memory: then it is counted as SPOOL_FULL), and
- * spool_set. now_ms: wall clock. */
+ * batch over, also where there is no memory: then it is counted as SPOOL_FULL),
+ * spool_set and spool_set_time. now_ms: wall clock. */
 void spool_begin(struct spool *spool, int64_t now_ms);
 void spool_put(struct spool_lane *lane, struct wire_batch *batch);
 /* On disk when it returns, or in memory; then what is too much or too old falls out,
@@ -90,5 +90,7 @@ int spool_set(struct spool *spool, const struct spool_lane *lane, const char *ke
 	      int64_t number);
 bool spool_get(const struct spool *spool, const struct spool_lane *lane,
 	       const char *key, int64_t *ret_number);
-/* Of the newest sample in the last collection that had any; 0: none ever. */
+/* How far times have got, in this life or one before; set between begin and commit.
+ * 0: never set. */
+void spool_set_time(struct spool *spool, int64_t time_ms);
 int64_t spool_last_time_ms(const struct spool *spool);

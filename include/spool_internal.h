@@ -60,7 +60,6 @@ struct spool {
 	int64_t next_id;
 	int64_t stored_collection; /* what the file said of both when it was opened */
 	int64_t stored_id;
-	int64_t newest_ms;         /* of the samples of this collection */
 	uint64_t collection_bytes; /* of the newest one, on disk */
 	uint32_t last_lane;        /* number on disk */
 	struct spool_lane *lanes;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A collection is walked once; each endpoint makes of its samples what its receiver
- * wants, and puts it into its lane of the spool: one transaction for all of them.
+ * wants, and puts it into its lane of the spool: one transaction for all of them. What
+ * was scraped comes between, a target at a time: a collection stays open for it, for
+ * a second at most, so that many targets cost one transaction.
  */
 #include "push.h"
 
@@ -18,9 +20,12 @@
 #include "samples.h"
 #include "slice.h"
 #include "spool.h"
+#include "timeline.h"
 
 #define HOST_LEN 256
 #define MEMORY_BYTES_MAX (64ull << 20) /* of what no disk takes */
+#define OPEN_MS 1000                   /* as long as a collection waits for more */
+#define OPEN_SAMPLES_MAX 50000         /* and as much, in memory, encoded */
 
 struct push {
 	struct loop *loop;
@@ -35,6 +40,12 @@ struct push {
 	const struct family **families; /* of the collection that is walked */
 	size_t family_count;
 	size_t family_capacity;
+	struct timeline timeline; /* of what was scraped */
+	struct loop_timer *commit_timer;
+	uint64_t collection; /* number of the open one, or the next */
+	bool is_open;
+	size_t open_samples; /* scraped ones in it */
+	int64_t newest_ms;   /* that anything in it was stamped with */
 	bool is_durable;
 	uint64_t flush_end_ms; /* 0: no flush is running */
 	bool is_ended;         /* the markers are out: nothing may come after them */
@@ -74,6 +85,8 @@ static int on_begin(void *context, const struct sample_metric *metric)
 {
 	struct push *push = context;
 
+	if (metric->time_ms > push->newest_ms)
+		push->newest_ms = metric->time_ms;
 	for (size_t i = 0; i < push->endpoint_count; i++)
 		endpoint_begin(push->endpoints[i], metric);
 	return note_family(push, metric->metric->family);
@@ -88,43 +101,160 @@ static int on_sample(void *context, const struct sample *sample)
 	return 0;
 }
 
-static int encode(struct push *push, const struct snapshot *snapshot)
+static void open_collection(struct push *push, int64_t now_ms)
 {
-	const struct samples_sink sink = {on_begin, on_sample, push};
-	int err;
-
+	if (push->is_open)
+		return;
+	spool_begin(push->spool, now_ms);
+	push->is_open = true;
+	push->open_samples = 0;
+	push->newest_ms = 0;
 	push->family_count = 0;
-	err = samples_walk(push->samples, snapshot, &sink);
-	/* Also what there is of a collection that failed half-way. */
+	loop_timer_arm(push->commit_timer, OPEN_MS, 0);
+}
+
+static int compare_families(const void *a, const void *b)
+{
+	const struct family *const *left = a, *const *right = b;
+
+	return strcmp((*left)->name, (*right)->name);
+}
+
+/* Several targets have the same: one of them speaks for all. */
+static void drop_equal_families(struct push *push)
+{
+	size_t kept = 0;
+
+	if (!push->open_samples || !push->family_count)
+		return;
+	qsort(push->families, push->family_count, sizeof(struct family *),
+	      compare_families);
+	for (size_t i = 1; i < push->family_count; i++) {
+		if (compare_families(&push->families[kept], &push->families[i]))
+			push->families[++kept] = push->families[i];
+	}
+	push->family_count = kept + 1;
+}
+
+/* Also what there is of a collection that failed half-way. */
+static int close_collection(struct push *push, int64_t now_ms, bool is_end)
+{
+	int err = 0;
+
+	drop_equal_families(push);
 	for (size_t i = 0; i < push->endpoint_count; i++) {
 		struct endpoint *endpoint = push->endpoints[i];
-		int failed = endpoint_add_metadata(
-		    endpoint, push->families, push->family_count, snapshot->time_ms);
+		int failed = endpoint_add_metadata(endpoint, push->families,
+						   push->family_count, now_ms);
 
 		if (!failed)
 			failed = endpoint_finish(endpoint);
 		err = err ? err : failed;
 	}
-	return err;
-}
-
-static int enqueue(struct push *push, const struct snapshot *snapshot, bool is_end)
-{
-	int err;
-
-	if (!push->endpoint_count || push->is_ended)
-		return 0;
-	spool_begin(push->spool, snapshot->time_ms);
-	err = encode(push, snapshot);
+	if (push->newest_ms)
+		spool_set_time(push->spool, push->newest_ms);
 	spool_commit(push->spool, is_end);
+	loop_timer_disarm(push->commit_timer);
+	push->is_open = false;
+	push->collection++;
 	for (size_t i = 0; i < push->endpoint_count; i++)
 		endpoint_send(push->endpoints[i], is_end);
 	return err;
 }
 
+static int enqueue(struct push *push, const struct snapshot *snapshot, bool is_end)
+{
+	const struct samples_sink sink = {on_begin, on_sample, push};
+	int err, failed;
+
+	if (!push->endpoint_count || push->is_ended)
+		return 0;
+	open_collection(push, snapshot->time_ms);
+	err = samples_walk(push->samples, snapshot, &sink);
+	failed = close_collection(push, snapshot->time_ms, is_end);
+	return err ? err : failed;
+}
+
 int push_collect(struct push *push, const struct snapshot *snapshot)
 {
 	return enqueue(push, snapshot, false);
+}
+
+/* --- what was scraped ------------------------------------------------------------- */
+
+int64_t push_time_ms(struct push *push)
+{
+	return timeline_next(&push->timeline, (int64_t)clock_ms(CLOCK_REALTIME),
+			     (int64_t)clock_ms(CLOCK_BOOTTIME));
+}
+
+uint64_t push_collection(const struct push *push)
+{
+	return push->collection;
+}
+
+void push_commit(struct push *push)
+{
+	int err;
+
+	if (!push->is_open)
+		return;
+	err = close_collection(push, (int64_t)clock_ms(CLOCK_REALTIME), false);
+	if (err)
+		log_error("cannot encode what was scraped for receivers: %s",
+			  strerror(-err));
+}
+
+static void on_commit(void *context)
+{
+	push_commit(context);
+}
+
+static bool accept_scraped(struct push *push, int64_t stamp_ms)
+{
+	if (!push->endpoint_count || push->is_ended)
+		return false;
+	open_collection(push, (int64_t)clock_ms(CLOCK_REALTIME));
+	if (stamp_ms > push->newest_ms)
+		push->newest_ms = stamp_ms;
+	return true;
+}
+
+static void note_scraped(struct push *push)
+{
+	if (++push->open_samples >= OPEN_SAMPLES_MAX)
+		push_commit(push);
+}
+
+void push_add(struct push *push, const struct sample *sample, int64_t stamp_ms)
+{
+	if (!accept_scraped(push, stamp_ms))
+		return;
+	on_sample(push, sample);
+	/* Only what its help says would be missing. */
+	note_family(push, sample->family);
+	note_scraped(push);
+}
+
+bool push_wants_metrics(const struct push *push)
+{
+	for (size_t i = 0; i < push->endpoint_count; i++) {
+		if (endpoint_is_otlp(push->endpoints[i]))
+			return true;
+	}
+	return false;
+}
+
+void push_add_metric(struct push *push, const struct sample_metric *metric,
+		     int64_t stamp_ms)
+{
+	if (!accept_scraped(push, stamp_ms))
+		return;
+	for (size_t i = 0; i < push->endpoint_count; i++) {
+		if (endpoint_is_otlp(push->endpoints[i]))
+			endpoint_begin(push->endpoints[i], metric);
+	}
+	note_scraped(push);
 }
 
 /* --- flushing -------------------------------------------------------------------- */
@@ -337,18 +467,24 @@ static int make_endpoints(struct push *push)
 static int start_delivery(struct push *push)
 {
 	int err = client_create(push->loop, &push->client);
+	int64_t last_ms;
 
 	if (!err)
 		err = make_labels(push);
 	if (!err)
 		err = samples_create(&push->labels, &push->samples);
 	if (!err)
+		err =
+		    loop_timer_create(push->loop, on_commit, push, &push->commit_timer);
+	if (!err)
 		err = make_endpoints(push);
 	if (err) {
 		log_error("cannot start sending: %s", strerror(-err));
 		return err;
 	}
-	samples_continue(push->samples, spool_last_time_ms(push->spool));
+	last_ms = spool_last_time_ms(push->spool);
+	samples_continue(push->samples, last_ms);
+	timeline_continue(&push->timeline, last_ms);
 	spool_orphans(push->spool, tell_orphan, NULL);
 	for (size_t i = 0; i < push->endpoint_count; i++)
 		endpoint_send(push->endpoints[i], false);
@@ -384,6 +520,7 @@ void push_free(struct push **push)
 	free((*push)->endpoints);
 	client_free(&(*push)->client);
 	samples_free(&(*push)->samples);
+	loop_timer_free(&(*push)->commit_timer);
 	spool_close(&(*push)->spool);
 	free((*push)->families);
 	free((*push)->labels.items);

@@ -204,7 +204,6 @@ void spool_begin(struct spool *spool, int64_t now_ms)
 	if (spool->has_put)
 		spool->collection++;
 	spool->has_put = false;
-	spool->newest_ms = 0;
 	spool->is_collecting = true;
 }
 
@@ -212,7 +211,6 @@ void spool_put(struct spool_lane *lane, struct wire_batch *batch)
 {
 	struct spool *spool = lane->spool;
 	uint32_t samples = batch->samples + batch->histograms;
-	int64_t time_ms = batch->time_ms;
 	struct backlog_item *item = NULL;
 
 	if (batch->len <= STORE_BATCH_BYTES_MAX)
@@ -228,8 +226,6 @@ void spool_put(struct spool_lane *lane, struct wire_batch *batch)
 	item->collected_ms = spool->now_ms;
 	backlog_append(&lane->fresh, item);
 	spool->has_put = true;
-	if (samples && time_ms > spool->newest_ms)
-		spool->newest_ms = time_ms;
 }
 
 void spool_commit(struct spool *spool, bool is_end)
@@ -237,9 +233,6 @@ void spool_commit(struct spool *spool, bool is_end)
 	int64_t spared = spool->collection - (is_end ? 1 : 0);
 
 	spool->is_collecting = false;
-	/* Only the first time needs memory. */
-	if (spool->newest_ms && spool_set_key(spool, KEY_TIME, spool->newest_ms))
-		log_warning("no memory to remember the time of the last samples");
 	if (spool->directory)
 		spool_disk_write(spool, spared);
 	spared = spool->collection - (is_end ? 1 : 0); /* it may have been renumbered */
@@ -366,6 +359,13 @@ bool spool_get(const struct spool *spool, const struct spool_lane *lane,
 		return false;
 	*ret_value = number->number;
 	return true;
+}
+
+void spool_set_time(struct spool *spool, int64_t time_ms)
+{
+	/* Only the first time needs memory. */
+	if (spool_set_key(spool, KEY_TIME, time_ms))
+		log_warning("no memory to remember the time of the last samples");
 }
 
 int64_t spool_last_time_ms(const struct spool *spool)

@@ -222,6 +222,7 @@ static inline void put_one_at(struct spool_lane *lane, struct spool *spool,
 {
 	spool_begin(spool, now_ms);
 	spool_put(lane, batch_of(number, 100, 1000));
+	spool_set_time(spool, NOW_MS + number);
 	spool_commit(spool, false);
 }
 

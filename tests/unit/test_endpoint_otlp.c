@@ -88,6 +88,27 @@ static void without_compression_it_goes_as_it_is(void **state)
 	expect_metric(scene, "bytes", (double)first_request(scene, 0)->body_len);
 }
 
+/* OTLP has a message for a metric, 1.0 one for each sample. */
+static void metrics_are_for_receivers_that_take_them_whole(void **state)
+{
+	const struct label label = {"mark", "whole."}, other = {"mark", "sample."};
+	const struct metric metric = {.family = &counted, .labels = {&label, 1}};
+	const struct sample sample = {
+	    .labels = &other, .label_count = 1, .family = &counted};
+	struct scene *scene = *state;
+	struct sample_metric scraped = {.metric = &metric};
+
+	start_otlp(scene, accept_otlp);
+	assert_true(push_wants_metrics(scene->push));
+	scraped.time_ms = push_time_ms(scene->push);
+	push_add(scene->push, &sample, scraped.time_ms);
+	push_add_metric(scene->push, &scraped, scraped.time_ms);
+	push_commit(scene->push);
+	deliver_points(scene);
+	assert_true(body_has(first_request(scene, 0), "whole."));
+	assert_false(body_has(first_request(scene, 0), "sample."));
+}
+
 static void external_labels_are_in_the_resource(void **state)
 {
 	struct config_label external[] = {
@@ -434,6 +455,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+	    TEST(metrics_are_for_receivers_that_take_them_whole),
 	    TEST(a_request_is_otlp_in_gzip),
 	    TEST(without_compression_it_goes_as_it_is),
 	    TEST(external_labels_are_in_the_resource),

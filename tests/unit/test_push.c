@@ -289,6 +289,87 @@ static bool never(struct scene *scene, size_t argument)
 	return false;
 }
 
+static void add_scraped(struct scene *scene, const char *mark)
+{
+	const struct label labels[] = {{"__name__", "scraped"}, {"mark", mark}};
+	const struct sample sample = {
+	    .labels = labels,
+	    .label_count = 2,
+	    .family = &counted,
+	    .time_ms = push_time_ms(scene->push),
+	};
+
+	push_add(scene->push, &sample, sample.time_ms);
+}
+
+static bool are_requests(struct scene *scene, size_t count)
+{
+	return scene->servers[0]->count >= count;
+}
+
+static void what_is_scraped_within_a_second_is_one_collection(void **state)
+{
+	struct scene *scene = *state;
+	uint64_t first;
+
+	start(scene, accept_all);
+	first = push_collection(scene->push);
+	add_scraped(scene, "one.");
+	add_scraped(scene, "two.");
+	assert_int_equal(push_collection(scene->push), first);
+	run_until(scene, are_requests, 1);
+	deliver(scene);
+	assert_int_equal(push_collection(scene->push), first + 1);
+	assert_int_equal(scene->servers[0]->count, 1);
+	assert_true(body_has(first_request(scene, 0), "one."));
+	assert_true(body_has(first_request(scene, 0), "two."));
+	expect_metric(scene, "samples", 2);
+}
+
+static void our_own_collection_takes_along_what_was_scraped(void **state)
+{
+	struct scene *scene = *state;
+	uint64_t first;
+
+	start(scene, accept_all);
+	first = push_collection(scene->push);
+	add_scraped(scene, "scraped.");
+	collect_many(scene, "own", 1);
+	assert_int_equal(push_collection(scene->push), first + 1);
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 1);
+	assert_true(body_has(first_request(scene, 0), "scraped."));
+	assert_true(body_has(first_request(scene, 0), "own.0"));
+}
+
+static void a_series_that_comes_again_is_in_the_next_collection(void **state)
+{
+	struct scene *scene = *state;
+
+	start(scene, accept_all);
+	add_scraped(scene, "again.");
+	push_commit(scene->push);
+	add_scraped(scene, "again.");
+	push_commit(scene->push);
+	push_commit(scene->push); /* nothing is open: nothing happens */
+	deliver(scene);
+	assert_int_equal(scene->servers[0]->count, 2);
+	expect_metric(scene, "samples", 2);
+}
+
+static void a_flush_sends_what_was_scraped_and_ends_only_our_own(void **state)
+{
+	struct scene *scene = *state;
+
+	start(scene, accept_all);
+	add_scraped(scene, "scraped.");
+	push_flush(scene->push, DEADLINE_MS);
+	assert_int_equal(scene->servers[0]->count, 1);
+	add_scraped(scene, "late.");
+	push_commit(scene->push);
+	expect_metric(scene, "samples", 1);
+}
+
 static void nothing_wakes_while_nothing_waits(void **state)
 {
 	struct scene *scene = *state;
@@ -388,6 +469,10 @@ int main(void)
 	    TEST(a_flush_does_not_wait_for_who_asked_for_a_longer_pause),
 	    TEST(a_collection_during_the_flush_is_not_taken),
 	    TEST(without_endpoints_it_does_nothing),
+	    TEST(what_is_scraped_within_a_second_is_one_collection),
+	    TEST(our_own_collection_takes_along_what_was_scraped),
+	    TEST(a_series_that_comes_again_is_in_the_next_collection),
+	    TEST(a_flush_sends_what_was_scraped_and_ends_only_our_own),
 	    TEST(nothing_wakes_while_nothing_waits),
 	    TEST(a_strict_receiver_accepts_every_request),
 	};
