@@ -5,10 +5,10 @@
  * a client any number of exchanges, which share connections.
  *
  * Secrets and certificates are read per request, secrets wiped after it; what an
- * answer's text quotes of them is starred. A redirect is followed as a POST, at most
- * ten times, never from https to http, and without `authorization` and `basic_auth`
- * to another host; `headers` go along. It
- * decides nothing about retries, and does not log.
+ * answer's text quotes of them is starred. A redirect is followed as what it was, at
+ * most ten times, never from https to http, and without `authorization` and
+ * `basic_auth` to another host; `headers` go along. It decides nothing about retries,
+ * and does not log.
  */
 #pragma once
 
@@ -23,7 +23,7 @@ int client_create(struct loop *loop, struct client **ret_client);
 /* After its exchanges. */
 void client_free(struct client **client);
 
-/* What came back; it and its text live until the next exchange_post. */
+/* What came back; it and its text live until the next request of the exchange. */
 struct client_answer {
 	long status;            /* 0: none came, text says why */
 	int64_t retry_after_ms; /* from Retry-After, RFC 9110 10.2.3; -1: none */
@@ -33,10 +33,12 @@ struct client_answer {
 
 #define CLIENT_TEXT_MAX 1024
 
-/* Called from the loop, never from exchange_post; may call that. */
+/* Called from the loop, never from exchange_post or exchange_get; may call these, but
+ * not exchange_free. */
 typedef void (*client_done)(void *context, const struct client_answer *answer);
 
-/* config outlives it. -ENOMEM, -EINVAL (an option that this libcurl refuses). */
+/* config outlives it; without a url in it, exchange_set_url comes before a request.
+ * -ENOMEM, -EINVAL (an option that this libcurl refuses). */
 int exchange_create(struct client *client, const struct config_http *config,
 		    client_done done, void *context, struct exchange **ret_exchange);
 /* A request under way is given up. */
@@ -49,8 +51,17 @@ int exchange_post(struct exchange *exchange, const char *const *headers,
 		  struct client_answer *ret_answer);
 /* A number in a header of the answer, inside done; -1: not there, or no number. */
 int64_t exchange_number(const struct exchange *exchange, const char *header);
-/* The answer's body inside done, bytes as they came (with secrets starred), its first
- * 64 kB; ret_len 0: none. */
-const void *exchange_body(const struct exchange *exchange, size_t *ret_len);
+/* Starts a GET that asks for gzip; otherwise as exchange_post. A 2xx whose body did not
+ * come whole, or is longer than body_max bytes when it is decoded, has the status 0. */
+int exchange_get(struct exchange *exchange, const char *const *headers,
+		 size_t header_count, size_t body_max,
+		 struct client_answer *ret_answer);
+/* Of the next requests; copied. -EINVAL: it is none, -ENOMEM. */
+int exchange_set_url(struct exchange *exchange, const char *url);
+/* The answer's header inside done, as it came; NULL: none. */
+const char *exchange_content_type(const struct exchange *exchange);
+/* The answer's body inside done, and a NUL; the callee may change it. Of a POST the
+ * first 64 kB, with secrets starred, of a GET all, as it came. ret_len 0: none. */
+char *exchange_body(const struct exchange *exchange, size_t *ret_len);
 /* The url without user, query and fragment; the caller frees. NULL: no memory. */
 char *client_shown_url(const char *url);

@@ -37,7 +37,9 @@
 #define AUTHORIZATION_BASIC "Authorization: Basic "
 
 struct response {
-	struct buf body; /* BODY_READ_MAX of it, then a NUL */
+	struct buf body; /* body_max of it at most, then a NUL */
+	size_t body_max;
+	bool is_too_long;
 	char text[CLIENT_TEXT_MAX + 1];
 	char error[CURL_ERROR_SIZE];
 };
@@ -59,12 +61,15 @@ struct exchange {
 	client_done done;
 	void *context;
 	CURL *easy;
+	char *url;                     /* as it was given; secret */
 	struct curl_slist *connect_to; /* with tls.server_name only */
 	char *host;                    /* "Host: ...", likewise */
 	char *secret;                  /* credentials of the request on its way */
 	struct curl_slist *headers;    /* of that request */
 	struct pem pems[PEMS];
 	bool is_sending;
+	bool is_get; /* the request on its way: what it answers with is all that counts
+		      */
 	struct response response;
 };
 
@@ -234,7 +239,7 @@ static void hide_secrets(struct exchange *exchange, char *text)
 
 	for (size_t i = 0; i < custom->count; i++)
 		hide_value(text, custom->items[i].value);
-	hide_in_url(text, exchange->config->url);
+	hide_in_url(text, exchange->url);
 	if (exchange->config->proxy_url)
 		hide_in_url(text, exchange->config->proxy_url);
 	if (!exchange->secret)
@@ -260,14 +265,16 @@ static bool has_lost_its_way(const struct exchange *exchange, long status,
 	       code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT;
 }
 
-/* A status that arrived counts, even where the rest of the answer did not. A redirect
- * that cannot be followed is an answer, too. */
+/* A status that arrived counts, even where the rest of the answer did not: but not to
+ * who asked for the rest. A redirect that cannot be followed is an answer, too. */
 static long final_status(const struct exchange *exchange, CURLcode code)
 {
 	long status = 0;
 
 	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
-	return status < 200 || has_lost_its_way(exchange, status, code) ? 0 : status;
+	if (status < 200 || has_lost_its_way(exchange, status, code))
+		return 0;
+	return exchange->is_get && status / 100 == 2 && code ? 0 : status;
 }
 
 static const char *answer_header(CURL *easy, const char *name)
@@ -293,7 +300,12 @@ int64_t exchange_number(const struct exchange *exchange, const char *header)
 	return errno || *end ? -1 : number;
 }
 
-const void *exchange_body(const struct exchange *exchange, size_t *ret_len)
+const char *exchange_content_type(const struct exchange *exchange)
+{
+	return answer_header(exchange->easy, "Content-Type");
+}
+
+char *exchange_body(const struct exchange *exchange, size_t *ret_len)
 {
 	*ret_len = exchange->response.body.len;
 	return exchange->response.body.data;
@@ -310,29 +322,51 @@ static void hide_in_body(struct exchange *exchange)
 {
 	struct buf *body = &exchange->response.body;
 
+	for (size_t at = 0; at < body->len; at += strlen(body->data + at) + 1)
+		hide_secrets(exchange, body->data + at);
+}
+
+static void end_body(struct buf *body)
+{
 	buf_append(body, "", 1);
 	if (body->error)
 		buf_clear(body);
-	for (size_t at = 0; at < body->len; at += strlen(body->data + at) + 1)
-		hide_secrets(exchange, body->data + at);
 	if (body->len)
 		body->len--;
 }
 
+/* What was asked for stays as it came; its beginning is hidden where it is quoted. */
 static const char *text_of(struct exchange *exchange, long status)
 {
 	struct response *response = &exchange->response;
 	size_t len;
 
 	hide_secrets(exchange, response->error);
-	hide_in_body(exchange);
+	end_body(&response->body);
+	if (!exchange->is_get)
+		hide_in_body(exchange);
 	len =
 	    response->body.len < CLIENT_TEXT_MAX ? response->body.len : CLIENT_TEXT_MAX;
 	for (size_t i = 0; i < len; i++)
 		response->text[i] =
 		    response->body.data[i] ? response->body.data[i] : ' ';
 	response->text[len] = 0;
+	if (exchange->is_get)
+		hide_secrets(exchange, response->text);
 	return status ? response->text : response->error;
+}
+
+/* curl says that writing failed. */
+static void explain(struct response *response, CURLcode code)
+{
+	if (response->is_too_long)
+		snprintf(response->error, sizeof(response->error),
+			 "the body is longer than %zu bytes", response->body_max);
+	else if (response->body.error)
+		snprintf(response->error, sizeof(response->error), "out of memory");
+	else if (!*response->error)
+		snprintf(response->error, sizeof(response->error), "%s",
+			 curl_easy_strerror(code));
 }
 
 static void finish(struct exchange *exchange, CURLcode code)
@@ -347,14 +381,16 @@ static void finish(struct exchange *exchange, CURLcode code)
 	if (answer.status)
 		answer.retry_after_ms =
 		    retry_after_ms(answer_header(easy, "Retry-After"), time(NULL));
-	else if (!*exchange->response.error)
-		snprintf(exchange->response.error, sizeof(exchange->response.error),
-			 "%s", curl_easy_strerror(code));
+	else
+		explain(&exchange->response, code);
 	answer.text = text_of(exchange, answer.status);
 	curl_multi_remove_handle(exchange->client->multi, easy);
 	exchange->is_sending = false;
 	wipe_request(exchange);
 	exchange->done(exchange->context, &answer);
+	/* Unless done has started the next one. */
+	if (!exchange->is_sending)
+		buf_free(&exchange->response.body);
 }
 
 /* --- curl and the loop --------------------------------------------------------- */
@@ -450,16 +486,18 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *context)
 	return 0;
 }
 
-/* An answer that does not end is cut off: its status is all that counts. */
+/* An answer that does not end is cut off. */
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
-	struct buf *body = context;
+	struct response *response = context;
 	size_t len = size * count;
 
-	if (len > BODY_READ_MAX - body->len)
+	if (len > response->body_max - response->body.len) {
+		response->is_too_long = true;
 		return 0;
-	buf_append(body, data, len);
-	return body->error ? 0 : len;
+	}
+	buf_append(&response->body, data, len);
+	return response->body.error ? 0 : len;
 }
 
 /* --- making ------------------------------------------------------------------- */
@@ -516,9 +554,12 @@ static int set_server_name(struct exchange *exchange, CURLU *url)
 	    curl_url_get(url, CURLUPART_URL, &changed, 0))
 		return -EINVAL;
 	snprintf(connect_to, sizeof(connect_to), "%s::%s:", name, host);
+	curl_easy_setopt(exchange->easy, CURLOPT_CONNECT_TO, NULL);
+	curl_slist_free_all(exchange->connect_to);
 	exchange->connect_to = curl_slist_append(NULL, connect_to);
 	if (!exchange->connect_to)
 		return -ENOMEM;
+	free(exchange->host);
 	if (asprintf(&exchange->host, "Host: %s%s%s", host, has_port ? ":" : "",
 		     has_port ? port : "") < 0) {
 		exchange->host = NULL;
@@ -529,17 +570,17 @@ static int set_server_name(struct exchange *exchange, CURLU *url)
 	return set_text(exchange->easy, CURLOPT_URL, changed);
 }
 
-static int set_url(struct exchange *exchange)
+static int set_target(struct exchange *exchange)
 {
 	CLEANUP(free_url) CURLU *url = curl_url();
 
 	if (!url)
 		return -ENOMEM;
-	if (curl_url_set(url, CURLUPART_URL, exchange->config->url, 0))
+	if (curl_url_set(url, CURLUPART_URL, exchange->url, 0))
 		return -EINVAL;
 	if (exchange->config->tls.server_name)
 		return set_server_name(exchange, url);
-	return set_text(exchange->easy, CURLOPT_URL, exchange->config->url);
+	return set_text(exchange->easy, CURLOPT_URL, exchange->url);
 }
 
 static int set_tls(struct exchange *exchange)
@@ -587,7 +628,7 @@ static int set_proxy(struct exchange *exchange)
 
 	if (config->proxy_from_environment)
 		return set_text(exchange->easy, CURLOPT_PROXY,
-				environment_proxy(config->url));
+				environment_proxy(exchange->url));
 	err = set_text(exchange->easy, CURLOPT_PROXY,
 		       config->proxy_url ? config->proxy_url : "");
 	/* Set, it keeps the variable no_proxy out. */
@@ -599,7 +640,7 @@ static int set_proxy(struct exchange *exchange)
 
 static int set_redirects(struct exchange *exchange)
 {
-	bool is_secure = !strncasecmp(exchange->config->url, "https:", 6);
+	bool is_secure = !strncasecmp(exchange->url, "https:", 6);
 	CURL *easy = exchange->easy;
 	int err = set_number(easy, CURLOPT_FOLLOWLOCATION,
 			     exchange->config->follow_redirects);
@@ -621,7 +662,6 @@ static int set_numbers(CURL *easy, uint64_t timeout_ms)
 		CURLoption option;
 		long value;
 	} numbers[] = {
-	    {CURLOPT_POST, 1},
 	    {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
 	    {CURLOPT_NOSIGNAL, 1},
 	    {CURLOPT_NOPROGRESS, 1},
@@ -637,25 +677,36 @@ static int set_numbers(CURL *easy, uint64_t timeout_ms)
 	return err ? err : set_text(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 }
 
+int exchange_set_url(struct exchange *exchange, const char *url)
+{
+	char *copy = strdup(url);
+	int err;
+
+	if (!copy)
+		return -ENOMEM;
+	secret_wipe(&exchange->url);
+	exchange->url = copy;
+	err = set_redirects(exchange);
+	if (!err)
+		err = set_proxy(exchange);
+	return err ? err : set_target(exchange);
+}
+
 static int set_options(struct exchange *exchange)
 {
 	CURL *easy = exchange->easy;
 	int err = set_numbers(easy, exchange->config->timeout_ms);
 
 	if (!err)
-		err = set_redirects(exchange);
-	if (!err)
-		err = set_proxy(exchange);
-	if (!err)
 		err = set_tls(exchange);
-	if (!err)
-		err = set_url(exchange);
+	if (!err && exchange->config->url)
+		err = exchange_set_url(exchange, exchange->config->url);
 	if (err)
 		return err;
 	if (curl_easy_setopt(easy, CURLOPT_PRIVATE, exchange) ||
 	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->response.error) ||
 	    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) ||
-	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &exchange->response.body))
+	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &exchange->response))
 		return -EINVAL;
 	return 0;
 }
@@ -672,7 +723,6 @@ int exchange_create(struct client *client, const struct config_http *config,
 	exchange->config = config;
 	exchange->done = done;
 	exchange->context = context;
-	exchange->response.body = (struct buf)BUF_INIT(BODY_READ_MAX + 1);
 	exchange->easy = curl_easy_init();
 	if (!exchange->easy)
 		return -ENOMEM;
@@ -693,6 +743,7 @@ void exchange_free(struct exchange **exchange)
 	wipe_request(*exchange);
 	buf_free(&(*exchange)->response.body);
 	curl_slist_free_all((*exchange)->connect_to);
+	secret_wipe(&(*exchange)->url);
 	free((*exchange)->host);
 	free(*exchange);
 	*exchange = NULL;
@@ -776,32 +827,54 @@ static int load_pems(struct exchange *exchange)
 	return 0;
 }
 
-static int hand_to_curl(struct exchange *exchange, const void *body, size_t len)
+static int set_post(CURL *easy, const void *body, size_t len)
 {
-	CURL *easy = exchange->easy;
-
-	if (curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers) ||
+	if (curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, NULL) ||
+	    curl_easy_setopt(easy, CURLOPT_POST, 1L) ||
 	    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, (const char *)body) ||
-	    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len) ||
-	    curl_multi_add_handle(exchange->client->multi, easy))
+	    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len))
 		return -ENOMEM;
 	return 0;
 }
 
-int exchange_post(struct exchange *exchange, const char *const *headers,
-		  size_t header_count, const void *body, size_t len,
-		  struct client_answer *ret_answer)
+static int set_get(CURL *easy)
 {
-	struct response *response = &exchange->response;
-	int err;
+	if (curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip") ||
+	    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L))
+		return -ENOMEM;
+	return 0;
+}
 
+static int hand_to_curl(struct exchange *exchange)
+{
+	if (curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, exchange->headers) ||
+	    curl_multi_add_handle(exchange->client->multi, exchange->easy))
+		return -ENOMEM;
+	return 0;
+}
+
+static void expect_answer(struct response *response, size_t body_max)
+{
+	/* Room for a NUL behind it, whatever it is. */
+	if (body_max > SIZE_MAX / 2)
+		body_max = SIZE_MAX / 2;
 	buf_clear(&response->body);
+	response->body.ceiling = body_max + 1;
+	response->body_max = body_max;
+	response->is_too_long = false;
 	snprintf(response->error, sizeof(response->error), "out of memory");
-	err = load_pems(exchange);
+}
+
+/* err: of what was to be set before. */
+static int start(struct exchange *exchange, int err, const char *const *headers,
+		 size_t header_count, struct client_answer *ret_answer)
+{
+	if (!err)
+		err = load_pems(exchange);
 	if (!err)
 		err = make_headers(exchange, headers, header_count);
 	if (!err)
-		err = hand_to_curl(exchange, body, len);
+		err = hand_to_curl(exchange);
 	if (err) {
 		*ret_answer = (struct client_answer){
 		    .retry_after_ms = -1,
@@ -810,9 +883,28 @@ int exchange_post(struct exchange *exchange, const char *const *headers,
 		wipe_request(exchange);
 		return err;
 	}
-	response->error[0] = 0;
+	exchange->response.error[0] = 0;
 	exchange->is_sending = true;
 	return 0;
+}
+
+int exchange_post(struct exchange *exchange, const char *const *headers,
+		  size_t header_count, const void *body, size_t len,
+		  struct client_answer *ret_answer)
+{
+	exchange->is_get = false;
+	expect_answer(&exchange->response, BODY_READ_MAX);
+	return start(exchange, set_post(exchange->easy, body, len), headers,
+		     header_count, ret_answer);
+}
+
+int exchange_get(struct exchange *exchange, const char *const *headers,
+		 size_t header_count, size_t body_max, struct client_answer *ret_answer)
+{
+	exchange->is_get = true;
+	expect_answer(&exchange->response, body_max);
+	return start(exchange, set_get(exchange->easy), headers, header_count,
+		     ret_answer);
 }
 
 /* --- the client ------------------------------------------------------------------ */

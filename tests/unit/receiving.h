@@ -39,6 +39,7 @@
 #define CLOSE "close"
 #define DATED "dated" /* 503 with a Retry-After DATE_AHEAD_S from then */
 #define DATE_AHEAD_S 3
+#define GZIPPED "gzip:" /* 200, and what follows as a compressed body */
 #define RECEIVER "tests/e2e/receiver.py"
 
 #define STATUS(line) "HTTP/1.1 " line "\r\nContent-Length: 0\r\n\r\n"
@@ -161,6 +162,28 @@ static const char *dated_answer(struct server *server)
 	return text;
 }
 
+static inline void answer_gzipped(struct connection *connection, const char *text)
+{
+	unsigned char body[REQUEST_SIZE];
+	char head[128];
+	z_stream stream = {.next_in = (unsigned char *)text,
+			   .avail_in = (unsigned int)strlen(text),
+			   .next_out = body,
+			   .avail_out = sizeof(body)};
+
+	assert_int_equal(
+	    deflateInit2(&stream, 9, Z_DEFLATED, MAX_WBITS + 16, 9, Z_DEFAULT_STRATEGY),
+	    Z_OK);
+	assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
+	deflateEnd(&stream);
+	snprintf(head, sizeof(head),
+		 "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+		 "Content-Length: %lu\r\n\r\n",
+		 stream.total_out);
+	assert_true(send(connection->fd, head, strlen(head), MSG_NOSIGNAL) >= 0);
+	assert_true(send(connection->fd, body, stream.total_out, MSG_NOSIGNAL) >= 0);
+}
+
 static inline void answer(struct connection *connection)
 {
 	const char *const *answers = connection->server->answers;
@@ -170,6 +193,10 @@ static inline void answer(struct connection *connection)
 		connection->server->answers++;
 	if (!strcmp(text, CLOSE)) {
 		hang_up(connection);
+		return;
+	}
+	if (!strncmp(text, GZIPPED, strlen(GZIPPED))) {
+		answer_gzipped(connection, text + strlen(GZIPPED));
 		return;
 	}
 	if (!strcmp(text, DATED))
@@ -197,9 +224,12 @@ static inline void on_request(void *context, uint32_t events)
 	if (!end)
 		return;
 	length = strcasestr(connection->data, "\r\nContent-Length: ");
-	assert_true(length && length < end);
 	head_len = (size_t)(end - connection->data) + 4;
-	body_len = strtoul(length + strlen("\r\nContent-Length: "), NULL, 10);
+	body_len = 0; /* of a GET */
+	if (length && length < end)
+		body_len = strtoul(length + strlen("\r\nContent-Length: "), NULL, 10);
+	else
+		assert_int_equal(strncmp(connection->data, "GET ", 4), 0);
 	assert_true(head_len + body_len < sizeof(connection->data));
 	if (connection->len < head_len + body_len)
 		return;

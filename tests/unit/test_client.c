@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client.c against real sockets, as push uses it. */
+/* client.c against real sockets, as push uses it; a GET as a scraper does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "client.h"
 #include "receiving.h"
 
 static void basic_auth_is_sent_at_once(void **state)
@@ -489,6 +490,363 @@ static void an_authority_is_read_again_when_its_file_changes(void **state)
 	receiver_end(&other);
 }
 
+/* --- GET ----------------------------------------------------------------------------
+ */
+
+struct get {
+	struct client *client;
+	struct exchange *exchange;
+	struct scene *scene;
+	unsigned int answers;
+	long status;
+	char text[CLIENT_TEXT_MAX + 1];
+	char type[64];
+	char *body;
+	size_t body_len;
+};
+
+static void on_answer(void *context, const struct client_answer *answer)
+{
+	struct get *get = context;
+	const char *type = exchange_content_type(get->exchange);
+	const char *body = exchange_body(get->exchange, &get->body_len);
+
+	get->answers++;
+	get->status = answer->status;
+	snprintf(get->text, sizeof(get->text), "%s", answer->text);
+	snprintf(get->type, sizeof(get->type), "%s", type ? type : "none");
+	free(get->body);
+	get->body = malloc(get->body_len + 1);
+	memcpy(get->body, body, get->body_len + 1);
+	loop_stop(get->scene->loop);
+}
+
+static void get_create(struct get *get, struct scene *scene, const char *const *answers)
+{
+	scene->servers[0]->answers = answers;
+	server_listen(scene->servers[0]);
+	*get = (struct get){.scene = scene};
+	assert_int_equal(client_create(scene->loop, &get->client), 0);
+	assert_int_equal(exchange_create(get->client, &scene->endpoints[0].http,
+					 on_answer, get, &get->exchange),
+			 0);
+}
+
+static void get_free(struct get *get)
+{
+	exchange_free(&get->exchange);
+	client_free(&get->client);
+	free(get->body);
+}
+
+static void get_start(struct get *get, size_t body_max)
+{
+	static const char *const headers[] = {"Accept: text/plain;q=0.5"};
+	struct client_answer answer;
+
+	assert_int_equal(exchange_get(get->exchange, headers, 1, body_max, &answer), 0);
+}
+
+static void get_run(struct get *get, size_t body_max)
+{
+	unsigned int answers = get->answers;
+
+	get_start(get, body_max);
+	assert_int_equal(loop_run(get->scene->loop), 0);
+	assert_int_equal(get->answers, answers + 1);
+}
+
+static void a_get_has_headers_and_no_body(void **state)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n"
+	    "Content-Length: 4\r\n\r\na 1\n",
+	    NULL};
+	struct scene *scene = *state;
+	const struct request *request;
+	struct get get;
+
+	scene->endpoints[0].http.authorization.credentials = (char *)"s3cret";
+	get_create(&get, scene, answers);
+	get_run(&get, 100);
+	assert_int_equal(get.status, 200);
+	assert_string_equal(get.body, "a 1\n");
+	assert_int_equal(get.body_len, 4);
+	assert_string_equal(get.type, "text/plain; version=0.0.4");
+	request = first_request(scene, 0);
+	assert_int_equal(strncmp(request->head, "GET /push HTTP/1.1\r\n", 20), 0);
+	assert_true(has_header(request, "Accept: text/plain;q=0.5"));
+	assert_true(has_header(request, "Accept-Encoding: gzip"));
+	assert_true(has_header(request, "Authorization: Bearer s3cret"));
+	assert_false(has_header_named(request, "Content-Length"));
+	assert_false(has_header_named(request, "Content-Type"));
+	get_free(&get);
+}
+
+/* What curl adds to a body of its own accord would be in the way of the next. */
+static void an_exchange_gets_and_posts_in_turn(void **state)
+{
+	static const char *const answers[] = {GZIPPED "one", OK, GZIPPED "three", NULL};
+	struct scene *scene = *state;
+	struct client_answer answer;
+	struct get get;
+
+	get_create(&get, scene, answers);
+	get_run(&get, 100);
+	assert_int_equal(exchange_post(get.exchange, NULL, 0, "two", 3, &answer), 0);
+	assert_int_equal(loop_run(scene->loop), 0);
+	get_run(&get, 100);
+	assert_string_equal(get.body, "three");
+	assert_int_equal(scene->servers[0]->count, 3);
+	assert_true(body_has(first_request(scene, 1), "two"));
+	assert_int_equal(strncmp(first_request(scene, 1)->head, "POST ", 5), 0);
+	assert_false(has_header_named(first_request(scene, 1), "Accept-Encoding"));
+	assert_int_equal(strncmp(first_request(scene, 2)->head, "GET ", 4), 0);
+	assert_int_equal(first_request(scene, 2)->body_len, 0);
+	get_free(&get);
+}
+
+static void a_gzipped_body_arrives_decoded(void **state)
+{
+	static char answer[60000] = GZIPPED;
+	const char *answers[] = {answer, NULL};
+	size_t len = sizeof(answer) - 1 - strlen(GZIPPED);
+	struct get get;
+
+	memset(answer + strlen(GZIPPED), 'a', len);
+	get_create(&get, *state, answers);
+	get_run(&get, len);
+	assert_int_equal(get.status, 200);
+	assert_int_equal(get.body_len, len);
+	assert_string_equal(get.body, answer + strlen(GZIPPED));
+	get_free(&get);
+}
+
+/* However small it was on its way. */
+static void a_body_is_never_longer_than_it_may_be(void **state)
+{
+	static char gzipped[60000] = GZIPPED, plain[60000] = "HTTP/1.1 200 OK\r\n"
+							     "\r\n";
+	const char *answers[] = {gzipped, plain, GZIPPED "short", NULL};
+	struct get get;
+
+	memset(gzipped + strlen(GZIPPED), 'a', sizeof(gzipped) - 1 - strlen(GZIPPED));
+	memset(plain + strlen(plain), 'a', 50000);
+	get_create(&get, *state, answers);
+	for (int i = 0; i < 2; i++) {
+		get_run(&get, 49999);
+		assert_int_equal(get.status, 0);
+		assert_string_equal(get.text, "the body is longer than 49999 bytes");
+		assert_true(get.body_len <= 49999);
+	}
+	get_run(&get, 5);
+	assert_int_equal(get.status, 200);
+	assert_string_equal(get.body, "short");
+	get_free(&get);
+}
+
+static void a_body_may_be_as_long_as_it_likes(void **state)
+{
+	struct get get;
+
+	get_create(&get, *state, (const char *const[]){GZIPPED "short", NULL});
+	get_run(&get, SIZE_MAX);
+	assert_string_equal(get.body, "short");
+	get_free(&get);
+}
+
+static void half_a_body_is_none(void **state)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+	    "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+	    "Content-Length: 4\r\n\r\nhalf",
+	    NULL,
+	};
+	struct scene *scene = *state;
+	struct get get;
+
+	scene->endpoints[0].http.timeout_ms = 50;
+	get_create(&get, scene, answers);
+	get_run(&get, 100);
+	assert_int_equal(get.status, 0);
+	assert_non_null(strstr(get.text, "timed out"));
+	get_run(&get, 100);
+	assert_int_equal(get.status, 0);
+	assert_non_null(strstr(get.text, "content unencoding"));
+	get_free(&get);
+}
+
+/* The one behind it is there at once. */
+static void a_server_that_hangs_delays_nobody(void **state)
+{
+	struct scene *scene = *state;
+	struct get hanging, other;
+	char url[64];
+
+	scene->endpoints[0].http.timeout_ms = 200;
+	get_create(&hanging, scene, (const char *const[]){HANG, NULL});
+	get_start(&hanging, 100);
+	other = (struct get){.scene = scene};
+	scene->servers[1]->answers = (const char *const[]){GZIPPED "b", NULL};
+	server_listen(scene->servers[1]);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/m", scene->servers[1]->port);
+	scene->endpoints[1].http.url = url;
+	assert_int_equal(exchange_create(hanging.client, &scene->endpoints[1].http,
+					 on_answer, &other, &other.exchange),
+			 0);
+	get_run(&other, 100);
+	assert_int_equal(other.status, 200);
+	assert_int_equal(hanging.answers, 0);
+	assert_int_equal(loop_run(scene->loop), 0);
+	assert_int_equal(hanging.status, 0);
+	assert_non_null(strstr(hanging.text, "timed out after 2"));
+	exchange_free(&other.exchange);
+	free(other.body);
+	get_free(&hanging);
+}
+
+static void a_redirect_of_a_get_is_followed_as_a_get(void **state)
+{
+	static const char *const statuses[] = {"301", "302", "303", "307", "308"};
+	struct scene *scene = *state;
+	char redirect[128];
+	const char *answers[] = {redirect, GZIPPED "there", NULL};
+	struct get get;
+
+	get_create(&get, scene, answers);
+	for (size_t i = 0; i < LENGTH(statuses); i++) {
+		const struct request *request;
+
+		snprintf(redirect, sizeof(redirect),
+			 "HTTP/1.1 %s No\r\nLocation: /elsewhere\r\n"
+			 "Content-Length: 4\r\n\r\ngone",
+			 statuses[i]);
+		scene->servers[0]->answers = answers;
+		get_run(&get, 100);
+		assert_int_equal(get.status, 200);
+		assert_string_equal(get.body, "there");
+		request = first_request(scene, 2 * i + 1);
+		assert_int_equal(
+		    strncmp(request->head, "GET /elsewhere HTTP/1.1\r\n", 25), 0);
+	}
+	get_free(&get);
+}
+
+static void a_redirect_that_may_not_be_followed_is_the_answer(void **state)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 302 No\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+	    NULL};
+	struct scene *scene = *state;
+	struct get get;
+
+	scene->endpoints[0].http.follow_redirects = false;
+	get_create(&get, scene, answers);
+	get_run(&get, 100);
+	assert_int_equal(get.status, 302);
+	assert_int_equal(scene->servers[0]->count, 1);
+	get_free(&get);
+}
+
+/* Its status counts, whatever became of its body. */
+static void a_refusal_is_told_with_its_text_and_no_secret(void **state)
+{
+	static char endless[60000] = "HTTP/1.1 503 No\r\n\r\nwait";
+	const char *answers[] = {"HTTP/1.1 401 No\r\nContent-Length: 17\r\n\r\n"
+				 "s3cret-0 is wrong",
+				 endless, NULL};
+	struct scene *scene = *state;
+	struct get get;
+
+	memset(endless + strlen(endless), '-', 50000);
+	scene->endpoints[0].http.authorization.credentials = (char *)"s3cret-0";
+	get_create(&get, scene, answers);
+	get_run(&get, 1000);
+	assert_int_equal(get.status, 401);
+	assert_string_equal(get.text, "******** is wrong");
+	get_run(&get, 1000);
+	assert_int_equal(get.status, 503);
+	get_free(&get);
+}
+
+/* A label value may well be what a header holds. */
+static void a_body_that_was_asked_for_is_not_changed(void **state)
+{
+	struct config_label header = {(char *)"X-Scope-OrgID", (char *)"tenant-1"};
+	struct scene *scene = *state;
+	struct get get;
+
+	scene->endpoints[0].http.headers = (struct config_labels){&header, 1};
+	get_create(&get, scene,
+		   (const char *const[]){GZIPPED "a{t=\"tenant-1\"}", NULL});
+	get_run(&get, 100);
+	assert_string_equal(get.body, "a{t=\"tenant-1\"}");
+	assert_string_equal(get.text, "a{t=\"********\"}");
+	get_free(&get);
+}
+
+static void an_exchange_may_be_told_where_to_go(void **state)
+{
+	struct scene *scene = *state;
+	struct get get;
+	char url[64];
+
+	scene->endpoints[0].http.url = NULL;
+	get_create(&get, scene, (const char *const[]){GZIPPED "a", NULL});
+	for (int i = 0; i < 2; i++) {
+		char line[32];
+
+		snprintf(url, sizeof(url), "http://127.0.0.1:%u/%d?a=b",
+			 scene->servers[0]->port, i);
+		assert_int_equal(exchange_set_url(get.exchange, url), 0);
+		snprintf(line, sizeof(line), "GET /%d?a=b HTTP/1.1\r\n", i);
+		memset(url, '-', sizeof(url));
+		get_run(&get, 100);
+		assert_int_equal(get.status, 200);
+		assert_int_equal(
+		    strncmp(first_request(scene, (size_t)i)->head, line, strlen(line)),
+		    0);
+	}
+	assert_int_equal(exchange_set_url(get.exchange, "http://[::1"), -EINVAL);
+	get_free(&get);
+}
+
+static void a_refused_connection_says_so(void **state)
+{
+	struct scene *scene = *state;
+	struct get get;
+
+	/* Bound, and nobody listens. */
+	scene->endpoints[0].http.url = scene->urls[1];
+	snprintf(scene->urls[1], sizeof(scene->urls[1]), "http://127.0.0.1:%u/",
+		 scene->servers[1]->port);
+	get_create(&get, scene, accept_all);
+	get_run(&get, 100);
+	assert_int_equal(get.status, 0);
+	assert_int_equal(get.body_len, 0);
+	assert_non_null(strstr(get.text, "connect"));
+	get_free(&get);
+}
+
+static void without_its_token_nothing_is_asked(void **state)
+{
+	struct scene *scene = *state;
+	struct client_answer answer;
+	struct get get;
+
+	scene->endpoints[0].http.authorization.credentials_file =
+	    (char *)"/nonexistent/token";
+	get_create(&get, scene, accept_all);
+	assert_int_equal(exchange_get(get.exchange, NULL, 0, 100, &answer), -ENOENT);
+	assert_int_equal(answer.status, 0);
+	assert_string_equal(answer.text, "cannot read credentials_file "
+					 "\"/nonexistent/token\": "
+					 "No such file or directory");
+	assert_int_equal(get.answers, 0);
+	get_free(&get);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -510,6 +868,20 @@ int main(void)
 	    TEST(a_proxy_is_asked_for_the_whole_url),
 	    TEST(the_environment_names_a_proxy_only_where_the_file_says_so),
 	    TEST(an_authority_is_read_again_when_its_file_changes),
+	    TEST(a_get_has_headers_and_no_body),
+	    TEST(an_exchange_gets_and_posts_in_turn),
+	    TEST(a_gzipped_body_arrives_decoded),
+	    TEST(a_body_is_never_longer_than_it_may_be),
+	    TEST(a_body_may_be_as_long_as_it_likes),
+	    TEST(half_a_body_is_none),
+	    TEST(a_server_that_hangs_delays_nobody),
+	    TEST(a_redirect_of_a_get_is_followed_as_a_get),
+	    TEST(a_redirect_that_may_not_be_followed_is_the_answer),
+	    TEST(a_refusal_is_told_with_its_text_and_no_secret),
+	    TEST(a_body_that_was_asked_for_is_not_changed),
+	    TEST(an_exchange_may_be_told_where_to_go),
+	    TEST(a_refused_connection_says_so),
+	    TEST(without_its_token_nothing_is_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
