@@ -21,17 +21,25 @@ enum metric_type {
 	METRIC_HISTOGRAM,
 	METRIC_SUMMARY,
 	METRIC_INFO,
+	/* Of samples that were scraped; no snapshot has metrics of these. */
+	METRIC_UNKNOWN,
+	METRIC_GAUGE_HISTOGRAM,
+	METRIC_STATE_SET,
 };
 
 /* Static description; `name` is the name of the family without suffixes
- * (`bpftally_missed`, not `..._total`; `target`, not `target_info`). */
+ * (`bpftally_missed`, not `..._total`; `target`, not `target_info`); of one that was
+ * scraped, what it is called there. */
 struct family {
 	const char *name;
 	const char *help;
 	const char *unit; /* "seconds", "bytes" or "" */
 	enum metric_type type;
-	unsigned int order; /* position in the output */
+	unsigned int order; /* position in the output, or FAMILY_SCRAPED */
 };
+
+/* Of a family that is in no output of ours, only on its way through. */
+#define FAMILY_SCRAPED (~0u)
 
 /* Of its samples' names, histograms and summaries aside: "_total", "_info" or "". */
 const char *family_suffix(const struct family *family);

@@ -40,6 +40,7 @@ struct wire_format {
 	enum wire_message message;
 	bool native;          /* send native histograms too; else they are ignored */
 	uint32_t samples_max; /* numbers and histograms in a batch, at least 1 */
+	bool exemplars;       /* send them too, beside their samples */
 };
 
 /* Hands each batch over; the callee puts it. */
@@ -54,7 +55,8 @@ void wire_writer_free(struct wire_writer **writer);
 /* The next `count` samples, or fewer, belong in one batch: the open one is closed if
  * it has no room for them. They are cut only where no batch can hold them. */
 int wire_begin(struct wire_writer *writer, size_t count);
-/* Copies what it needs. 2.0 gets the family with each series, and start_ms. */
+/* Copies what it needs, of the family too. 2.0 gets that with each series, and
+ * start_ms. */
 int wire_add(struct wire_writer *writer, const struct sample *sample);
 /* Closes the last batch, if there is one. After it the writer is as new.
  * The first error of the three (-ENOMEM, -E2BIG: a series of some 30 MB) is

@@ -297,6 +297,9 @@ static size_t make_message(struct exposition_writer *writer,
 	case METRIC_COUNTER:
 	case METRIC_GAUGE:
 	case METRIC_INFO:
+	case METRIC_UNKNOWN:
+	case METRIC_GAUGE_HISTOGRAM:
+	case METRIC_STATE_SET:
 		set_value(writer, metric->value,
 			  metric->family->type == METRIC_COUNTER);
 		break;
@@ -365,6 +368,9 @@ static Exposition__MetricType type_of(enum metric_type type)
 		return EXPOSITION__METRIC_TYPE__SUMMARY;
 	case METRIC_GAUGE:
 	case METRIC_INFO:
+	case METRIC_UNKNOWN:
+	case METRIC_GAUGE_HISTOGRAM:
+	case METRIC_STATE_SET:
 		break;
 	}
 	return EXPOSITION__METRIC_TYPE__GAUGE;

@@ -798,6 +798,9 @@ static enum kind kind_of(const struct otlp_writer *writer,
 		return SUMMARY;
 	case METRIC_GAUGE:
 	case METRIC_INFO:
+	case METRIC_UNKNOWN:
+	case METRIC_GAUGE_HISTOGRAM:
+	case METRIC_STATE_SET:
 		break;
 	}
 	return writer->name.is_up_down ? UP_DOWN : GAUGE;

@@ -666,6 +666,9 @@ static size_t count_samples(const struct metric *metric)
 	case METRIC_COUNTER:
 	case METRIC_GAUGE:
 	case METRIC_INFO:
+	case METRIC_UNKNOWN:
+	case METRIC_GAUGE_HISTOGRAM:
+	case METRIC_STATE_SET:
 		break;
 	}
 	return 1;

@@ -177,6 +177,9 @@ static size_t sample_count(const struct writing *writing)
 	case METRIC_COUNTER:
 	case METRIC_GAUGE:
 	case METRIC_INFO:
+	case METRIC_UNKNOWN:
+	case METRIC_GAUGE_HISTOGRAM:
+	case METRIC_STATE_SET:
 		break;
 	}
 	return 1;
@@ -409,6 +412,9 @@ static int add_metric(const struct writing *writing)
 	case METRIC_COUNTER:
 	case METRIC_GAUGE:
 	case METRIC_INFO:
+	case METRIC_UNKNOWN:
+	case METRIC_GAUGE_HISTOGRAM:
+	case METRIC_STATE_SET:
 		break;
 	}
 	set_name(writing, family_suffix(metric->family));

@@ -20,6 +20,8 @@ struct arena_block {
 
 const char *family_suffix(const struct family *family)
 {
+	if (family->order == FAMILY_SCRAPED)
+		return "";
 	if (family->type == METRIC_COUNTER)
 		return "_total";
 	return family->type == METRIC_INFO ? "_info" : "";

@@ -158,6 +158,11 @@ static const char *type_name(enum metric_type type, bool openmetrics)
 		return "summary";
 	case METRIC_INFO:
 		return openmetrics ? "info" : "gauge";
+	case METRIC_STATE_SET:
+		return openmetrics ? "stateset" : "gauge";
+	case METRIC_UNKNOWN:
+		return openmetrics ? "unknown" : "untyped";
+	case METRIC_GAUGE_HISTOGRAM: /* a single value: there are no buckets here */
 	case METRIC_GAUGE:
 		break;
 	}
@@ -311,6 +316,9 @@ static void write_metric(struct text_writer *writer, const struct metric *metric
 	case METRIC_COUNTER:
 	case METRIC_GAUGE:
 	case METRIC_INFO:
+	case METRIC_UNKNOWN:
+	case METRIC_GAUGE_HISTOGRAM:
+	case METRIC_STATE_SET:
 		write_start(writer, metric->family, family_suffix(metric->family));
 		write_double(writer, metric->value);
 		break;

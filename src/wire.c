@@ -54,6 +54,7 @@ struct known_label {
 /* The batch that is being filled. */
 struct draft {
 	enum wire_message message;
+	bool exemplars; /* are to be in it */
 	uint32_t samples;
 	uint32_t histograms;
 	int64_t time_ms;
@@ -66,7 +67,7 @@ struct draft {
 	size_t label_capacity;
 
 	struct symbols symbols;
-	const struct family *family; /* whose metadata the one below is; NULL: none */
+	bool has_metadata; /* of the last series, for the next one's: */
 	Prometheus__V2__Metadata metadata;
 };
 
@@ -122,7 +123,7 @@ static void draft_clear(struct draft *draft)
 	draft->samples = 0;
 	draft->histograms = 0;
 	draft->label_bytes = 0;
-	draft->family = NULL;
+	draft->has_metadata = false;
 	buf_clear(&draft->packed);
 	if (draft->message == WIRE_V1)
 		return;
@@ -334,20 +335,34 @@ static Prometheus__MetricType metric_type(const struct family *family)
 	    [METRIC_HISTOGRAM] = PROMETHEUS__METRIC_TYPE__HISTOGRAM,
 	    [METRIC_SUMMARY] = PROMETHEUS__METRIC_TYPE__SUMMARY,
 	    [METRIC_INFO] = PROMETHEUS__METRIC_TYPE__INFO,
+	    [METRIC_UNKNOWN] = PROMETHEUS__METRIC_TYPE__UNKNOWN,
+	    [METRIC_GAUGE_HISTOGRAM] = PROMETHEUS__METRIC_TYPE__GAUGEHISTOGRAM,
+	    [METRIC_STATE_SET] = PROMETHEUS__METRIC_TYPE__STATESET,
 	};
 
 	return types[family->type];
 }
 
+/* Another family may be where the last one was. */
+static bool is_set(const struct draft *draft, const struct family *family)
+{
+	const Prometheus__V2__Metadata *metadata = &draft->metadata;
+	char **strings = draft->symbols.strings;
+
+	return draft->has_metadata && metadata->type == metric_type(family) &&
+	       !strcmp(strings[metadata->help_ref], family->help) &&
+	       !strcmp(strings[metadata->unit_ref], family->unit);
+}
+
 static int set_metadata(struct draft *draft, const struct family *family)
 {
-	if (draft->message == WIRE_V1 || draft->family == family)
+	if (draft->message == WIRE_V1 || is_set(draft, family))
 		return 0;
 	prometheus__v2__metadata__init(&draft->metadata);
 	draft->metadata.type = metric_type(family);
 	draft->metadata.help_ref = symbols_add(&draft->symbols, family->help);
 	draft->metadata.unit_ref = symbols_add(&draft->symbols, family->unit);
-	draft->family = draft->symbols.error ? NULL : family;
+	draft->has_metadata = !draft->symbols.error;
 	return draft->symbols.error;
 }
 
@@ -355,14 +370,90 @@ static int set_metadata(struct draft *draft, const struct family *family)
 
 /* What a series has of values; n of each. */
 struct values {
+	const struct exemplar *exemplar; /* NULL: none */
 	size_t sample_count;
 	sample_message **samples;
 	size_t histogram_count;
 	histogram_message **histograms;
 };
 
+/* An exemplar, in the message that it goes into, and all that it points to. */
+struct example {
+	Prometheus__Exemplar v1, *only_v1;
+	Prometheus__V2__Exemplar v2, *only_v2;
+	Prometheus__Label *labels, **label_list;
+	size_t count; /* 0: there is none */
+	size_t text_bytes;
+};
+
+static void free_example(struct example *example)
+{
+	free(example->labels);
+	free(example->label_list);
+	free(example->v2.labels_refs);
+}
+
+static int make_example_v1(struct example *example, const struct exemplar *exemplar)
+{
+	size_t count = exemplar->label_count;
+
+	example->labels = calloc(count + 1, sizeof(*example->labels));
+	example->label_list = calloc(count + 1, sizeof(Prometheus__Label *));
+	if (!example->labels || !example->label_list)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		prometheus__label__init(&example->labels[i]);
+		example->labels[i].name = (char *)exemplar->labels[i].name;
+		example->labels[i].value = (char *)exemplar->labels[i].value;
+		example->label_list[i] = &example->labels[i];
+	}
+	example->v1.n_labels = count;
+	example->v1.labels = example->label_list;
+	example->v1.timestamp = exemplar->time_ms;
+	memcpy(&example->v1.value, &exemplar->bits, sizeof(exemplar->bits));
+	return 0;
+}
+
+static int make_example_v2(struct draft *draft, struct example *example,
+			   const struct exemplar *exemplar)
+{
+	struct symbols *symbols = &draft->symbols;
+	size_t count = exemplar->label_count;
+	uint32_t *refs = calloc(2 * count + 1, sizeof(*refs));
+
+	if (!refs)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		refs[2 * i] = symbols_add(symbols, exemplar->labels[i].name);
+		refs[2 * i + 1] = symbols_add(symbols, exemplar->labels[i].value);
+	}
+	example->v2.n_labels_refs = 2 * count;
+	example->v2.labels_refs = refs;
+	example->v2.timestamp = exemplar->time_ms;
+	memcpy(&example->v2.value, &exemplar->bits, sizeof(exemplar->bits));
+	return symbols->error;
+}
+
+static int make_example(struct draft *draft, const struct exemplar *exemplar,
+			struct example *example)
+{
+	prometheus__exemplar__init(&example->v1);
+	prometheus__v2__exemplar__init(&example->v2);
+	if (!exemplar)
+		return 0;
+	example->only_v1 = &example->v1;
+	example->only_v2 = &example->v2;
+	example->count = 1;
+	for (size_t i = 0; i < exemplar->label_count; i++)
+		example->text_bytes += strlen(exemplar->labels[i].name) +
+				       strlen(exemplar->labels[i].value);
+	return draft->message == WIRE_V1 ? make_example_v1(example, exemplar)
+					 : make_example_v2(draft, example, exemplar);
+}
+
 static size_t pack_v1(struct draft *draft, size_t label_count,
-		      const struct values *values, unsigned char *to)
+		      const struct values *values, struct example *example,
+		      unsigned char *to)
 {
 	Prometheus__WriteRequest request = PROMETHEUS__WRITE_REQUEST__INIT;
 	Prometheus__TimeSeries series = PROMETHEUS__TIME_SERIES__INIT;
@@ -374,13 +465,16 @@ static size_t pack_v1(struct draft *draft, size_t label_count,
 	series.samples = values->samples;
 	series.n_histograms = values->histogram_count;
 	series.histograms = values->histograms;
+	series.n_exemplars = example->count;
+	series.exemplars = &example->only_v1;
 	request.n_timeseries = 1;
 	request.timeseries = &only;
 	return prometheus__write_request__pack(&request, to);
 }
 
 static size_t pack_v2(struct draft *draft, size_t label_count,
-		      const struct values *values, unsigned char *to)
+		      const struct values *values, struct example *example,
+		      unsigned char *to)
 {
 	Prometheus__V2__Request request = PROMETHEUS__V2__REQUEST__INIT;
 	Prometheus__V2__TimeSeries series = PROMETHEUS__V2__TIME_SERIES__INIT;
@@ -392,6 +486,8 @@ static size_t pack_v2(struct draft *draft, size_t label_count,
 	series.samples = values->samples;
 	series.n_histograms = values->histogram_count;
 	series.histograms = values->histograms;
+	series.n_exemplars = example->count;
+	series.exemplars = &example->only_v2;
 	series.metadata = &draft->metadata;
 	request.n_timeseries = 1;
 	request.timeseries = &only;
@@ -400,10 +496,15 @@ static size_t pack_v2(struct draft *draft, size_t label_count,
 
 /* Never less than it will be. */
 static size_t packed_bound(size_t label_count, size_t text_bytes,
-			   const struct values *values)
+			   const struct values *values, const struct example *example)
 {
 	size_t bound = text_bytes + label_count * LABEL_OVERHEAD +
 		       (values->sample_count + 1) * SERIES_OVERHEAD;
+
+	if (example->count)
+		bound += prometheus__exemplar__get_packed_size(&example->v1) +
+			 prometheus__v2__exemplar__get_packed_size(&example->v2) +
+			 SERIES_OVERHEAD;
 
 	for (size_t i = 0; i < values->histogram_count; i++)
 		bound += prometheus__histogram__get_packed_size(values->histograms[i]) +
@@ -414,22 +515,26 @@ static size_t packed_bound(size_t label_count, size_t text_bytes,
 static int add_series(struct draft *draft, const struct label *labels,
 		      size_t label_count, const struct values *values)
 {
+	CLEANUP(free_example) struct example example = {0};
 	struct buf *packed = &draft->packed;
+	unsigned char *to;
 	size_t text_bytes;
-	char *to;
 	int err = set_labels(draft, labels, label_count, &text_bytes);
 
+	if (!err)
+		err = make_example(draft, values->exemplar, &example);
 	if (err)
 		return err;
-	to = buf_reserve(packed, packed_bound(label_count, text_bytes, values));
+	to = (unsigned char *)buf_reserve(
+	    packed, packed_bound(label_count, text_bytes, values, &example));
 	if (!to)
 		return packed->error;
 	packed->len += draft->message == WIRE_V1
-			   ? pack_v1(draft, label_count, values, (unsigned char *)to)
-			   : pack_v2(draft, label_count, values, (unsigned char *)to);
+			   ? pack_v1(draft, label_count, values, &example, to)
+			   : pack_v2(draft, label_count, values, &example, to);
 	draft->samples += (uint32_t)values->sample_count;
 	draft->histograms += (uint32_t)values->histogram_count;
-	draft->label_bytes += text_bytes;
+	draft->label_bytes += text_bytes + example.text_bytes;
 	return 0;
 }
 
@@ -442,7 +547,11 @@ static int64_t start_of(const struct draft *draft, const struct sample *sample)
 static int add_number(struct draft *draft, const struct sample *sample)
 {
 	sample_message message = PROMETHEUS__SAMPLE__INIT, *only = &message;
-	const struct values values = {.sample_count = 1, .samples = &only};
+	const struct values values = {
+	    .exemplar = draft->exemplars ? sample->exemplar : NULL,
+	    .sample_count = 1,
+	    .samples = &only,
+	};
 
 	memcpy(&message.value, &sample->bits, sizeof(message.value));
 	message.timestamp = sample->time_ms;
@@ -519,7 +628,11 @@ static int add_native(struct draft *draft, const struct sample *sample)
 {
 	struct native native;
 	histogram_message *only = &native.message;
-	const struct values values = {.histogram_count = 1, .histograms = &only};
+	const struct values values = {
+	    .exemplar = draft->exemplars ? sample->exemplar : NULL,
+	    .histogram_count = 1,
+	    .histograms = &only,
+	};
 
 	fill_native(&native, sample);
 	native.message.start_timestamp = start_of(draft, sample);
@@ -539,6 +652,7 @@ int wire_writer_create(const struct wire_format *format, wire_emit emit, void *c
 	writer->emit = emit;
 	writer->context = context;
 	draft_init(&writer->draft, format->message);
+	writer->draft.exemplars = format->exemplars;
 	*ret_writer = writer;
 	return 0;
 }
@@ -683,20 +797,19 @@ static int unpack(const struct wire_batch *batch, Prometheus__V2__Request **ret_
 	return *ret_request ? 0 : -EBADMSG;
 }
 
-/* Labels of a series; their number is half of its refs'. */
-static int look_up(const Prometheus__V2__Request *request,
-		   const Prometheus__V2__TimeSeries *series, struct label **ret_labels)
+/* What refs say; their number is twice the labels'. */
+static int look_up(const Prometheus__V2__Request *request, const uint32_t *refs,
+		   size_t ref_count, struct label **ret_labels)
 {
-	size_t count = series->n_labels_refs / 2;
+	size_t count = ref_count / 2;
 	AUTO_FREE struct label *labels = calloc(count + 1, sizeof(*labels));
 
 	if (!labels)
 		return -ENOMEM;
-	if (series->n_labels_refs % 2)
+	if (ref_count % 2)
 		return -EBADMSG;
 	for (size_t i = 0; i < count; i++) {
-		uint32_t name = series->labels_refs[2 * i];
-		uint32_t value = series->labels_refs[2 * i + 1];
+		uint32_t name = refs[2 * i], value = refs[2 * i + 1];
 
 		if (name >= request->n_symbols || value >= request->n_symbols)
 			return -EBADMSG;
@@ -707,17 +820,37 @@ static int look_up(const Prometheus__V2__Request *request,
 	return 0;
 }
 
+/* A series of ours has one at most. */
+static int look_up_exemplar(const Prometheus__V2__Request *request,
+			    const Prometheus__V2__TimeSeries *series,
+			    struct label **ret_labels, struct exemplar *ret_exemplar)
+{
+	const Prometheus__V2__Exemplar *exemplar = series->exemplars[0];
+	int err = look_up(request, exemplar->labels_refs, exemplar->n_labels_refs,
+			  ret_labels);
+
+	if (err)
+		return err;
+	ret_exemplar->labels = *ret_labels;
+	ret_exemplar->label_count = exemplar->n_labels_refs / 2;
+	ret_exemplar->time_ms = exemplar->timestamp;
+	memcpy(&ret_exemplar->bits, &exemplar->value, sizeof(exemplar->value));
+	return 0;
+}
+
 static int downgrade_series(struct draft *draft, const Prometheus__V2__Request *request,
 			    const Prometheus__V2__TimeSeries *series, bool native)
 {
-	AUTO_FREE struct label *labels = NULL;
+	AUTO_FREE struct label *labels = NULL, *example_labels = NULL;
+	struct exemplar exemplar;
 	const struct values values = {
+	    .exemplar = series->n_exemplars ? &exemplar : NULL,
 	    .sample_count = series->n_samples,
 	    .samples = series->samples,
 	    .histogram_count = native ? series->n_histograms : 0,
 	    .histograms = series->histograms,
 	};
-	int err;
+	int err = 0;
 
 	if (!values.sample_count && !values.histogram_count)
 		return 0;
@@ -725,7 +858,11 @@ static int downgrade_series(struct draft *draft, const Prometheus__V2__Request *
 		values.samples[i]->start_timestamp = 0;
 	for (size_t i = 0; i < values.histogram_count; i++)
 		values.histograms[i]->start_timestamp = 0;
-	err = look_up(request, series, &labels);
+	if (values.exemplar)
+		err = look_up_exemplar(request, series, &example_labels, &exemplar);
+	if (!err)
+		err = look_up(request, series->labels_refs, series->n_labels_refs,
+			      &labels);
 	return err ? err
 		   : add_series(draft, labels, series->n_labels_refs / 2, &values);
 }

@@ -44,6 +44,7 @@ struct series {
 	uint64_t bits;
 	int64_t time_ms, start_ms;
 	struct histogram_read *histogram;
+	char *example; /* labels, the bits and the time of its exemplar; NULL: none */
 	uint64_t type; /* 2.0 */
 	char *help, *unit;
 };
@@ -82,6 +83,15 @@ static const struct family duration = {"duration_seconds", "Duration.", "seconds
 				       METRIC_HISTOGRAM, 4};
 static const struct family waits = {"wait_seconds", "Waits.", "seconds", METRIC_SUMMARY,
 				    5};
+
+static const struct family unknown = {"what", "What.", "", METRIC_UNKNOWN,
+				      FAMILY_SCRAPED};
+static const struct family sizes = {"sizes", "Sizes.", "", METRIC_GAUGE_HISTOGRAM,
+				    FAMILY_SCRAPED};
+static const struct family modes = {"mode", "Mode.", "", METRIC_STATE_SET,
+				    FAMILY_SCRAPED};
+static const struct family scraped = {"scraped", "Scraped.", "", METRIC_COUNTER,
+				      FAMILY_SCRAPED};
 
 /* --- the decoder -------------------------------------------------------------- */
 
@@ -288,6 +298,10 @@ static void read_histogram(struct bytes message, struct series *series)
 	series->histogram = histogram;
 }
 
+/* Labels or references: what a TimeSeries of this message has, too. */
+static void read_example(struct bytes message, struct received *received,
+			 struct series *series);
+
 static void read_series_v1(struct bytes message, struct series *series)
 {
 	size_t size, values = 0;
@@ -301,6 +315,9 @@ static void read_series_v1(struct bytes message, struct series *series)
 		case FIELD(2, MESSAGE):
 			read_sample(take_message(&message), series);
 			values++;
+			break;
+		case FIELD(3, MESSAGE):
+			read_example(take_message(&message), NULL, series);
 			break;
 		case FIELD(4, MESSAGE):
 			read_histogram(take_message(&message), series);
@@ -397,6 +414,35 @@ static void read_refs(struct received *received, struct bytes refs, FILE *text)
 	}
 }
 
+static void read_example(struct bytes message, struct received *received,
+			 struct series *series)
+{
+	uint64_t bits = 0, time_ms = 0;
+	size_t size;
+	FILE *text = open_memstream(&series->example, &size);
+
+	while (message.at < message.end) {
+		switch (take_varint(&message)) {
+		case FIELD(1, MESSAGE):
+			if (received)
+				read_refs(received, take_message(&message), text);
+			else
+				read_label(take_message(&message), text);
+			break;
+		case FIELD(2, FIXED64):
+			bits = take_fixed64(&message);
+			break;
+		case FIELD(3, VARINT):
+			time_ms = take_varint(&message);
+			break;
+		default:
+			fail();
+		}
+	}
+	fprintf(text, " %#llx @%lld", (unsigned long long)bits, (long long)time_ms);
+	fclose(text);
+}
+
 static void read_series_v2(struct received *received, struct bytes message,
 			   struct series *series)
 {
@@ -415,6 +461,9 @@ static void read_series_v2(struct received *received, struct bytes message,
 		case FIELD(3, MESSAGE):
 			read_histogram(take_message(&message), series);
 			values++;
+			break;
+		case FIELD(4, MESSAGE):
+			read_example(take_message(&message), received, series);
 			break;
 		case FIELD(5, MESSAGE):
 			read_metadata(received, take_message(&message), series);
@@ -522,6 +571,7 @@ static void forget_received(struct received *received)
 	for (size_t i = 0; i < received->count; i++) {
 		free(received->series[i].text);
 		free(received->series[i].histogram);
+		free(received->series[i].example);
 		free(received->series[i].help);
 		free(received->series[i].unit);
 	}
@@ -542,7 +592,7 @@ static void forget_received(struct received *received)
 static struct received *receive(enum wire_message message, bool native,
 				uint32_t samples_max)
 {
-	const struct wire_format format = {message, native, samples_max};
+	const struct wire_format format = {message, native, samples_max, true};
 	struct received *received = calloc(1, sizeof(*received));
 
 	assert_non_null(received);
@@ -673,6 +723,104 @@ static void starts_are_sent_in_2_0_only(void **state)
 	}
 }
 
+/* --- exemplars ---------------------------------------------------------------- */
+
+static const struct label example_labels[] = {{"span_id", "s1"}, {"trace_id", "t1"}};
+
+/* STALE arrives as it is, too. */
+static const struct exemplar example = {example_labels, 2, TIME - 5, STALE};
+#define EXAMPLE "span_id=s1 trace_id=t1 0x7ff0000000000002 @1700000000118"
+
+static void add_with_example(struct received *received, const char *code, bool native,
+			     const struct exemplar *exemplar)
+{
+	static const uint64_t buckets[NATIVE_BUCKETS] = {1};
+	const struct label labels[] = {{"__name__", "requests_total"}, {"code", code}};
+	const struct sample sample = {
+	    .labels = labels,
+	    .label_count = LENGTH(labels),
+	    .family = native ? &duration : &requests,
+	    .time_ms = TIME,
+	    .bits = bits_of(1),
+	    .is_native = native,
+	    .native = buckets,
+	    .exemplar = exemplar,
+	};
+
+	assert_int_equal(wire_add(received->writer, &sample), 0);
+}
+
+static void an_exemplar_goes_with_its_sample(void **state)
+{
+	static const struct exemplar bare = {.time_ms = 7};
+
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		struct received *received = receive(message, true, 100);
+		const struct series *series = received->series;
+
+		add_with_example(received, "200", false, NULL);
+		add_with_example(received, "404", false, &example);
+		add_with_example(received, "500", true, &example);
+		add_with_example(received, "503", false, &bare);
+		add_with_example(received, "504", false, NULL);
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->count, 5);
+		assert_null(series[0].example);
+		assert_string_equal(series[1].example, EXAMPLE);
+		assert_string_equal(series[1].text, "__name__=requests_total code=404");
+		assert_int_equal(series[1].bits, bits_of(1));
+		assert_string_equal(series[2].example, EXAMPLE);
+		assert_true(series[2].is_native);
+		assert_string_equal(series[3].example, " 0 @7");
+		assert_null(series[4].example);
+		end(received);
+	}
+}
+
+static void without_a_word_for_it_no_exemplar_is_sent(void **state)
+{
+	(void)state;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		const struct wire_format format = {message, true, 100, false};
+		struct received *received = receive(message, true, 100);
+
+		wire_writer_free(&received->writer);
+		assert_int_equal(
+		    wire_writer_create(&format, on_batch, received, &received->writer),
+		    0);
+		add_with_example(received, "404", false, &example);
+		add_with_example(received, "500", true, &example);
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(received->count, 2);
+		assert_null(received->series[0].example);
+		assert_null(received->series[1].example);
+		end(received);
+	}
+}
+
+/* 128 characters are somebody else's rule; whatever it is, there is room for it. */
+static void an_exemplar_of_any_length_is_read_back(void **state)
+{
+	char *value = malloc(200001);
+
+	(void)state;
+	memset(value, 'x', 200000);
+	value[200000] = 0;
+	for (enum wire_message message = WIRE_V1; message <= WIRE_V2; message++) {
+		const struct label label = {"trace_id", value};
+		const struct exemplar exemplar = {&label, 1, TIME, 0};
+		struct received *received = receive(message, true, 100);
+
+		add_with_example(received, "404", false, &exemplar);
+		assert_int_equal(wire_finish(received->writer), 0);
+		assert_int_equal(strlen(received->series[0].example),
+				 strlen("trace_id= 0 @1700000000123") + 200000);
+		end(received);
+	}
+	free(value);
+}
+
 static void lengths_of_any_size_are_read_back(void **state)
 {
 	static const size_t lengths[] = {1, 100, 127, 128, 129, 16383, 16384, 200000};
@@ -793,6 +941,7 @@ static void each_series_of_2_0_says_what_its_family_is(void **state)
 	} cases[] = {
 	    {&requests, 1}, {&open_files, 2}, {&duration, 3},
 	    {&duration, 3}, {&waits, 5},      {&target, 6},
+	    {&unknown, 0},  {&sizes, 4},      {&modes, 7},
 	};
 	static const uint64_t native[NATIVE_BUCKETS] = {1};
 	struct received *received = receive(WIRE_V2, true, 3);
@@ -804,7 +953,7 @@ static void each_series_of_2_0_says_what_its_family_is(void **state)
 		else
 			add(received, cases[i].family, cases[i].family->name, "1", 1);
 	assert_int_equal(wire_finish(received->writer), 0);
-	assert_int_equal(received->batch_count, 2);
+	assert_int_equal(received->batch_count, 3);
 	for (size_t i = 0; i < LENGTH(cases); i++) {
 		const struct series *series = &received->series[i];
 
@@ -812,6 +961,30 @@ static void each_series_of_2_0_says_what_its_family_is(void **state)
 		assert_string_equal(series->help, cases[i].family->help);
 		assert_string_equal(series->unit, cases[i].family->unit);
 	}
+	end(received);
+}
+
+/* Of one target after the other, in the same memory. */
+static void a_family_in_the_place_of_another_is_not_taken_for_it(void **state)
+{
+	struct received *received = receive(WIRE_V2, true, 100);
+	char help[] = "One.";
+	struct family family = {"one", help, "", METRIC_GAUGE, FAMILY_SCRAPED};
+
+	(void)state;
+	add(received, &family, "one", "1", 1);
+	memcpy(help, "Two.", sizeof(help));
+	family.unit = "bytes";
+	add(received, &family, "two", "1", 1);
+	family.type = METRIC_COUNTER;
+	add(received, &family, "three", "1", 1);
+	assert_int_equal(wire_finish(received->writer), 0);
+	assert_string_equal(received->series[0].help, "One.");
+	assert_string_equal(received->series[0].unit, "");
+	assert_string_equal(received->series[1].help, "Two.");
+	assert_string_equal(received->series[1].unit, "bytes");
+	assert_int_equal(received->series[1].type, 2);
+	assert_int_equal(received->series[2].type, 1);
 	end(received);
 }
 
@@ -824,9 +997,15 @@ static void metadata_of_1_0_is_by_the_names_of_samples(void **state)
 		uint64_t type;
 		const char *name;
 	} cases[] = {
-	    {&requests, 1, "requests_total"},   {&open_files, 2, "open_files"},
-	    {&duration, 3, "duration_seconds"}, {&waits, 5, "wait_seconds"},
+	    {&requests, 1, "requests_total"},
+	    {&open_files, 2, "open_files"},
+	    {&duration, 3, "duration_seconds"},
+	    {&waits, 5, "wait_seconds"},
 	    {&target, 6, "target_info"},
+	    {&unknown, 0, "what"},
+	    {&sizes, 4, "sizes"},
+	    {&modes, 7, "mode"},
+	    {&scraped, 1, "scraped"},
 	};
 	const struct family *families[LENGTH(cases)];
 	struct received *received = receive(WIRE_V1, false, 2);
@@ -836,11 +1015,11 @@ static void metadata_of_1_0_is_by_the_names_of_samples(void **state)
 		families[i] = cases[i].family;
 	add(received, &requests, "requests_total", "200", 1);
 	assert_int_equal(wire_metadata(received->writer, families, LENGTH(cases)), 0);
-	assert_int_equal(received->batch_count, 3);
+	assert_int_equal(received->batch_count, 5);
 	assert_int_equal(received->batches[0].families, 2);
-	assert_int_equal(received->batches[1].families, 2);
-	assert_int_equal(received->batches[2].families, 1);
-	assert_int_equal(received->batches[2].time_ms, TIME);
+	assert_int_equal(received->batches[3].families, 2);
+	assert_int_equal(received->batches[4].families, 1);
+	assert_int_equal(received->batches[4].time_ms, TIME);
 	for (size_t i = 0; i < LENGTH(cases); i++) {
 		const struct family_read *family = &received->families[i];
 
@@ -1213,6 +1392,7 @@ static void write_all_kinds(struct received *received)
 	add_histogram(received, native, 0.25);
 	add_histogram(received, NULL, 0);
 	add(received, &open_files, "open_files", "7", bits_of(-1));
+	add_with_example(received, "500", false, &example);
 	assert_int_equal(wire_finish(received->writer), 0);
 }
 
@@ -1230,14 +1410,15 @@ static void downgraded_series_are_those_of_a_1_0_writer(void **state)
 		v2->keeps = true;
 		write_all_kinds(v1);
 		write_all_kinds(v2);
-		assert_int_equal(v2->count, 6);
+		assert_int_equal(v2->count, 7);
+		assert_string_equal(v2->series[6].example, EXAMPLE);
 		assert_int_equal(wire_downgrade(v2->kept, native, &batch), 0);
 		packed = decompress(batch, &len);
 		expected = decompress(v1->kept, &expected_len);
 		assert_int_equal(len, expected_len);
 		assert_memory_equal(packed, expected, len);
 		assert_int_equal(batch->message, WIRE_V1);
-		assert_int_equal(batch->samples, 4);
+		assert_int_equal(batch->samples, 5);
 		assert_int_equal(batch->histograms, native ? 2 : 0);
 		assert_int_equal(batch->time_ms, TIME);
 		assert_int_equal(batch->references, 1);
@@ -1282,6 +1463,10 @@ static struct wire_batch *make_batch(enum wire_message message, const char *byte
 
 /* symbols "", "a"; one series with a sample and these refs. */
 #define WITH_REFS(len, refs) "\x22\x00\x22\x01\x61\x2a" len refs "\x12\x02\x10\x01"
+/* The same, and an exemplar with these. */
+#define WITH_EXAMPLE(len, refs)                                                        \
+	WITH_REFS(len, "\x0a\x02\x01\x01"                                              \
+		       "\x22" refs)
 #define BYTES(literal) (literal), sizeof(literal) - 1
 
 static void a_batch_that_is_none_of_ours_is_refused(void **state)
@@ -1300,6 +1485,9 @@ static void a_batch_that_is_none_of_ours_is_refused(void **state)
 	    {WIRE_V2, BYTES(WITH_REFS("\x0c", "\x0a\x06\x01\xff\xff\xff\xff\x0f")),
 	     -EBADMSG},
 	    {WIRE_V2, BYTES(WITH_REFS("\x7f", "\x0a\x02\x01\x01")), -EBADMSG},
+	    {WIRE_V2, BYTES(WITH_EXAMPLE("\x0e", "\x04\x0a\x02\x01\x01")), 0},
+	    {WIRE_V2, BYTES(WITH_EXAMPLE("\x0e", "\x04\x0a\x02\x01\x02")), -EBADMSG},
+	    {WIRE_V2, BYTES(WITH_EXAMPLE("\x0d", "\x03\x0a\x01\x01")), -EBADMSG},
 	};
 
 	(void)state;
@@ -1331,7 +1519,7 @@ static void a_batch_that_was_cut_is_refused_or_lacks_series(void **state)
 		int err = wire_downgrade(batch, true, &v1);
 
 		assert_true(!err || err == -EBADMSG);
-		assert_true(!v1 || v1->samples + v1->histograms < 6);
+		assert_true(!v1 || v1->samples + v1->histograms < 7);
 		wire_batch_put(&v1);
 		wire_batch_put(&batch);
 	}
@@ -1353,10 +1541,14 @@ int main(void)
 	    cmocka_unit_test(a_sample_is_a_series_with_its_labels_value_and_time),
 	    cmocka_unit_test(bits_arrive_as_they_are),
 	    cmocka_unit_test(starts_are_sent_in_2_0_only),
+	    cmocka_unit_test(an_exemplar_goes_with_its_sample),
+	    cmocka_unit_test(without_a_word_for_it_no_exemplar_is_sent),
+	    cmocka_unit_test(an_exemplar_of_any_length_is_read_back),
 	    cmocka_unit_test(lengths_of_any_size_are_read_back),
 	    cmocka_unit_test(what_is_kept_of_the_last_series_never_shows_in_the_next),
 	    cmocka_unit_test(each_string_of_a_request_is_there_once),
 	    cmocka_unit_test(each_series_of_2_0_says_what_its_family_is),
+	    cmocka_unit_test(a_family_in_the_place_of_another_is_not_taken_for_it),
 	    cmocka_unit_test(metadata_of_1_0_is_by_the_names_of_samples),
 	    cmocka_unit_test(metadata_of_nothing_and_in_2_0_is_no_request),
 	    cmocka_unit_test(each_bucket_has_the_index_of_its_bound),
