@@ -118,6 +118,7 @@ struct config_remote_write {
 	struct config_http http;
 	bool is_v2; /* io.prometheus.write.v2.Request */
 	bool send_native_histograms;
+	bool send_exemplars;
 	bool send_metadata; /* of 1.0: in requests of its own */
 	uint64_t metadata_interval_ms;
 	struct config_queue queue;

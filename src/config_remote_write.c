@@ -144,7 +144,7 @@ static const struct config_field endpoint_fields[] = {
     {"follow_redirects", config_read_flag,
      FIELD(config_remote_write, http.follow_redirects)},
     {"enable_http2", config_read_only_false, CONFIG_NO_TARGET},
-    {"send_exemplars", config_read_only_false, CONFIG_NO_TARGET},
+    {"send_exemplars", config_read_flag, FIELD(config_remote_write, send_exemplars)},
     {"send_native_histograms", config_read_flag,
      FIELD(config_remote_write, send_native_histograms)},
     {"round_robin_dns", config_read_only_false, CONFIG_NO_TARGET},

@@ -247,6 +247,7 @@ static int replace_writer(struct endpoint *endpoint)
 	    .message = is_v2(endpoint) ? WIRE_V2 : WIRE_V1,
 	    .native = is_v2(endpoint) || config->send_native_histograms,
 	    .samples_max = config->queue.max_samples_per_send,
+	    .exemplars = config->send_exemplars,
 	};
 	struct wire_writer *writer;
 	int err = wire_writer_create(&format, on_batch, endpoint, &writer);

@@ -17,6 +17,7 @@ is answered:
     samples: labels, value (a string where JSON has no number), bits, timestamp, start
     histograms: labels, count, sum, sum_bits, schema, zero_count, negative, positive
         ({index: count}), timestamp, start
+    exemplars: labels (of the series), exemplar (its own), value, timestamp
     metadata: name (of the family; with 2.0 of the series), type, help, unit
 
 SCRIPT is a list of answers, the last one for good (default: 204):
@@ -96,6 +97,13 @@ def histograms_of(request):
                    "timestamp": each.timestamp, "start": each.start}
 
 
+def exemplars_of(request):
+    for series in request.series:
+        for each in series.exemplars:
+            yield {"labels": dict(series.labels), "exemplar": dict(each.labels),
+                   "value": printable(double(each.bits)), "timestamp": each.timestamp}
+
+
 def metadata_of(request):
     found = [each._asdict() for each in request.metadata]
     for series in request.series:
@@ -153,6 +161,7 @@ class Verdict:
             "disorder": len(account.disorder) if account else 0,
             "taken": self.taken, "samples": list(samples_of(self.request)),
             "histograms": list(histograms_of(self.request)),
+            "exemplars": list(exemplars_of(self.request)),
             "metadata": metadata_of(self.request),
         }
 

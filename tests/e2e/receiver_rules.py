@@ -3,8 +3,8 @@
 the whole life of a receiver. Each rule yields a text for what breaks it.
 
 Rules that the specifications only recommend are rules here: names by the old
-regular expressions, a version header, metadata with each series of 2.0. Exemplars
-are not known: nobody here sends any.
+regular expressions, a version header, metadata with each series of 2.0, exemplars of
+at most 128 characters, as OpenMetrics has it.
 
 A sample that is, bit for bit, the newest one of its series is no violation but a
 repeat: whoever had no answer must send again. Repeats are counted."""
@@ -21,7 +21,8 @@ NORMAL_NAN = 0x7FF8000000000001
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 PRODUCT = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-TYPES = range(1, 8)  # 0 is unknown
+TYPES = range(8)
+EXEMPLAR_LEN_MAX = 128
 SCHEMAS = range(-4, 9)
 VERSIONS = {V1: "0.1.0", V2: "2.0.0"}
 CONTENT_TYPES = {
@@ -150,6 +151,23 @@ def metadata_violations(metadata):
         yield f"metadata of type {metadata.type}"
 
 
+def exemplar_violations(exemplar):
+    names = [name for name, _ in exemplar.labels]
+    if [name.encode() for name in names] != sorted(name.encode() for name in names):
+        yield f"labels of an exemplar are not sorted: {names}"
+    if len(set(names)) != len(names):
+        yield f"a label of an exemplar is repeated: {names}"
+    for name, value in exemplar.labels:
+        if not LABEL_NAME.match(name) or not value:
+            yield f"exemplar with {name!r}={value!r}"
+    size = sum(len(name) + len(value) for name, value in exemplar.labels)
+    if size > EXEMPLAR_LEN_MAX:
+        yield f"exemplar of {size} characters"
+    if exemplar.timestamp <= 0:
+        yield f"exemplar at {exemplar.timestamp}"
+    yield from value_violations(exemplar.bits)
+
+
 def series_violations(series, message):
     yield from label_violations(tuple(series.labels))
     if not series.samples and not series.histograms:
@@ -164,6 +182,8 @@ def series_violations(series, message):
         yield from histogram_violations(histogram)
     for sample in series.samples + series.histograms:
         yield from time_violations(sample)
+    for exemplar in series.exemplars:
+        yield from exemplar_violations(exemplar)
 
 
 # --- a request --------------------------------------------------------------

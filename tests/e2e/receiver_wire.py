@@ -45,6 +45,12 @@ class Histogram(NamedTuple):
     start: int = 0
 
 
+class Exemplar(NamedTuple):
+    labels: list  # of (name, value), in the order they came in
+    bits: int
+    timestamp: int
+
+
 class Metadata(NamedTuple):
     type: int
     name: str  # of the family; 2.0 says none
@@ -57,6 +63,7 @@ class Series(NamedTuple):
     samples: list
     histograms: list
     metadata: Metadata | None = None
+    exemplars: list = []
 
 
 class Request(NamedTuple):
@@ -260,11 +267,18 @@ def decode_label(data):
     return text(found[1], "label name"), text(found[2], "label value")
 
 
+def decode_exemplar(data):
+    found = message(data, {1: 2, 2: 1, 3: 0}, "Exemplar")
+    return Exemplar([decode_label(label) for label in found[1]],
+                    double_bits(found[2]), integer(found[3]))
+
+
 def decode_series(data):
-    found = message(data, {1: 2, 2: 2, 4: 2}, "TimeSeries")
+    found = message(data, {1: 2, 2: 2, 3: 2, 4: 2}, "TimeSeries")
     return Series([decode_label(label) for label in found[1]],
                   [decode_sample(each, {1: 1, 2: 0}, "Sample") for each in found[2]],
-                  [decode_histogram(each, HISTOGRAM) for each in found[4]])
+                  [decode_histogram(each, HISTOGRAM) for each in found[4]],
+                  exemplars=[decode_exemplar(each) for each in found[3]])
 
 
 def decode_family(data):
@@ -319,13 +333,20 @@ def decode_metadata_v2(values, symbols):
                     symbols.get(integer(found[4], "uint32"), "unit"))
 
 
+def decode_exemplar_v2(data, symbols):
+    found = message(data, {1: 2, 2: 1, 3: 0}, "Exemplar")
+    return Exemplar(symbols.labels(packed(found[1], "uint32")),
+                    double_bits(found[2]), integer(found[3]))
+
+
 def decode_series_v2(data, symbols):
-    found = message(data, {1: 2, 2: 2, 3: 2, 5: 2}, "TimeSeries")
+    found = message(data, {1: 2, 2: 2, 3: 2, 4: 2, 5: 2}, "TimeSeries")
     return Series(symbols.labels(packed(found[1], "uint32")),
                   [decode_sample(each, {1: 1, 2: 0, 3: 0}, "Sample")
                    for each in found[2]],
                   [decode_histogram(each, {**HISTOGRAM, 17: 0}) for each in found[3]],
-                  decode_metadata_v2(found[5], symbols))
+                  decode_metadata_v2(found[5], symbols),
+                  [decode_exemplar_v2(each, symbols) for each in found[4]])
 
 
 def decode_v2(body):

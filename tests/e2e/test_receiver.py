@@ -82,6 +82,16 @@ def sample(value=1.0, timestamp=1000, extra=b""):
 LABELS = (("__name__", "m_total"), ("a", "x"))
 
 
+def exemplar_v1(labels=(("trace_id", "x"),), value=1.0, timestamp=1000):
+    return data(3, b"".join(data(1, data(1, name) + data(2, text))
+                            for name, text in labels) +
+                double(2, value) + number(3, timestamp))
+
+
+def exemplar_v2(refs=(3, 4), value=1.0, timestamp=1000):
+    return data(4, packed(1, refs) + double(2, value) + number(3, timestamp))
+
+
 def series_v1(labels=LABELS, samples=(sample(),), histograms=(), extra=b""):
     return data(1, b"".join(data(1, data(1, name) + data(2, value))
                             for name, value in labels) +
@@ -128,6 +138,11 @@ GOOD_V1 = {
     "a_stale_native_histogram": series_v1(samples=(), histograms=(
         histogram(0, b"", (), total=STALE),)),
     "metadata": family() + family("other", 3),
+    "metadata_of_an_unknown_type": family(kind=0),
+    "an_exemplar": series_v1(extra=exemplar_v1()),
+    "an_exemplar_without_labels": series_v1(extra=exemplar_v1(())),
+    "an_exemplar_of_128_characters": series_v1(
+        extra=exemplar_v1((("trace_id", "ü" * 120),))),
 }
 BAD_V1 = {
     "nothing_in_it": (b"", "an empty request"),
@@ -146,6 +161,19 @@ BAD_V1 = {
         series_v1(samples=(sample(), sample(2.0))), "another sample than before"),
     "time_that_goes_back": (
         series_v1(samples=(sample(), sample(1.0, 999))), "999 after 1000"),
+    "an_exemplar_of_129_characters": (
+        series_v1(extra=exemplar_v1((("trace_id", "x" * 121),))),
+        "exemplar of 129 characters"),
+    "an_exemplar_with_an_empty_label": (
+        series_v1(extra=exemplar_v1((("trace_id", ""),))), "'trace_id'=''"),
+    "an_exemplar_with_labels_out_of_order": (
+        series_v1(extra=exemplar_v1((("b", "x"), ("a", "x")))),
+        "labels of an exemplar are not sorted"),
+    "an_exemplar_with_a_label_twice": (
+        series_v1(extra=exemplar_v1((("a", "x"), ("a", "y")))),
+        "a label of an exemplar is repeated"),
+    "an_exemplar_without_a_time": (
+        series_v1(extra=exemplar_v1(timestamp=0)), "exemplar at 0"),
     "a_sample_with_a_start": (series_v1(samples=(sample(extra=number(3, 1)),)),
                               "Sample has field 3"),
     "an_unknown_field": (series_v1(extra=data(9, "")), "TimeSeries has field 9"),
@@ -156,7 +184,6 @@ BAD_V1 = {
     "a_wire_type_of_old": (series_v1(extra=varint(9 << 3 | 3)), "wire type 3"),
     "a_label_with_two_names": (series_v1(extra=data(1, data(1, "b") + data(1, "c"))),
                                "label name given 2 times"),
-    "metadata_without_a_type": (family(kind=0), "metadata of type 0"),
     "metadata_without_a_name": (family(""), "metadata of ''"),
     "metadata_twice": (family() + family(), "given 2 times"),
     "a_histogram_with_a_start": (
@@ -196,8 +223,15 @@ GOOD_V2 = {
     "a_native_histogram": request_v2(series_v2(samples=(), histograms=(
         histogram(extra=number(17, 5)),))),
     "a_stale_marker": request_v2(series_v2(samples=(bits(1, STALE) + number(2, 9),))),
+    "an_exemplar": request_v2(series_v2(metadata=exemplar_v2() + METADATA)),
 }
 BAD_V2 = {
+    "an_exemplar_of_a_symbol_too_far": (
+        request_v2(series_v2(metadata=exemplar_v2((3, 7)) + METADATA)),
+        "label refers to symbol 7 of 7"),
+    "an_exemplar_without_a_time": (
+        request_v2(series_v2(metadata=exemplar_v2(timestamp=0) + METADATA)),
+        "exemplar at 0"),
     "nothing_in_it": (b"", "symbols do not begin with an empty one"),
     "no_series": (request_v2(), "an empty request"),
     "no_empty_symbol": (request_v2(series_v2((0, 1, 2, 3)), symbols=SYMBOLS[1:]),
@@ -218,8 +252,6 @@ BAD_V2 = {
     "samples_and_histograms": (request_v2(series_v2(histograms=(histogram(),))),
                                "samples and histograms in one series"),
     "no_metadata": (request_v2(series_v2(metadata=b"")), "no metadata"),
-    "metadata_without_a_type": (
-        request_v2(series_v2(metadata=data(5, number(3, 5)))), "metadata of type 0"),
     "metadata_of_no_type": (
         request_v2(series_v2(metadata=data(5, number(1, 8)))), "metadata of type 8"),
     "metadata_twice": (request_v2(series_v2(metadata=METADATA * 2)),

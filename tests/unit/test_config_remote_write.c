@@ -52,6 +52,7 @@ static void a_url_alone_has_prometheus_defaults(void **state)
 	assert_false(endpoint->queue.retry_on_http_429);
 	assert_false(endpoint->is_v2);
 	assert_false(endpoint->send_native_histograms);
+	assert_false(endpoint->send_exemplars);
 	assert_true(endpoint->send_metadata);
 	assert_int_equal(endpoint->metadata_interval_ms, 60000);
 	assert_true(endpoint->http.follow_redirects);
@@ -77,6 +78,7 @@ static void every_key_with_an_effect_arrives(void **state)
 		  "    server_name: s, insecure_skip_verify: true}\n"
 		  "  protobuf_message: io.prometheus.write.v2.Request\n"
 		  "  send_native_histograms: true\n"
+		  "  send_exemplars: true\n"
 		  "  metadata_config: {send: false, send_interval: 2m}\n"
 		  "  follow_redirects: false\n"
 		  "  proxy_url: http://u:p@proxy:3128\n"
@@ -104,6 +106,7 @@ static void every_key_with_an_effect_arrives(void **state)
 	assert_true(endpoint->http.tls.insecure_skip_verify);
 	assert_true(endpoint->is_v2);
 	assert_true(endpoint->send_native_histograms);
+	assert_true(endpoint->send_exemplars);
 	assert_false(endpoint->send_metadata);
 	assert_int_equal(endpoint->metadata_interval_ms, 120000);
 	assert_false(endpoint->http.follow_redirects);
@@ -172,7 +175,6 @@ static void keys_we_cannot_honour_are_refused_by_name(void **state)
 						 "headers"},
 	    {"failed_request_logging: true",
 	     "'failed_request_logging' is not supported"},
-	    {"send_exemplars: true", "'send_exemplars: true' is not supported"},
 	    {"round_robin_dns: true", "'round_robin_dns: true' is not supported"},
 	    {"enable_http2: true", "'enable_http2: true' is not supported"},
 	    {"protobuf_message: x",
