@@ -135,6 +135,67 @@ struct config_otlp {
 	struct config_queue queue;
 };
 
+struct config_param {
+	char *name;
+	struct config_strings values; /* may be none, or empty */
+};
+
+/* Targets that have labels in common: of `static_configs`, or of a file. */
+struct config_target_group {
+	struct config_strings targets; /* "host:port"; valid where they are static */
+	struct config_labels labels;   /* may begin with "__"; may be empty */
+};
+
+struct config_file_sd {
+	struct config_strings files; /* the last component may be a glob */
+	uint64_t refresh_ms;
+};
+
+/* What of an answer is too much, 0: nothing. */
+struct config_scrape_limits {
+	uint64_t body_bytes;
+	uint32_t samples; /* after metric relabelling */
+	uint32_t labels;  /* of one series, with those of its target */
+	uint32_t label_name_bytes;
+	uint32_t label_value_bytes;
+	uint32_t targets; /* of the job */
+};
+
+enum config_exposition {
+	CONFIG_EXPOSITION_TEXT, /* Prometheus' 0.0.4 */
+	CONFIG_EXPOSITION_OPENMETRICS,
+	CONFIG_EXPOSITION_NONE, /* an answer without a known type fails */
+};
+
+/* One `scrape_configs` entry in Prometheus' spelling. */
+struct config_scrape {
+	char *where; /* "FILE:LINE", for messages */
+	char *job_name;
+	uint64_t interval_ms; /* both never 0 */
+	uint64_t timeout_ms;  /* at most the interval */
+	char *metrics_path;
+	char *scheme;
+	struct config_param *params;
+	size_t param_count;
+	struct config_http http; /* url NULL: each target has its own */
+	bool honor_labels;
+	bool honor_timestamps;
+	bool track_timestamps_staleness;
+	bool enable_compression;
+	char *accept;                    /* the header's value */
+	enum config_exposition fallback; /* of an answer whose type is unknown */
+	struct config_target_group *groups;
+	size_t group_count;
+	struct config_file_sd *file_sds;
+	size_t file_sd_count;
+	bool observed_processes;
+	struct config_relabel *relabels; /* of targets */
+	size_t relabel_count;
+	struct config_relabel *metric_relabels;
+	size_t metric_relabel_count;
+	struct config_scrape_limits limits;
+};
+
 /* What is collected for receivers waits here until they have taken it. */
 struct config_spool {
 	char *directory; /* NULL: in memory */
@@ -244,13 +305,17 @@ struct config {
 	uint32_t max_routes;         /* per service */
 	bool summaries;              /* of request durations, too */
 	uint64_t grace_ms;           /* how long an ended service stays visible */
-	uint64_t scrape_interval_ms; /* of collections for receivers */
+	uint64_t scrape_interval_ms; /* of collections for receivers, and of jobs */
+	uint64_t scrape_timeout_ms;  /* of jobs that do not say; 0: not given */
+	struct config_scrape_limits scrape_limits; /* likewise */
 	struct config_labels external_labels;
 	struct config_spool spool;
 	struct config_remote_write *remote_writes;
 	size_t remote_write_count;
 	struct config_otlp *otlps;
 	size_t otlp_count;
+	struct config_scrape *scrapes;
+	size_t scrape_count;
 	struct config_function *functions;
 	size_t function_count;
 	bool check_probes;  /* --check-config is to look into the binaries, too */
