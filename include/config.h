@@ -146,6 +146,12 @@ struct config_target_group {
 	struct config_labels labels;   /* may begin with "__"; may be empty */
 };
 
+/* Zeroed: none. */
+struct config_groups {
+	struct config_target_group *items;
+	size_t count;
+};
+
 struct config_file_sd {
 	struct config_strings files; /* the last component may be a glob */
 	uint64_t refresh_ms;
@@ -164,7 +170,6 @@ struct config_scrape_limits {
 enum config_exposition {
 	CONFIG_EXPOSITION_TEXT, /* Prometheus' 0.0.4 */
 	CONFIG_EXPOSITION_OPENMETRICS,
-	CONFIG_EXPOSITION_NONE, /* an answer without a known type fails */
 };
 
 /* One `scrape_configs` entry in Prometheus' spelling. */
@@ -184,8 +189,7 @@ struct config_scrape {
 	bool enable_compression;
 	char *accept;                    /* the header's value */
 	enum config_exposition fallback; /* of an answer whose type is unknown */
-	struct config_target_group *groups;
-	size_t group_count;
+	struct config_groups groups;     /* static */
 	struct config_file_sd *file_sds;
 	size_t file_sd_count;
 	bool observed_processes;

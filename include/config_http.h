@@ -14,9 +14,13 @@ config_read config_read_credentials;
 /* struct config_labels, names that differ and are not ours to set; with Authorization
  * or without. */
 config_read config_read_headers, config_read_any_headers;
+/* The same, each as a mapping of `values` and `secrets`, as Prometheus spells it. */
+config_read config_read_http_headers;
 /* struct config_authorization; struct config_basic_auth */
 extern const struct config_section config_authorization_section;
 extern const struct config_section config_basic_auth_section;
+/* struct config_tls, as Prometheus spells it */
+extern const struct config_section config_tls_section;
 /* A client certificate has a key; section: as the file calls it. */
 int config_check_key_pair(struct config_reader *reader, const struct config_node *node,
 			  const struct config_tls *tls, const char *section);

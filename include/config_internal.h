@@ -12,6 +12,7 @@
 
 #define CONFIG_REMOTE_WRITES_MAX 16
 #define CONFIG_OTLPS_MAX 16
+#define CONFIG_SCRAPES_MAX 1024
 #define CONFIG_PID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 #define CAPTURE_NAMES "auto, tracepoint or fentry"
 #define CONFIG_SERIES_MAX 1000000
@@ -28,7 +29,7 @@ typedef int config_read(struct config_reader *reader, const struct config_node *
 			const struct config_field *field, void *target);
 
 struct config_field {
-	const char *key;
+	const char *key; /* "*NAME": any other that ends so */
 	config_read *read;
 	size_t offset; /* of the target in what the section fills */
 	uint64_t min;  /* of numbers, and of durations in ms */
@@ -52,6 +53,10 @@ struct config_section {
 /* --- config_yaml.c --- */
 int config_read_file(const char *path, const struct config_section *section,
 		     void *target, char ret_error[CONFIG_ERROR_LEN]);
+/* Another file, in which ${env:NAME} is text like any other: who writes it need not
+ * be who configures us. `read` gets its root, and is not called where it is empty. */
+int config_read_literal_file(const char *path, config_read *read, void *target,
+			     char ret_error[CONFIG_ERROR_LEN]);
 int config_fail(struct config_reader *reader, const struct config_node *node,
 		const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* "'key' must be ..., not '...'": quotes the value as the file spells it, never
@@ -144,6 +149,13 @@ void config_free_relabels(struct config_relabel **relabels, size_t *count);
 /* --- config_otlp.c --- */
 config_read config_read_otlps; /* struct config */
 void config_free_otlps(struct config *config);
+
+/* --- config_scrape.c --- */
+config_read config_read_scrapes;   /* struct config */
+config_read config_read_body_size; /* uint64_t; 0: no limit */
+/* Once all else is known: sets what jobs leave to `global`, and judges it. */
+int config_finish_scrapes(struct config *config, char ret_error[CONFIG_ERROR_LEN]);
+void config_free_scrapes(struct config *config);
 
 /* --- config_functions.c --- */
 config_read config_read_functions; /* struct config */

@@ -188,19 +188,22 @@ static const struct config_field global_fields[] = {
     {"external_labels", read_external_labels, FIELD(external_labels)},
     {"scrape_interval", config_read_duration, FIELD(scrape_interval_ms),
      CONFIG_INTERVAL_MIN_MS, CONFIG_INTERVAL_MAX_MS},
-    /* Of rules, queries, and scraped targets: there are none. 0 is no limit. */
+    {"scrape_timeout", config_read_duration, FIELD(scrape_timeout_ms), 0, YEAR_MS},
+    {"body_size_limit", config_read_body_size, FIELD(scrape_limits.body_bytes)},
+    {"sample_limit", config_read_number, FIELD(scrape_limits.samples), 0, UINT32_MAX},
+    {"target_limit", config_read_number, FIELD(scrape_limits.targets), 0, UINT32_MAX},
+    {"label_limit", config_read_number, FIELD(scrape_limits.labels), 0, UINT32_MAX},
+    {"label_name_length_limit", config_read_number,
+     FIELD(scrape_limits.label_name_bytes), 0, UINT32_MAX},
+    {"label_value_length_limit", config_read_number,
+     FIELD(scrape_limits.label_value_bytes), 0, UINT32_MAX},
+    /* Of rules and queries: there are none; of native histograms, which come in
+     * protobuf only. */
     {"evaluation_interval", config_read_unused_duration, .max = YEAR_MS},
     {"rule_query_offset", config_read_unused_duration, .max = YEAR_MS},
     {"query_log_file", config_read_unused_text, CONFIG_NO_TARGET},
-    {"scrape_timeout", config_read_unused_duration, .max = YEAR_MS},
     {"scrape_protocols", config_read_unused_texts, CONFIG_NO_TARGET},
     {"scrape_failure_log_file", config_read_unused_text, CONFIG_NO_TARGET},
-    {"body_size_limit", config_read_unused_text, CONFIG_NO_TARGET},
-    {"sample_limit", config_read_unused_number, .max = UINT32_MAX},
-    {"target_limit", config_read_unused_number, .max = UINT32_MAX},
-    {"label_limit", config_read_unused_number, .max = UINT32_MAX},
-    {"label_name_length_limit", config_read_unused_number, .max = UINT32_MAX},
-    {"label_value_length_limit", config_read_unused_number, .max = UINT32_MAX},
     {"keep_dropped_targets", config_read_unused_number, .max = UINT32_MAX},
     {"metric_name_validation_scheme", config_read_unused_text, CONFIG_NO_TARGET},
     {"metric_name_escaping_scheme", config_read_unused_text, CONFIG_NO_TARGET},
@@ -229,6 +232,7 @@ static const struct config_field file_fields[] = {
     {"spool", config_read_section, .section = &spool_section},
     {"remote_write", config_read_remote_writes, CONFIG_NO_TARGET},
     {"otlp", config_read_otlps, CONFIG_NO_TARGET},
+    {"scrape_configs", config_read_scrapes, CONFIG_NO_TARGET},
     {"functions", config_read_functions, CONFIG_NO_TARGET},
 };
 static const struct config_section file_section = {"the file", file_fields,
@@ -426,6 +430,9 @@ int config_load(int argc, char **argv, struct config *ret_config,
 	}
 	if (!config_name_remote_writes(ret_config))
 		return fail(ret_error, "out of memory");
+	err = config_finish_scrapes(ret_config, ret_error);
+	if (err)
+		return err;
 	*ret_action = options.action;
 	return 0;
 }
@@ -440,6 +447,7 @@ void config_free(struct config *config)
 	config_free_labels(&config->external_labels);
 	config_free_remote_writes(config);
 	config_free_otlps(config);
+	config_free_scrapes(config);
 	config_free_functions(config);
 	free(config->list_subject);
 	free(config->list_glob);

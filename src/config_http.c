@@ -89,6 +89,69 @@ int config_read_any_headers(struct config_reader *reader,
 	return read_headers(reader, node, field, any_header_problem, target);
 }
 
+/* --- http_headers --- */
+
+struct http_header {
+	const char *name;
+	struct config_labels *headers;
+};
+
+/* Not quoted: it may be a secret. */
+static int add_header_value(struct config_reader *reader,
+			    const struct config_node *node,
+			    const struct config_field *field, void *target)
+{
+	const struct http_header *header = target;
+	AUTO_WIPE char *value = NULL;
+	int err = config_scalar(reader, node, field->key, &value);
+	const char *problem = err ? NULL : header_problem(header->name, value);
+
+	if (problem)
+		return config_fail(reader, node, "header '%s' %s", header->name,
+				   problem);
+	if (!err && !config_add_label(header->headers, header->name, value))
+		err = config_fail(reader, node, "out of memory");
+	return err;
+}
+
+static int read_header_values(struct config_reader *reader,
+			      const struct config_node *node,
+			      const struct config_field *field, void *target)
+{
+	if (!config_is_list(node))
+		return config_fail_value(reader, node, field->key, "a list");
+	return config_read_items(reader, node, field, CONFIG_LIST_MAX, add_header_value,
+				 target);
+}
+
+static const struct config_field http_header_fields[] = {
+    {"values", read_header_values, CONFIG_NO_TARGET},
+    {"secrets", read_header_values, CONFIG_NO_TARGET},
+    {"files", config_read_unsupported, .hint = "use values or secrets"},
+};
+static const struct config_section http_header_section = {
+    .name = "a header of http_headers",
+    .fields = http_header_fields,
+    .count = LENGTH(http_header_fields)};
+
+static int add_http_header(struct config_reader *reader, const struct config_node *key,
+			   const char *name, const struct config_node *value,
+			   void *target)
+{
+	struct http_header header = {name, target};
+
+	(void)key;
+	return config_read_mapping(reader, value, &http_header_section, &header);
+}
+
+int config_read_http_headers(struct config_reader *reader,
+			     const struct config_node *node,
+			     const struct config_field *field, void *target)
+{
+	return config_read_each(reader, node, field->key, CONFIG_LIST_MAX,
+				add_http_header, target);
+}
+
 /* What goes into a header as it is: no line end may smuggle in another. */
 int config_read_credentials(struct config_reader *reader,
 			    const struct config_node *node,
@@ -256,6 +319,27 @@ int config_check_key_pair(struct config_reader *reader, const struct config_node
 			   tls->cert_file ? "cert_file" : "key_file",
 			   tls->cert_file ? "key_file" : "cert_file");
 }
+
+static int check_tls(struct config_reader *reader, const struct config_node *node,
+		     void *target)
+{
+	return config_check_key_pair(reader, node, target, "tls_config");
+}
+
+static const struct config_field tls_fields[] = {
+    {"ca", config_read_unsupported, .hint = "use ca_file"},
+    {"cert", config_read_unsupported, .hint = "use cert_file"},
+    {"key", config_read_unsupported, .hint = "use key_file"},
+    {"ca_file", config_read_pem_path, FIELD(config_tls, ca_file)},
+    {"cert_file", config_read_pem_path, FIELD(config_tls, cert_file)},
+    {"key_file", config_read_pem_path, FIELD(config_tls, key_file)},
+    {"server_name", config_read_server_name, FIELD(config_tls, server_name)},
+    {"insecure_skip_verify", config_read_flag, FIELD(config_tls, insecure_skip_verify)},
+    {"min_version", config_read_unsupported, CONFIG_NO_TARGET},
+    {"max_version", config_read_unsupported, CONFIG_NO_TARGET},
+};
+const struct config_section config_tls_section = {"tls_config", tls_fields,
+						  LENGTH(tls_fields), check_tls};
 
 int config_check_http(struct config_reader *reader, const struct config_node *node,
 		      struct config_http *http)

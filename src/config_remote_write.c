@@ -46,27 +46,6 @@ static int read_message(struct config_reader *reader, const struct config_node *
 
 #define FIELD(type, member) .offset = offsetof(struct type, member)
 
-static int check_tls(struct config_reader *reader, const struct config_node *node,
-		     void *target)
-{
-	return config_check_key_pair(reader, node, target, "tls_config");
-}
-
-static const struct config_field tls_fields[] = {
-    {"ca", config_read_unsupported, .hint = "use ca_file"},
-    {"cert", config_read_unsupported, .hint = "use cert_file"},
-    {"key", config_read_unsupported, .hint = "use key_file"},
-    {"ca_file", config_read_pem_path, FIELD(config_tls, ca_file)},
-    {"cert_file", config_read_pem_path, FIELD(config_tls, cert_file)},
-    {"key_file", config_read_pem_path, FIELD(config_tls, key_file)},
-    {"server_name", config_read_server_name, FIELD(config_tls, server_name)},
-    {"insecure_skip_verify", config_read_flag, FIELD(config_tls, insecure_skip_verify)},
-    {"min_version", config_read_unsupported, CONFIG_NO_TARGET},
-    {"max_version", config_read_unsupported, CONFIG_NO_TARGET},
-};
-static const struct config_section tls_section = {"tls_config", tls_fields,
-						  LENGTH(tls_fields), check_tls};
-
 static const struct config_field queue_fields[] = {
     /* Of memory: what waits is in the spool, which has bounds of its own. */
     {"capacity", config_read_unused_number, .min = 1, .max = UINT32_MAX},
@@ -136,7 +115,7 @@ static const struct config_field endpoint_fields[] = {
      FIELD(config_remote_write, http.authorization.credentials_file),
      .choice = CHOICE_AUTHENTICATION},
     {"tls_config", config_read_section, FIELD(config_remote_write, http.tls),
-     .section = &tls_section},
+     .section = &config_tls_section},
     {"queue_config", config_read_section, FIELD(config_remote_write, queue),
      .section = &queue_section},
     {"protobuf_message", read_message, FIELD(config_remote_write, is_v2)},

@@ -21,6 +21,7 @@
 #include "config_internal.h"
 #include "config_value.h"
 #include "secret.h"
+#include "slice.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FILE_LEN_MAX (1024 * 1024)
@@ -33,6 +34,7 @@
 struct config_reader {
 	const char *path;
 	const char *shown; /* its end, when it is long */
+	bool is_literal;   /* ${env:NAME} is text like any other */
 	yaml_document_t document;
 	char *error; /* CONFIG_ERROR_LEN */
 };
@@ -160,10 +162,15 @@ const struct config_node *config_item(struct config_reader *reader,
 static int expand(struct config_reader *reader, const struct config_node *node,
 		  const char *key, struct buf *text)
 {
+	const char *value = (const char *)inside(node)->data.scalar.value;
+	enum value_expansion expansion = VALUE_EXPANDED;
 	char name[VALUE_ENV_NAME_LEN];
 
-	switch (
-	    value_expand((const char *)inside(node)->data.scalar.value, text, name)) {
+	if (reader->is_literal)
+		buf_string(text, value);
+	else
+		expansion = value_expand(value, text, name);
+	switch (expansion) {
 	case VALUE_ENV_MALFORMED:
 		return config_fail(
 		    reader, node, "'%s' has '${env:' without a variable's name and '}'",
@@ -346,6 +353,12 @@ static int check_first(struct config_reader *reader, const struct config_node *k
 	return 0;
 }
 
+static bool is_key(const char *key, const char *name)
+{
+	return *key == '*' ? slice_ends_with(slice_of(name), key + 1)
+			   : !strcmp(key, name);
+}
+
 static int read_pair(struct config_reader *reader, const struct config_node *mapping,
 		     size_t index, const struct config_section *section, void *target,
 		     uint64_t *seen)
@@ -357,7 +370,7 @@ static int read_pair(struct config_reader *reader, const struct config_node *map
 
 	if (!pair.name)
 		return fail_key(reader, pair.key);
-	while (i < section->count && strcmp(section->fields[i].key, pair.name) != 0)
+	while (i < section->count && !is_key(section->fields[i].key, pair.name))
 		i++;
 	if (i == section->count)
 		return fail_unknown(reader, pair.key, pair.name, section);
@@ -682,7 +695,8 @@ static int check_shape(struct config_reader *reader, const char *bytes, size_t l
 }
 
 static int read_document(struct config_reader *reader, const char *bytes, size_t len,
-			 const struct config_section *section, void *target)
+			 config_read *read, const struct config_field *field,
+			 void *target)
 {
 	CLEANUP(yaml_parser_delete) yaml_parser_t parser = {0};
 	const yaml_node_t *root;
@@ -694,28 +708,46 @@ static int read_document(struct config_reader *reader, const char *bytes, size_t
 	root = yaml_document_get_root_node(&reader->document);
 	if (!root) /* nothing but comments */
 		return 0;
-	return config_read_mapping(reader, (const struct config_node *)root, section,
-				   target);
+	return read(reader, (const struct config_node *)root, field, target);
+}
+
+static int read_path(struct config_reader *reader, config_read *read,
+		     const struct config_field *field, void *target)
+{
+	AUTO_FREE char *bytes = NULL;
+	size_t path_len = strlen(reader->path), len = 0;
+	int err;
+
+	reader->shown = reader->path;
+	if (path_len > SHOWN_PATH_LEN_MAX)
+		reader->shown += path_len - SHOWN_PATH_LEN_MAX;
+	err = read_bytes(reader, &bytes, &len);
+	if (err)
+		return err;
+	drop_byte_order_mark(bytes, &len);
+	err = check_shape(reader, bytes, len);
+	if (err)
+		return err;
+	err = read_document(reader, bytes, len, read, field, target);
+	yaml_document_delete(&reader->document);
+	return err;
 }
 
 int config_read_file(const char *path, const struct config_section *section,
 		     void *target, char ret_error[CONFIG_ERROR_LEN])
 {
-	struct config_reader reader = {.path = path, .shown = path, .error = ret_error};
-	AUTO_FREE char *bytes = NULL;
-	size_t path_len = strlen(path), len = 0;
-	int err;
+	const struct config_field root = {.section = section};
+	struct config_reader reader = {.path = path, .error = ret_error};
 
-	if (path_len > SHOWN_PATH_LEN_MAX)
-		reader.shown += path_len - SHOWN_PATH_LEN_MAX;
-	err = read_bytes(&reader, &bytes, &len);
-	if (err)
-		return err;
-	drop_byte_order_mark(bytes, &len);
-	err = check_shape(&reader, bytes, len);
-	if (err)
-		return err;
-	err = read_document(&reader, bytes, len, section, target);
-	yaml_document_delete(&reader.document);
-	return err;
+	return read_path(&reader, config_read_section, &root, target);
+}
+
+int config_read_literal_file(const char *path, config_read *read, void *target,
+			     char ret_error[CONFIG_ERROR_LEN])
+{
+	const struct config_field root = {.key = "the file"};
+	struct config_reader reader = {
+	    .path = path, .is_literal = true, .error = ret_error};
+
+	return read_path(&reader, read, &root, target);
 }

@@ -81,7 +81,7 @@ static inline void assert_accepted(const char *yaml)
  * follows: `key`, `section.key`, `.key`, `--option VALUE`. */
 static inline void assert_documented(const char *name)
 {
-	static char text[32 * 1024];
+	static char text[64 * 1024];
 	FILE *file = fopen("docs/configuration.md", "re");
 	size_t len = strlen(name);
 
