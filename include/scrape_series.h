@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scrape_series.h - the series of one target, from scrape to scrape: what a body says
+ * becomes samples as Prometheus (2.42) stores them. It keeps, by the text of a series
+ * as it stands in the body, the labels that it has in the end, so that a known series
+ * costs one look-up, and which ones the last scrape had, for stale markers.
+ *
+ * A body is judged whole before a sample of it is handed out: of one that does not
+ * parse, or breaks a limit, nothing goes out but stale markers. Samples with a time of
+ * their own that are older than their series' last one, or more than an hour older or
+ * ten minutes newer than the scrape, are not handed out, but counted. It knows no
+ * network and no clock.
+ */
+#pragma once
+
+#include "config.h"
+#include "sample.h"
+#include "textparse.h"
+
+#define SCRAPE_SERIES_REASON_LEN 256
+
+struct scrape_series;
+
+/* All of it outlives what is made of it, labels aside, which are copied. */
+struct scrape_series_config {
+	const struct config_labels *labels;   /* of the target: job, instance, ... */
+	const struct config_labels *external; /* added where absent; NULL: none */
+	bool honor_labels;
+	bool honor_timestamps;
+	bool track_timestamps_staleness;
+	const struct config_relabel *relabels; /* metric_relabel_configs */
+	size_t relabel_count;
+	uint64_t sample_limit; /* these: 0 is none */
+	uint64_t label_limit;
+	uint64_t label_name_length_limit;
+	uint64_t label_value_length_limit;
+};
+
+/* Of one scrape, also of one that failed half-way, as Prometheus reports it. The last
+ * three were not handed out: a time that the series already had, an older one, one too
+ * old or too new for any. */
+struct scrape_series_result {
+	bool is_up; /* the body was good; if not: */
+	char reason[SCRAPE_SERIES_REASON_LEN];
+	uint64_t scraped;   /* scrape_samples_scraped */
+	uint64_t relabeled; /* scrape_samples_post_metric_relabeling */
+	uint64_t added;     /* scrape_series_added */
+	uint64_t stale;     /* markers handed out */
+	uint64_t duplicates;
+	uint64_t out_of_order;
+	uint64_t out_of_bounds;
+};
+
+/* Times never fall from call to call. An error of the sink ends the call, which
+ * returns it; what was handed out counts as sent. */
+struct scrape_series_sink {
+	int (*add)(void *context, const struct sample *sample);
+	/* Before a sample whose series has had one in this call: times of their own.
+	 * Whoever takes a series once at a time, closes what was added. */
+	int (*again)(void *context);
+	void *context;
+};
+
+/* -ENOMEM, -EINVAL (relabel.h). */
+int scrape_series_create(const struct scrape_series_config *config,
+			 struct scrape_series **ret_series);
+/* Families of samples live until then, or until the second next scrape (of either
+ * kind) where their HELP, TYPE or UNIT has changed: samples have been encoded by then.
+ */
+void scrape_series_free(struct scrape_series **series);
+
+/* A body that came. -ENOMEM, the sink's error; a bad body is no error. */
+int scrape_series_body(struct scrape_series *series, enum textparse_format format,
+		       const char *body, size_t len, int64_t time_ms,
+		       const struct scrape_series_sink *sink,
+		       struct scrape_series_result *ret_result);
+/* None came: every series is stale. The result has reason ("" : the caller knows) and
+ * counts of an empty scrape. */
+int scrape_series_failed(struct scrape_series *series, int64_t time_ms,
+			 const struct scrape_series_sink *sink,
+			 struct scrape_series_result *ret_result);
+/* up, scrape_duration_seconds and the three counts, with the target's labels; not
+ * relabelled. */
+int scrape_series_report(struct scrape_series *series,
+			 const struct scrape_series_result *result, double duration_s,
+			 int64_t time_ms, const struct scrape_series_sink *sink);
+/* The target goes: what is above, and these five, are stale. */
+int scrape_series_end(struct scrape_series *series, int64_t time_ms,
+		      const struct scrape_series_sink *sink);
+
+/* Texts and series that are known. */
+size_t scrape_series_count(const struct scrape_series *series);
