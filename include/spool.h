@@ -58,6 +58,11 @@ void spool_close(struct spool **spool);
 
 /* The lane of this name, the spool's own, as long as it. -ENOMEM. */
 int spool_lane(struct spool *spool, const char *name, struct spool_lane **ret_lane);
+/* What is in this lane is too old after so long, not after age_max_ms. */
+void spool_set_age(struct spool_lane *lane, uint64_t age_max_ms);
+/* Beyond so many bytes the lane's oldest collections fall out with each commit, as
+ * SPOOL_FULL, but for what is under way and the newest. 0: no such bound. */
+void spool_set_limit(struct spool_lane *lane, uint64_t bytes_max);
 /* Calls back for each lane with batches that nobody asked for by its name. */
 typedef void (*spool_orphan)(void *context, const char *name, uint64_t samples);
 void spool_orphans(const struct spool *spool, spool_orphan orphan, void *context);
@@ -90,6 +95,17 @@ int spool_set(struct spool *spool, const struct spool_lane *lane, const char *ke
 	      int64_t number);
 bool spool_get(const struct spool *spool, const struct spool_lane *lane,
 	       const char *key, int64_t *ret_number);
+/* Notes survive too: bytes under a number of the spool's choice, written inside begin
+ * and commit, with the collection. -ENOMEM, -ENOSPC: there are SPOOL_NOTES_MAX. */
+#define SPOOL_NOTES_MAX (1u << 20)
+int spool_note_add(struct spool *spool, const void *bytes, size_t len,
+		   uint32_t *ret_id);
+/* The note is there. */
+int spool_note_change(struct spool *spool, uint32_t id, const void *bytes, size_t len);
+void spool_note_remove(struct spool *spool, uint32_t id);
+typedef void (*spool_note_call)(void *context, uint32_t id, const void *bytes,
+				size_t len);
+void spool_each_note(const struct spool *spool, spool_note_call call, void *context);
 /* How far times have got, in this life or one before; set between begin and commit.
  * 0: never set. */
 void spool_set_time(struct spool *spool, int64_t time_ms);

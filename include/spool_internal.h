@@ -17,13 +17,15 @@ struct sums {
 struct spool_lane {
 	struct spool *spool;
 	struct spool_lane *next;
-	bool is_wanted;       /* asked for by its name */
-	bool is_nameless;     /* its row on disk is lost or damaged: nobody finds it */
-	bool is_stored;       /* its row is on disk */
-	uint32_t number;      /* of that row; 0: none yet */
-	int64_t cursor;       /* what is on disk up to this id was taken */
-	struct sums stored;   /* on disk, under way among them */
-	struct backlog fresh; /* of the collection that is being put */
+	bool is_wanted;   /* asked for by its name */
+	bool is_nameless; /* its row on disk is lost or damaged: nobody finds it */
+	bool is_stored;   /* its row is on disk */
+	uint64_t age_max_ms;
+	uint64_t limit_bytes;   /* 0: none of its own */
+	uint32_t number;        /* of that row; 0: none yet */
+	int64_t cursor;         /* what is on disk up to this id was taken */
+	struct sums stored;     /* on disk, under way among them */
+	struct backlog fresh;   /* of the collection that is being put */
 	struct backlog waiting; /* in memory only */
 	struct backlog under_way;
 	uint64_t dropped[SPOOL_REASONS];
@@ -39,6 +41,21 @@ struct spool_number {
 	int64_t number;
 	bool is_stored;
 	char key[];
+};
+
+struct spool_note {
+	bool is_stored; /* as it is now */
+	bool is_gone;   /* what is stored is to be deleted */
+	size_t len;
+	unsigned char bytes[];
+};
+
+/* By their numbers; NULL: none. */
+struct spool_notes {
+	struct spool_note **items;
+	uint32_t count, room;
+	uint32_t unstored;
+	uint32_t free_from; /* no number below is free */
 };
 
 /* An acknowledgement that could not be written. */
@@ -64,6 +81,7 @@ struct spool {
 	uint32_t last_lane;        /* number on disk */
 	struct spool_lane *lanes;
 	struct spool_number *numbers;
+	struct spool_notes notes;
 	struct spool_acknowledged *acknowledged;
 	size_t acknowledged_count, acknowledged_room;
 	char error[SPOOL_ERROR_LEN / 2];
@@ -95,6 +113,15 @@ void spool_sums_subtract(struct sums *sums, uint64_t samples, uint64_t bytes);
 /* What of the lane is on disk and under way. */
 struct sums spool_sums_under_way(const struct spool_lane *lane);
 uint64_t spool_less(uint64_t from, uint64_t number);
+
+/* src/spool_notes.c: */
+int spool_notes_load(struct spool *spool);
+/* In a transaction; settled when it was committed. */
+int spool_notes_write(struct spool *spool);
+void spool_notes_settle(struct spool *spool);
+/* There is no file: all of them are to be written. */
+void spool_notes_unstore(struct spool *spool);
+void spool_notes_free(struct spool *spool);
 
 /* src/spool_write.c: */
 /* Puts on disk what is in memory only, after what is too old or too much fell out:

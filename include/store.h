@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store.h - the only file that knows SQLite: batches, the names of lanes, and
- * numbers, in one file. Statements and transactions; it keeps nothing in memory but
- * SQLite's cache, decides nothing, logs nothing. Each row has a checksum over all of
- * it and its lane's name: what is handed out is what was put in.
+ * store.h - the only file that knows SQLite: batches, the names of lanes,
+ * numbers, and notes, in one file. Statements and transactions; it keeps nothing in
+ * memory but SQLite's cache, decides nothing, logs nothing. Each row has a checksum
+ * over all of it and its lane's name: what is handed out is what was put in.
  *
  * Errors: -EUCLEAN the file is damaged or not ours, -EBUSY another process has it,
  * -ENOSPC, -EIO, -EROFS, -ENOMEM, ...; store_error says it in words.
@@ -66,6 +66,14 @@ int store_lanes(struct store *store,
 int store_numbers(struct store *store,
 		  int (*number)(void *context, const char *key, int64_t number),
 		  void *context);
+
+/* Bytes under a number, in the place of those before. */
+int store_put_note(struct store *store, uint32_t id, const void *bytes, size_t len);
+/* Also where there is none. */
+int store_delete_note(struct store *store, uint32_t id);
+/* All of them, but those that are damaged. */
+typedef int (*store_note)(void *context, uint32_t id, const void *bytes, size_t len);
+int store_notes(struct store *store, store_note note, void *context);
 
 /* Bytes of the file that are in use (what is not is used again), of all of it, and
  * at most that a batch of this length will need. 0: cannot be read. */

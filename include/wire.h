@@ -18,15 +18,15 @@
 #include "sample.h"
 
 /* prometheus.WriteRequest (1.0), io.prometheus.write.v2.Request (2.0-rc.4), and what
- * otlp.h makes. Batches on disk have these numbers. */
-enum wire_message { WIRE_V1, WIRE_V2, WIRE_OTLP, WIRE_OTLP_GZIP };
+ * otlp.h and loki.h make. Batches on disk have these numbers. */
+enum wire_message { WIRE_V1, WIRE_V2, WIRE_OTLP, WIRE_OTLP_GZIP, WIRE_LOKI };
 
 /* One request, ready to be a body. Reference counted. */
 struct wire_batch {
 	unsigned int references;
 	enum wire_message message;
 	bool is_metadata;    /* of families, and nothing else: has no samples */
-	uint32_t samples;    /* numbers; stale markers are some */
+	uint32_t samples;    /* numbers; stale markers are some; or lines */
 	uint32_t histograms; /* native ones, beside them */
 	int64_t time_ms; /* of its newest sample; metadata: of the last one before */
 	size_t len;

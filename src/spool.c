@@ -90,6 +90,7 @@ void spool_close(struct spool **spool)
 	spool_directory_close(&(*spool)->directory);
 	free_lanes(*spool);
 	free_numbers(*spool);
+	spool_notes_free(*spool);
 	free((*spool)->acknowledged);
 	free(*spool);
 	*spool = NULL;
@@ -107,6 +108,7 @@ struct spool_lane *spool_make_lane(struct spool *spool, const char *name)
 		return NULL;
 	memcpy(lane->name, name, size);
 	lane->spool = spool;
+	lane->age_max_ms = spool->config.age_max_ms;
 	while (*end)
 		end = &(*end)->next;
 	*end = lane;
@@ -126,6 +128,16 @@ int spool_lane(struct spool *spool, const char *name, struct spool_lane **ret_la
 	lane->is_wanted = true;
 	*ret_lane = lane;
 	return 0;
+}
+
+void spool_set_age(struct spool_lane *lane, uint64_t age_max_ms)
+{
+	lane->age_max_ms = age_max_ms;
+}
+
+void spool_set_limit(struct spool_lane *lane, uint64_t bytes_max)
+{
+	lane->limit_bytes = bytes_max;
 }
 
 void spool_orphans(const struct spool *spool, spool_orphan orphan, void *context)
@@ -169,12 +181,21 @@ static bool may_fall(const struct spool_lane *lane, int64_t spared)
 
 static void drop_old(struct spool *spool)
 {
-	int64_t limit_ms = spool->now_ms - (int64_t)spool->config.age_max_ms;
-
 	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		int64_t limit_ms = spool->now_ms - (int64_t)lane->age_max_ms;
+
 		while (lane->waiting.first &&
 		       lane->waiting.first->collected_ms < limit_ms)
 			drop_oldest(lane, SPOOL_TOO_OLD);
+	}
+}
+
+static void drop_beyond(struct spool *spool, int64_t spared)
+{
+	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		while (lane->limit_bytes && lane->waiting.bytes > lane->limit_bytes &&
+		       may_fall(lane, spared))
+			drop_oldest(lane, SPOOL_FULL);
 	}
 }
 
@@ -239,6 +260,7 @@ void spool_commit(struct spool *spool, bool is_end)
 	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next)
 		backlog_move(&lane->waiting, &lane->fresh);
 	drop_old(spool);
+	drop_beyond(spool, spared);
 	drop_excess(spool, spared);
 }
 
@@ -285,9 +307,8 @@ void spool_acknowledge(struct spool_lane *lane, int64_t id)
 
 bool spool_give_up(struct spool_lane *lane, int64_t id)
 {
-	const struct spool *spool = lane->spool;
 	const struct backlog_item *item = backlog_find(&lane->under_way, id);
-	int64_t limit_ms = spool->now_ms - (int64_t)spool->config.age_max_ms;
+	int64_t limit_ms = lane->spool->now_ms - (int64_t)lane->age_max_ms;
 
 	if (!item || item->public.batch->time_ms >= limit_ms)
 		return false;

@@ -258,7 +258,7 @@ static bool is_behind(const struct spool *spool)
 		if (!number->is_stored)
 			return true;
 	}
-	return spool->acknowledged_count != 0;
+	return spool->acknowledged_count != 0 || spool->notes.unstored;
 }
 
 static uint64_t samples_in_memory(const struct spool *spool)

@@ -104,6 +104,7 @@ static void forget_disk(struct spool *spool)
 	for (struct spool_number *number = spool->numbers; number;
 	     number = number->next)
 		number->is_stored = false;
+	spool_notes_unstore(spool);
 	spool->acknowledged_count = 0;
 	spool->last_lane = 0;
 }
@@ -267,6 +268,8 @@ static int load(struct spool *spool)
 	err = store_lanes(spool->store, on_lane, spool);
 	if (!err)
 		err = store_numbers(spool->store, on_number, spool);
+	if (!err)
+		err = spool_notes_load(spool);
 	if (!err)
 		err = count_rows(spool);
 	if (!err)

@@ -68,9 +68,8 @@ static int drop_collection(struct spool_lane *lane, struct store_row row,
 
 static int drop_old(struct spool *spool)
 {
-	int64_t limit_ms = spool->now_ms - (int64_t)spool->config.age_max_ms;
-
 	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		int64_t limit_ms = spool->now_ms - (int64_t)lane->age_max_ms;
 		struct store_row row;
 		int err;
 
@@ -79,6 +78,25 @@ static int drop_old(struct spool *spool)
 			err = drop_collection(lane, row, SPOOL_TOO_OLD);
 			if (err)
 				return err;
+		}
+		if (err && err != -ENOENT)
+			return err;
+	}
+	return 0;
+}
+
+/* What lanes have a bound of their own for. */
+static int drop_beyond(struct spool *spool, int64_t spared)
+{
+	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		struct store_row row;
+		int err = 0;
+
+		while (!err && lane->limit_bytes &&
+		       lane->stored.bytes > lane->limit_bytes) {
+			err = find_oldest(lane, spared, &row);
+			if (!err)
+				err = drop_collection(lane, row, SPOOL_FULL);
 		}
 		if (err && err != -ENOENT)
 			return err;
@@ -241,11 +259,15 @@ static int fill(struct spool *spool, int64_t spared)
 	if (!err)
 		err = drop_old(spool);
 	if (!err)
+		err = drop_beyond(spool, spared);
+	if (!err)
 		err = make_room(spool, spared, cost(spool));
 	if (!err)
 		err = write_lanes(spool);
 	if (!err)
 		err = write_numbers(spool);
+	if (!err)
+		err = spool_notes_write(spool);
 	return err ? err : store_commit(spool->store);
 }
 
@@ -282,6 +304,7 @@ static void settle(struct spool *spool)
 	for (struct spool_number *number = spool->numbers; number;
 	     number = number->next)
 		number->is_stored = true;
+	spool_notes_settle(spool);
 	spool->acknowledged_count = 0;
 }
 

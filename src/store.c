@@ -27,7 +27,7 @@
 #define ROW_BYTES (PAGE_BYTES - 35)
 #define COLUMNS_BYTES 80          /* of a row, its content apart, at most */
 #define APPLICATION_ID 0x62707370 /* "bpsp" */
-#define VERSION 1
+#define VERSION 2
 #define ID_LAST (((int64_t)1 << STORE_ID_BITS) - 1)
 
 /* In the order of their names, as schema_is_ours reads them. */
@@ -36,6 +36,8 @@
 	"collected_ms INTEGER, time_ms INTEGER, samples INTEGER, histograms INTEGER, " \
 	"message INTEGER, metadata INTEGER, checksum INTEGER, bytes BLOB)"
 #define TABLE_LANE "CREATE TABLE lane(lane INTEGER PRIMARY KEY, name TEXT)"
+#define TABLE_NOTE                                                                     \
+	"CREATE TABLE note(id INTEGER PRIMARY KEY, checksum INTEGER, bytes BLOB)"
 #define TABLE_NUMBER                                                                   \
 	"CREATE TABLE number(key TEXT PRIMARY KEY, number INTEGER, checksum INTEGER) " \
 	"WITHOUT ROWID"
@@ -59,11 +61,17 @@ static const char creation[] = "PRAGMA page_size=" STRING(
     PAGE_BYTES) ";"
 		"PRAGMA auto_vacuum=NONE;"
 		"PRAGMA journal_mode=WAL;"
-		"BEGIN IMMEDIATE;" TABLE_BATCH ";" TABLE_LANE ";" TABLE_NUMBER ";"
+		"BEGIN IMMEDIATE;" TABLE_BATCH ";" TABLE_LANE ";" TABLE_NOTE
+		";" TABLE_NUMBER ";"
 		"PRAGMA application_id=" STRING(
 		    APPLICATION_ID) ";"
 				    "PRAGMA user_version=" STRING(VERSION) ";"
 									   "COMMIT;";
+
+/* Version 1 had no notes. */
+static const char addition[] = "BEGIN IMMEDIATE;" TABLE_NOTE ";"
+			       "PRAGMA user_version=" STRING(VERSION) ";"
+								      "COMMIT;";
 
 enum statement {
 	BEGIN,
@@ -77,6 +85,9 @@ enum statement {
 	READ,
 	LANES,
 	NUMBERS,
+	PUT_NOTE,
+	DELETE_NOTE,
+	NOTES,
 	PAGES,
 	FREE_PAGES,
 	STATEMENTS
@@ -96,6 +107,9 @@ static const char *const statement_texts[STATEMENTS] = {
     [READ] = "SELECT * FROM batch WHERE key = ?",
     [LANES] = "SELECT lane, name FROM lane",
     [NUMBERS] = "SELECT key, number, checksum FROM number",
+    [PUT_NOTE] = "INSERT OR REPLACE INTO note VALUES(?, ?, ?)",
+    [DELETE_NOTE] = "DELETE FROM note WHERE id = ?",
+    [NOTES] = "SELECT id, checksum, bytes FROM note",
     [PAGES] = "PRAGMA page_count",
     [FREE_PAGES] = "PRAGMA freelist_count",
 };
@@ -305,7 +319,15 @@ static int number_of(struct store *store, const char *question, long *ret_number
 	return err;
 }
 
-/* Empty, or made by this file in this version and nothing added. */
+static int expect_tables(struct store *store, const char *tables)
+{
+	return expect(store,
+		      "SELECT group_concat(sql, '') FROM "
+		      "(SELECT sql FROM sqlite_schema ORDER BY name)",
+		      tables, "not a spool's tables");
+}
+
+/* Empty, or made by this file in this version or the first, and nothing added. */
 static int check_identity(struct store *store)
 {
 	long pages, id, version;
@@ -325,12 +347,13 @@ static int check_identity(struct store *store)
 	}
 	if (id != APPLICATION_ID)
 		return damaged(store, "not a spool");
+	if (version == 1) {
+		err = expect_tables(store, TABLE_BATCH TABLE_LANE TABLE_NUMBER);
+		return err ? err : execute(store, addition);
+	}
 	if (version != VERSION)
 		return damaged(store, "a spool of another version");
-	return expect(store,
-		      "SELECT group_concat(sql, '') FROM "
-		      "(SELECT sql FROM sqlite_schema ORDER BY name)",
-		      TABLE_BATCH TABLE_LANE TABLE_NUMBER, "not a spool's tables");
+	return expect_tables(store, TABLE_BATCH TABLE_LANE TABLE_NOTE TABLE_NUMBER);
 }
 
 static void restrict_file(sqlite3 *db)
@@ -527,6 +550,31 @@ int store_set(struct store *store, const char *key, int64_t number)
 	return run(store, SET, code);
 }
 
+static int64_t checksum_of_note(int64_t id, const void *bytes, size_t len)
+{
+	uLong sum = crc32_z(0, (const Bytef *)&id, sizeof(id));
+
+	return (int64_t)(len ? crc32_z(sum, bytes, len) : sum);
+}
+
+int store_put_note(struct store *store, uint32_t id, const void *bytes, size_t len)
+{
+	sqlite3_stmt *statement = store->statements[PUT_NOTE];
+	int code = bind_number(statement, 1, id);
+
+	if (!code)
+		code = bind_number(statement, 2, checksum_of_note(id, bytes, len));
+	if (!code)
+		code = sqlite3_bind_blob64(statement, 3, bytes, len, SQLITE_STATIC);
+	return run(store, PUT_NOTE, code);
+}
+
+int store_delete_note(struct store *store, uint32_t id)
+{
+	return run(store, DELETE_NOTE,
+		   bind_number(store->statements[DELETE_NOTE], 1, id));
+}
+
 /* Of a column that may hold anything: 0 where it cannot be. */
 static uint32_t small_column(sqlite3_stmt *statement, int column)
 {
@@ -669,6 +717,31 @@ int store_numbers(struct store *store,
 			err = number(context, key, value);
 	} while (!err);
 	end(store, NUMBERS);
+	return err;
+}
+
+int store_notes(struct store *store, store_note note, void *context)
+{
+	sqlite3_stmt *statement = store->statements[NOTES];
+	int code, err;
+
+	do {
+		const void *bytes;
+		size_t len;
+		uint32_t id;
+
+		code = step(store, NOTES);
+		err = judge(store, code);
+		if (code != SQLITE_ROW)
+			break;
+		id = small_column(statement, 0);
+		bytes = sqlite3_column_blob(statement, 2);
+		len = (size_t)sqlite3_column_bytes(statement, 2);
+		if (sqlite3_column_int64(statement, 1) ==
+		    checksum_of_note(id, bytes, len))
+			err = note(context, id, bytes, len);
+	} while (!err);
+	end(store, NOTES);
 	return err;
 }
 

@@ -90,7 +90,7 @@ static void another_database_is_set_aside(void **state)
 		const char *why;
 	} cases[] = {
 	    {"PRAGMA application_id=1", "not a spool"},
-	    {"PRAGMA user_version=2", "a spool of another version"},
+	    {"PRAGMA user_version=3", "a spool of another version"},
 	    {"CREATE TABLE more(x)", "not a spool's tables"},
 	    {"DROP TABLE number", "not a spool's tables"},
 	    {"CREATE TRIGGER more AFTER DELETE ON batch BEGIN SELECT 1; END",
