@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client.h - the only file that knows libcurl. HTTP requests from the daemon's loop
- * (curl's multi interface, no thread of ours); an exchange has one request at a time,
- * a client any number of exchanges, which share connections.
+ * client.h - libcurl is behind it (client.c, exchange.c, exchange_route.c). HTTP
+ * requests from the daemon's loop (curl's multi interface, no thread of ours); an
+ * exchange has one request at a time, a client any number of exchanges, which share
+ * connections.
  *
  * Secrets and certificates are read per request, secrets wiped after it; what an
  * answer's text quotes of them is starred. A redirect is followed as what it was, at
@@ -60,8 +61,14 @@ int exchange_get(struct exchange *exchange, const char *const *headers,
 int exchange_set_url(struct exchange *exchange, const char *url);
 /* The answer's header inside done, as it came; NULL: none. */
 const char *exchange_content_type(const struct exchange *exchange);
-/* The answer's body inside done, and a NUL; the callee may change it. Of a POST the
- * first 64 kB, with secrets starred, of a GET all, as it came. ret_len 0: none. */
+/* The answer's body inside done as it came, and a NUL; the callee may change it. Of a
+ * POST no more than exchange_set_answer_max says, and 64 kB where it says nothing.
+ * ret_len 0: none. */
 char *exchange_body(const struct exchange *exchange, size_t *ret_len);
+void exchange_set_answer_max(struct exchange *exchange, size_t answer_max);
+/* Whether it was longer. */
+bool exchange_is_cut(const struct exchange *exchange);
+/* Stars what is secret in a text of the body, inside done. */
+void exchange_hide(const struct exchange *exchange, char *text);
 /* The url without user, query and fragment; the caller frees. NULL: no memory. */
 char *client_shown_url(const char *url);

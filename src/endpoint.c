@@ -331,6 +331,7 @@ static struct written read_rejected(const struct slot *slot,
 	const void *body = exchange_body(slot->exchange, &len);
 
 	*text = otlp_read_answer(answer->status, body, len);
+	exchange_hide(slot->exchange, text->message);
 	if (*text->message)
 		answer->text = text->message;
 	if (answer->status / 100 != 2)
