@@ -16,20 +16,13 @@
 #include "cleanup.h"
 #include "log.h"
 #include "otlp.h"
+#include "outage.h"
 #include "relabel.h"
 #include "retry.h"
 #include "wire.h"
 
-#define LOG_PERIOD_MS 60000
 #define STRAYS_MAX 3
 #define FACT_WANTS_V1 "wants_v1" /* in the spool */
-
-/* What was said about a receiver in trouble, and when. */
-struct trouble {
-	bool is_told;
-	uint64_t told_ms;
-	uint64_t failures; /* since it last worked */
-};
 
 struct slot {
 	struct endpoint *endpoint;
@@ -58,16 +51,10 @@ struct endpoint {
 	int64_t metadata_ms;      /* when it was put last */
 	struct slot slots[ENDPOINT_REQUESTS_MAX];
 	size_t slot_count;
-	bool is_failing;      /* one request at a time */
-	bool is_waiting;      /* until the timer */
-	bool is_told_to_wait; /* by Retry-After */
-	uint64_t retry_at_ms;
-	uint64_t backoff_ms;
-	uint32_t jitter;
+	struct outage outage;
 	unsigned int strays; /* answers of a 1.0 receiver, in a row */
 	bool takes_v2;       /* it has said so */
 	bool wants_v1;       /* it takes nothing else */
-	struct trouble trouble;
 	struct endpoint_counters counters;
 	endpoint_settled settled;
 	void *context;
@@ -88,29 +75,18 @@ static uint32_t samples_of(const struct wire_batch *batch)
 
 /* --- telling ------------------------------------------------------------------ */
 
-/* The first failure, then at most a line a minute, whatever comes between. */
 static bool may_tell(struct endpoint *endpoint)
 {
-	struct trouble *trouble = &endpoint->trouble;
-	uint64_t now = now_ms();
-
-	trouble->failures++;
-	if (trouble->told_ms && now - trouble->told_ms < LOG_PERIOD_MS)
-		return false;
-	trouble->told_ms = now;
-	trouble->is_told = true;
-	return true;
+	return outage_may_tell(&endpoint->outage, now_ms());
 }
 
 static void tell_recovery(struct endpoint *endpoint)
 {
-	struct trouble *trouble = &endpoint->trouble;
+	uint64_t failures;
 
-	if (trouble->is_told)
+	if (outage_is_over(&endpoint->outage, &failures))
 		log_info("%s: works again, after %llu failed requests", endpoint->title,
-			 (unsigned long long)trouble->failures);
-	trouble->is_told = false;
-	trouble->failures = 0;
+			 (unsigned long long)failures);
 }
 
 static const char *redirect_hint(const struct endpoint *endpoint, long status)
@@ -144,57 +120,27 @@ static void tell_failure(struct endpoint *endpoint, const struct client_answer *
 
 /* --- waiting ------------------------------------------------------------------ */
 
-static void draw_jitter(struct endpoint *endpoint)
+static uint32_t draw_jitter(void)
 {
-	uint32_t random;
+	uint32_t random = 0;
 
 	/* Before the kernel has entropy there is none: zero is a valid jitter. */
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) == sizeof(random))
-		endpoint->jitter = random;
+	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	return random;
 }
 
-/* Waits never shrink while it fails: the jitter is drawn once, and a short
- * Retry-After does not reset what it replaces (a long one counts as slept). */
-static uint64_t next_wait_ms(struct endpoint *endpoint, int64_t told_ms)
-{
-	const struct config_queue *config = endpoint->queue;
-	uint64_t backoff_ms = endpoint->backoff_ms, wait_ms;
-
-	/* Requests that fail side by side are one failure. */
-	if (!endpoint->is_waiting)
-		backoff_ms = retry_backoff_ms(backoff_ms, config->min_backoff_ms,
-					      config->max_backoff_ms);
-	wait_ms = retry_jitter_ms(backoff_ms, endpoint->jitter);
-	if (told_ms > 0) {
-		wait_ms = (uint64_t)told_ms;
-		if (wait_ms > backoff_ms)
-			backoff_ms = wait_ms < config->max_backoff_ms
-					 ? wait_ms
-					 : config->max_backoff_ms;
-	}
-	endpoint->backoff_ms = backoff_ms;
-	return wait_ms;
-}
-
-/* Of two waits the later one holds. */
 static void wait_to_retry(struct endpoint *endpoint, int64_t told_ms)
 {
-	uint64_t wait_ms = next_wait_ms(endpoint, told_ms);
-	uint64_t retry_at_ms = now_ms() + wait_ms;
+	uint64_t wait_ms;
 
-	endpoint->is_failing = true;
-	if (endpoint->is_waiting && endpoint->retry_at_ms >= retry_at_ms)
-		return;
-	endpoint->is_waiting = true;
-	endpoint->is_told_to_wait = told_ms > 0;
-	endpoint->retry_at_ms = retry_at_ms;
-	loop_timer_arm(endpoint->timer, wait_ms, 0);
+	if (outage_wait(&endpoint->outage, endpoint->queue, told_ms, now_ms(),
+			&wait_ms))
+		loop_timer_arm(endpoint->timer, wait_ms, 0);
 }
 
 static void stop_waiting(struct endpoint *endpoint)
 {
-	endpoint->is_waiting = false;
-	endpoint->is_told_to_wait = false;
+	outage_stop_waiting(&endpoint->outage);
 	loop_timer_disarm(endpoint->timer);
 }
 
@@ -220,9 +166,7 @@ static bool is_retrying(const struct endpoint *endpoint)
 /* It answers: no reason to wait any longer, nor to send one at a time. */
 static void end_failing(struct endpoint *endpoint)
 {
-	endpoint->backoff_ms = 0;
-	endpoint->is_failing = false;
-	draw_jitter(endpoint);
+	outage_end(&endpoint->outage, draw_jitter());
 }
 
 /* --- which message the receiver takes -------------------------------------------- */
@@ -602,12 +546,12 @@ static struct slot *next_slot(struct endpoint *endpoint)
 
 void endpoint_send(struct endpoint *endpoint, bool hurry)
 {
-	if (hurry && endpoint->is_waiting && !endpoint->is_told_to_wait)
+	if (hurry && endpoint->outage.is_waiting && !endpoint->outage.is_told_to_wait)
 		stop_waiting(endpoint);
-	while (!endpoint->is_waiting) {
+	while (!endpoint->outage.is_waiting) {
 		struct slot *slot = next_slot(endpoint);
 
-		if (!slot || (endpoint->is_failing && count_sending(endpoint)))
+		if (!slot || (endpoint->outage.is_failing && count_sending(endpoint)))
 			return;
 		if (!slot->taken)
 			slot->taken = spool_take(endpoint->lane);
@@ -620,7 +564,7 @@ void endpoint_send(struct endpoint *endpoint, bool hurry)
 bool endpoint_is_busy(const struct endpoint *endpoint, uint64_t until_ms)
 {
 	return count_sending(endpoint) ||
-	       (endpoint->is_waiting && endpoint->retry_at_ms < until_ms);
+	       (endpoint->outage.is_waiting && endpoint->outage.retry_at_ms < until_ms);
 }
 
 /* --- collecting ------------------------------------------------------------------ */
@@ -780,7 +724,7 @@ int endpoint_create(struct loop *loop, struct client *client, struct spool *spoo
 	endpoint->settled = settled;
 	endpoint->context = context;
 	set_config(endpoint, config);
-	draw_jitter(endpoint);
+	endpoint->outage.jitter = draw_jitter();
 	make_slots(endpoint);
 	err = make_names(endpoint, config);
 	if (!err)
