@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* endpoint.c, push.c and client.c with a receiver of OTLP, against real sockets. What
- * is in the requests, test_otlp.c says. */
+/* protocol_otlp.c, as push uses it, against real sockets. What is in the requests,
+ * test_otlp.c says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
