@@ -31,8 +31,8 @@ struct samples_sink {
  * series, then one more, native, under the family's name.
  * Times are the snapshot's, and go forward (timeline.h): none is equal or older.
  * What is cumulative starts at the snapshot's start_ms, or where it appeared later
- * at the collection before: it was zero then. A start that is not before its
- * sample is unknown.
+ * at the collection before: it was zero then; or at the metric's own start_ms. A
+ * start that is not before its sample is unknown.
  * Errors: -ENOMEM, the sink's, or the snapshot's own, with nothing handed out. What
  * was handed out before an error counts as sent, the rest is told next time. */
 int samples_walk(struct samples *samples, const struct snapshot *snapshot,

@@ -78,7 +78,8 @@ struct summary {
 struct metric {
 	const struct family *family;
 	struct label_set labels;
-	double value; /* counter, gauge; 1 for info */
+	double value;     /* counter, gauge; 1 for info */
+	int64_t start_ms; /* when this counter was 0; 0: as all of the snapshot */
 	union {
 		struct histogram histogram;
 		struct summary summary;
@@ -109,6 +110,9 @@ struct label_set snapshot_labels(struct snapshot *snapshot, const struct label *
 				 size_t count);
 void snapshot_value(struct snapshot *snapshot, const struct family *family,
 		    struct label_set labels, double value);
+/* A counter that began at a time of its own (wall clock, ms; 0: not known). */
+void snapshot_counter_since(struct snapshot *snapshot, const struct family *family,
+			    struct label_set labels, double value, int64_t start_ms);
 void snapshot_histogram(struct snapshot *snapshot, const struct family *family,
 			struct label_set labels, const struct histogram *histogram);
 void snapshot_summary(struct snapshot *snapshot, const struct family *family,

@@ -63,8 +63,8 @@ struct exposition_writer {
 	Exposition__Bucket buckets[PARTS_MAX];
 	Exposition__Bucket *bucket_list[PARTS_MAX];
 	struct native_part native;
-	Exposition__Timestamp start;
-	int error; /* of the message */
+	Exposition__Timestamp start, own_start; /* of all; of one counter */
+	int error;                              /* of the message */
 };
 
 const char *exposition_content_type(enum exposition_format format)
@@ -131,13 +131,18 @@ static Exposition__Timestamp *start_of(struct exposition_writer *writer)
 	return writer->start.has_seconds ? &writer->start : NULL;
 }
 
-static void set_value(struct exposition_writer *writer, double value, bool is_counter)
+static void set_value(struct exposition_writer *writer, const struct metric *metric,
+		      bool is_counter)
 {
 	exposition__gauge__init(&writer->gauge);
 	exposition__counter__init(&writer->counter);
 	writer->gauge.has_value = writer->counter.has_value = true;
-	writer->gauge.value = writer->counter.value = value;
+	writer->gauge.value = writer->counter.value = metric->value;
 	writer->counter.start_timestamp = start_of(writer);
+	if (metric->start_ms) {
+		set_start(&writer->own_start, metric->start_ms);
+		writer->counter.start_timestamp = &writer->own_start;
+	}
 	if (is_counter)
 		writer->metric.counter = &writer->counter;
 	else
@@ -300,8 +305,7 @@ static size_t make_message(struct exposition_writer *writer,
 	case METRIC_UNKNOWN:
 	case METRIC_GAUGE_HISTOGRAM:
 	case METRIC_STATE_SET:
-		set_value(writer, metric->value,
-			  metric->family->type == METRIC_COUNTER);
+		set_value(writer, metric, metric->family->type == METRIC_COUNTER);
 		break;
 	}
 	if (writer->error)

@@ -463,7 +463,7 @@ static struct remembered *remember(const struct pass *pass, const struct metric 
 	*remembered = (struct remembered){
 	    .family = metric->family,
 	    .parts = parts,
-	    .start_ms = pass->start_ms,
+	    .start_ms = metric->start_ms ? metric->start_ms : pass->start_ms,
 	    .label_count = metric->labels.count,
 	};
 	at = remembered->strings;
@@ -573,6 +573,8 @@ static int update(const struct pass *pass, const struct metric *metric,
 	struct parts parts = parts_of(metric);
 	const struct part_set *kept;
 
+	if (metric->start_ms) /* of a pid, another process's may follow */
+		remembered->start_ms = metric->start_ms;
 	if (remembered->start_ms > pass->time_ms)
 		remembered->start_ms = 0;
 	remembered->has_native =

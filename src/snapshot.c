@@ -134,8 +134,8 @@ static struct metric *add_metric(struct snapshot *snapshot)
 	return &snapshot->metrics[snapshot->count++];
 }
 
-void snapshot_value(struct snapshot *snapshot, const struct family *family,
-		    struct label_set labels, double value)
+void snapshot_counter_since(struct snapshot *snapshot, const struct family *family,
+			    struct label_set labels, double value, int64_t start_ms)
 {
 	struct metric *metric = add_metric(snapshot);
 
@@ -144,7 +144,14 @@ void snapshot_value(struct snapshot *snapshot, const struct family *family,
 		    .family = family,
 		    .labels = labels,
 		    .value = value,
+		    .start_ms = start_ms,
 		};
+}
+
+void snapshot_value(struct snapshot *snapshot, const struct family *family,
+		    struct label_set labels, double value)
+{
+	snapshot_counter_since(snapshot, family, labels, value, 0);
 }
 
 void snapshot_histogram(struct snapshot *snapshot, const struct family *family,

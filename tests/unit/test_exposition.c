@@ -304,6 +304,17 @@ static void assert_start(const Exposition__Timestamp *start, int64_t seconds_wan
 	assert_int_equal(start->nanos, nanos);
 }
 
+static void add_counter_since(struct snapshot *snapshot, const char *value,
+			      int64_t start_ms)
+{
+	static const struct family family = {
+	    .name = "things", .help = "Things.", .unit = "", .type = METRIC_COUNTER};
+	const struct label label = {"of", value};
+
+	snapshot_counter_since(snapshot, &family, snapshot_labels(snapshot, &label, 1),
+			       1, start_ms);
+}
+
 static void counters_say_since_when_where_the_snapshot_knows(void **state)
 {
 	struct snapshot snapshot;
@@ -323,6 +334,26 @@ static void counters_say_since_when_where_the_snapshot_knows(void **state)
 	assert_start(decoded.families[2]->metric[0]->counter->start_timestamp,
 		     1785715200, 42000000);
 	assert_start(decoded.families[4]->metric[0]->summary->start_timestamp,
+		     1785715200, 42000000);
+	decoded_free(&decoded);
+	snapshot_free(&snapshot);
+}
+
+static void a_counter_may_say_its_own_start(void **state)
+{
+	struct snapshot snapshot;
+	struct decoded decoded;
+
+	(void)state;
+	snapshot_init(&snapshot, 0);
+	snapshot.start_ms = 1785715200042;
+	add_counter_since(&snapshot, "a", 1785700000007);
+	add_counter_since(&snapshot, "b", 0);
+	snapshot_finish(&snapshot);
+	decoded = written(&snapshot);
+	assert_start(decoded.families[0]->metric[0]->counter->start_timestamp,
+		     1785700000, 7000000);
+	assert_start(decoded.families[0]->metric[1]->counter->start_timestamp,
 		     1785715200, 42000000);
 	decoded_free(&decoded);
 	snapshot_free(&snapshot);
@@ -658,6 +689,7 @@ int main(void)
 	    cmocka_unit_test(a_summary_has_its_quantiles),
 	    cmocka_unit_test(classic_buckets_are_cumulative_and_infinity_is_the_count),
 	    cmocka_unit_test(counters_say_since_when_where_the_snapshot_knows),
+	    cmocka_unit_test(a_counter_may_say_its_own_start),
 	    cmocka_unit_test(native_buckets_read_back),
 	    cmocka_unit_test(spans_go_over_gaps_of_two),
 	    cmocka_unit_test(a_bucket_has_the_index_that_its_bound_means),

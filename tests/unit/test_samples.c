@@ -601,6 +601,29 @@ static void what_appears_later_starts_at_the_collection_before(void **state)
 	end(received);
 }
 
+/* Of a process that was there before us, and of one that has its pid later. */
+static void a_counter_may_have_a_start_of_its_own(void **state)
+{
+	static const int64_t starts[] = {DAY - HOUR, DAY - HOUR, DAY + 1500};
+	const struct label label = {"pid", "7"};
+	struct received *received = receive(&none);
+
+	(void)state;
+	received->start_ms = DAY - 500;
+	for (size_t i = 0; i < LENGTH(starts); i++) {
+		struct snapshot snapshot;
+
+		snapshot_init(&snapshot, DAY + 1000 * (int64_t)i);
+		snapshot_counter_since(&snapshot, &requests,
+				       snapshot_labels(&snapshot, &label, 1), 1,
+				       starts[i]);
+		assert_int_equal(walk(received, &snapshot), 0);
+		assert_int_equal(received->count, 1);
+		assert_int_equal(received->series[0].start_ms, starts[i]);
+	}
+	end(received);
+}
+
 static void a_start_is_before_its_sample_or_unknown(void **state)
 {
 	static const char *const codes[] = {"200", "404"};
@@ -887,6 +910,7 @@ int main(void)
 	    cmocka_unit_test(times_go_on_after_those_of_an_earlier_life),
 	    cmocka_unit_test(only_what_is_cumulative_has_a_start),
 	    cmocka_unit_test(what_appears_later_starts_at_the_collection_before),
+	    cmocka_unit_test(a_counter_may_have_a_start_of_its_own),
 	    cmocka_unit_test(a_start_is_before_its_sample_or_unknown),
 	    cmocka_unit_test(a_start_is_not_within_an_earlier_life),
 	    cmocka_unit_test(native_counts_are_one_more_series_and_end_with_the_others),
