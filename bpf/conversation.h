@@ -152,6 +152,8 @@ struct conversation {
 	__u32 paid;          /* responses to come whose requests are in the ledger */
 	__u32 orphan_reason; /* why requests are not seen; 0: no reason */
 	__u32 route_service; /* under which `route` is in the routes map */
+	__u64 received;      /* TCP: bytes that are in the traffic map already, */
+	__u64 sent;          /* or moved before we came */
 	struct queue_ends ring_ends;
 	struct queue_ends pipeline_ends;
 	struct sending sending;

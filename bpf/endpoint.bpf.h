@@ -5,6 +5,7 @@
 
 #include "../include/hash.h"
 #include "conversation.bpf.h"
+#include "traffic.bpf.h"
 
 /* Full: the series of later connections carry no server_address, in the ledger. */
 struct {
@@ -53,8 +54,10 @@ static __always_inline struct conversation *find(struct sock *sk)
 /* reason: of the ledger when there is no memory for one. TALLY_MISSED_COUNT where only
  * a time is lost: who moves the bytes asks again. Under PREEMPT_RT that is how it gets
  * it: there a processor has few pieces ready (one, when the programs are new), and
- * more are fetched by a thread, which cannot run before the program is over. */
-static __always_inline struct conversation *find_or_make(struct sock *sk, __u32 reason)
+ * more are fetched by a thread, which cannot run before the program is over. read,
+ * written: bytes that were just moved. */
+static __always_inline struct conversation *find_or_make(struct sock *sk, __u32 reason,
+							 __u32 read, __u32 written)
 {
 	struct conversation *c;
 
@@ -69,8 +72,10 @@ static __always_inline struct conversation *find_or_make(struct sock *sk, __u32 
 	for (__u32 i = 0; i < 2; i++) {
 		c = bpf_sk_storage_get(&conversations, sk, NULL,
 				       BPF_SK_STORAGE_GET_F_CREATE);
-		if (c)
+		if (c) {
+			traffic_begins(c, sk, read, written);
 			return c;
+		}
 	}
 	if (reason < TALLY_MISSED_COUNT)
 		missed(reason, 1);
@@ -78,9 +83,14 @@ static __always_inline struct conversation *find_or_make(struct sock *sk, __u32 
 }
 
 /* The conversation of a socket that moved ret bytes, or failed to. */
-static __always_inline struct conversation *find_for_move(struct sock *sk, int ret)
+static __always_inline struct conversation *find_for_move(struct sock *sk, int ret,
+							  __u32 direction)
 {
-	return ret > 0 ? find_or_make(sk, TALLY_MISSED_CONNECTION_FULL) : find(sk);
+	if (ret <= 0)
+		return find(sk);
+	return find_or_make(sk, TALLY_MISSED_CONNECTION_FULL,
+			    direction == DIRECTION_READ ? (__u32)ret : 0,
+			    direction == DIRECTION_WRITE ? (__u32)ret : 0);
 }
 
 /* --- whose address -------------------------------------------------------------- */

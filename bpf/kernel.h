@@ -31,6 +31,10 @@
 #define PF_IO_WORKER 0x10
 #define PF_KTHREAD 0x200000
 
+enum sock_flags {
+	SOCK_DONE = 1, /* TCP: the peer's FIN was received */
+};
+
 enum tcp_state {
 	TCP_SYN_SENT = 2,
 	TCP_FIN_WAIT1 = 4,
@@ -56,6 +60,7 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	unsigned long skc_flags; /* bits: enum sock_flags */
 };
 
 struct sk_buff_head {
@@ -87,6 +92,10 @@ struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 write_seq;
+	__u32 snd_nxt;
+	__u64 bytes_received; /* RFC 4898, but with the FIN */
+	__u64 bytes_sent;     /* with what was sent again: */
+	__u64 bytes_retrans;
 };
 
 struct sockaddr_un {

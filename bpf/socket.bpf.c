@@ -224,7 +224,7 @@ int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 {
 	struct conversation *c = find(sk);
 
-	return c ? WHOLE(finish(c, sk)) : 0;
+	return c ? WHOLE(destroyed(c, sk)) : 0;
 }
 
 /* --- processes -------------------------------------------------------------------- */
@@ -255,7 +255,10 @@ int each_connection(struct bpf_iter__bpf_sk_storage_map *ctx)
 	struct conversation *c = ctx->value;
 	struct sock *sk = ctx->sk;
 
-	if (c && sk && connection_counts(c, sk))
+	if (!c || !sk)
+		return 0;
+	carry_traffic(c, sk);
+	if (connection_counts(c, sk))
 		count_connection(c, ctx->meta->seq);
 	return 0;
 }

@@ -328,7 +328,7 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
 		return 0;
-	c = find_for_move(sk, ret);
+	c = find_for_move(sk, ret, DIRECTION_READ);
 	if (!c)
 		return 0;
 	if (ret < 0)
@@ -399,7 +399,7 @@ static __always_inline int arrived(struct sock *sk)
 
 	if (sk->__sk_common.skc_state == TCP_LISTEN)
 		return 0;
-	c = find_or_make(sk, TALLY_MISSED_COUNT);
+	c = find_or_make(sk, TALLY_MISSED_COUNT, 0, 0);
 	if (!c || is_left_alone(c))
 		return 0;
 	if (!c->ready_ns && c->role != TALLY_ROLE_CLIENT)
@@ -407,7 +407,7 @@ static __always_inline int arrived(struct sock *sk)
 	peer = unix_peer(sk);
 	if (!peer)
 		return 0;
-	c = find_or_make(peer, TALLY_MISSED_COUNT);
+	c = find_or_make(peer, TALLY_MISSED_COUNT, 0, 0);
 	if (c && !is_left_alone(c) && !c->sending.began_ns) {
 		c->sending.began_ns = bpf_ktime_get_ns();
 		c->sending.thread = (__u32)bpf_get_current_pid_tgid();
@@ -422,7 +422,7 @@ static __always_inline int arrived(struct sock *sk)
 static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 {
 	struct conversation *c =
-	    generation ? find_or_make(sk, TALLY_MISSED_COUNT) : NULL;
+	    generation ? find_or_make(sk, TALLY_MISSED_COUNT, 0, 0) : NULL;
 	__u32 thread;
 
 	if (!c || is_left_alone(c))
@@ -459,7 +459,7 @@ static __always_inline bool sending_take(const struct conversation *c,
 /* A send is over: ret bytes, or an error. */
 static __always_inline int sent(struct sock *sk, int ret)
 {
-	struct conversation *c = find_for_move(sk, ret);
+	struct conversation *c = find_for_move(sk, ret, DIRECTION_WRITE);
 	struct move m = {.direction = DIRECTION_WRITE, .len = (__u32)ret};
 	__u64 current = bpf_get_current_pid_tgid();
 	struct workspace *ws = NULL;
@@ -502,6 +502,13 @@ static __always_inline void finish(struct conversation *c, struct sock *sk)
 	break_off(c, sk, c->ended_ns ? c->ended_ns : bpf_ktime_get_ns());
 }
 
+/* Its totals once more: inet_sock_set_state may have been skipped. */
+static __always_inline void destroyed(struct conversation *c, struct sock *sk)
+{
+	carry_traffic(c, sk);
+	finish(c, sk);
+}
+
 /* A TCP connection is being closed, or made anew. */
 static __always_inline int state_changed(struct sock *sk, int state)
 {
@@ -518,6 +525,8 @@ static __always_inline int state_changed(struct sock *sk, int state)
 		bpf_sk_storage_delete(&conversations, sk);
 		return 0;
 	}
+	if (state == TCP_CLOSE) /* in the end, and before it is disconnected */
+		carry_traffic(c, sk);
 	if (state == TCP_CLOSE && sk->sk_protocol == IPPROTO_MPTCP) {
 		finish(c, sk); /* tcp_destroy_sock is of its subflows */
 		return 0;

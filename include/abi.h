@@ -141,6 +141,15 @@ struct tally_process {
 	__u32 flags;
 };
 
+/* Payload over TCP by one process, since we attached. `service`: the last one that it
+ * was known under, for when the process has ended. */
+struct tally_traffic {
+	__u64 received;
+	__u64 sent; /* not counted again when it had to be sent again */
+	__u32 service;
+	__u32 reserved;
+};
+
 /* Ring buffer record: a process that the daemon has not named spoke a
  * protocol we know. `pid` is the thread group id in the initial namespace. */
 struct tally_process_event {
@@ -195,7 +204,8 @@ struct tally_config {
 	__u8 recvmsg_arguments; /* this kernel's tcp_recvmsg has so many */
 	__u8 no_shortcuts;      /* parse every head (for tests) */
 	__u8 preemptible;       /* this kernel may preempt a program */
-	__u8 reserved[4];
+	__u8 counts_traffic;    /* by process */
+	__u8 reserved[3];
 };
 
 /* Hooks that several programs are attached to where one may be preempted. */
@@ -235,4 +245,5 @@ _Static_assert(sizeof(struct tally_route_key) == 16, "key layout");
 _Static_assert(sizeof(struct tally_process) == 8, "value layout");
 _Static_assert(sizeof(struct tally_connections_key) == 8, "key layout");
 _Static_assert(sizeof(struct tally_connections_record) == 24, "record layout");
+_Static_assert(sizeof(struct tally_traffic) == 24, "value layout");
 _Static_assert(sizeof(struct tally_series) % 8 == 0, "atomics need 8");

@@ -24,6 +24,12 @@ typedef void (*drain_visit_process)(void *context, uint32_t pid,
 				    const struct tally_process *process);
 int drain_processes(int map_fd, drain_visit_process visit, void *context);
 
+typedef void (*drain_visit_traffic)(void *context, uint32_t pid,
+				    const struct tally_traffic *traffic);
+int drain_traffic(int map_fd, drain_visit_traffic visit, void *context);
+/* Removes a row and says what it held, as drain_take_series. */
+int drain_take_traffic(int map_fd, uint32_t pid, struct tally_traffic *ret_traffic);
+
 typedef void (*drain_visit_route)(void *context, const struct tally_route_key *key,
 				  const struct tally_route *route);
 int drain_routes(int map_fd, drain_visit_route visit, void *context);

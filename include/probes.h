@@ -23,6 +23,7 @@ enum probes_map {
 	PROBES_ADDRESSES,    /* __u64 hash -> tally_address */
 	PROBES_PROCESSES,    /* __u32 pid -> tally_process */
 	PROBES_ROUTE_COUNTS, /* __u32 service -> __u32 distinct routes */
+	PROBES_TRAFFIC,      /* __u32 pid -> tally_traffic */
 };
 
 /* wanted: CAPTURE_AUTO leaves the choice to what the kernel has. 0, or -errno with

@@ -134,6 +134,26 @@ int drain_processes(int map_fd, drain_visit_process visit, void *context)
 			 sizeof(struct tally_process), visit_process, &visitor);
 }
 
+struct traffic_visitor {
+	drain_visit_traffic visit;
+	void *context;
+};
+
+static void visit_traffic(void *context, const void *key, const void *value)
+{
+	const struct traffic_visitor *visitor = context;
+
+	visitor->visit(visitor->context, *(const uint32_t *)key, value);
+}
+
+int drain_traffic(int map_fd, drain_visit_traffic visit, void *context)
+{
+	struct traffic_visitor visitor = {visit, context};
+
+	return each_pair(bpf_map_lookup_batch, map_fd, sizeof(uint32_t),
+			 sizeof(struct tally_traffic), visit_traffic, &visitor);
+}
+
 struct route_visitor {
 	drain_visit_route visit;
 	void *context;
@@ -210,6 +230,11 @@ int drain_take_series(int map_fd, const struct tally_series_key *key,
 		      struct tally_series *ret_value)
 {
 	return bpf_map_lookup_and_delete_elem(map_fd, key, ret_value);
+}
+
+int drain_take_traffic(int map_fd, uint32_t pid, struct tally_traffic *ret_traffic)
+{
+	return bpf_map_lookup_and_delete_elem(map_fd, &pid, ret_traffic);
 }
 
 static int delete_key(int map_fd, const void *key)

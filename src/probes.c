@@ -313,6 +313,8 @@ int probes_map_fd(const struct probes *probes, enum probes_map map)
 		return bpf_map__fd(skeleton->maps.processes);
 	case PROBES_ROUTE_COUNTS:
 		return bpf_map__fd(skeleton->maps.route_counts);
+	case PROBES_TRAFFIC:
+		return bpf_map__fd(skeleton->maps.traffic);
 	}
 	return -EINVAL;
 }

@@ -145,6 +145,7 @@ static bool judge_program(const char *name, enum capture way,
 	config = (struct tally_config *)&skeleton->rodata->config;
 	config->recvmsg_arguments = facts->recvmsg_arguments;
 	config->preemptible = capture_is_preemptible(facts, way);
+	config->counts_traffic = 1;
 	return judge_object(skeleton->obj, capture_name(way), name, budget);
 }
 

@@ -13,7 +13,7 @@
 #define WORDS (sizeof(struct tally_series) / sizeof(__u64))
 #define ROWS 1000u
 
-enum { SERIES, ROUTES, ADDRESSES, PROCESSES, CONNECTIONS };
+enum { SERIES, ROUTES, ADDRESSES, PROCESSES, CONNECTIONS, TRAFFIC };
 
 static int make_maps(void **state)
 {
@@ -24,6 +24,7 @@ static int make_maps(void **state)
 		      sizeof(struct tally_route), 4);
 	fake_map_make(ADDRESSES, sizeof(__u64), sizeof(struct tally_address), 4);
 	fake_map_make(PROCESSES, sizeof(__u32), sizeof(struct tally_process), ROWS);
+	fake_map_make(TRAFFIC, sizeof(__u32), sizeof(struct tally_traffic), ROWS);
 	fake_map_make(CONNECTIONS, sizeof(struct tally_connections_key),
 		      sizeof(struct tally_connections), ROWS);
 	return 0;
@@ -189,6 +190,30 @@ static void connections_may_be_taken_out_unseen(void **state)
 	assert_int_equal(fake_maps[CONNECTIONS].count, 100);
 }
 
+static void see_traffic(void *context, uint32_t pid,
+			const struct tally_traffic *traffic)
+{
+	assert_int_equal(pid, 7);
+	assert_int_equal(traffic->received, 41);
+	++*(unsigned int *)context;
+}
+
+static void traffic_is_visited_and_taken_by_its_pid(void **state)
+{
+	const struct tally_traffic put = {.received = 41, .sent = 42, .service = 3};
+	struct tally_traffic taken = {0};
+	unsigned int count = 0;
+	const __u32 pid = 7;
+
+	(void)state;
+	bpf_map_update_elem(FAKE_FD + TRAFFIC, &pid, &put, BPF_ANY);
+	assert_int_equal(drain_traffic(FAKE_FD + TRAFFIC, see_traffic, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(drain_take_traffic(FAKE_FD + TRAFFIC, 7, &taken), 0);
+	assert_memory_equal(&taken, &put, sizeof(taken));
+	assert_int_equal(drain_take_traffic(FAKE_FD + TRAFFIC, 7, &taken), -ENOENT);
+}
+
 static void put_route(uint64_t hash, uint32_t service, const char *text)
 {
 	struct tally_route_key key = {.hash = hash, .service = service};
@@ -340,6 +365,7 @@ int main(void)
 	    TEST(processes_are_visited_with_their_pid),
 	    TEST(connections_are_taken_out_as_they_are_visited),
 	    TEST(connections_may_be_taken_out_unseen),
+	    TEST(traffic_is_visited_and_taken_by_its_pid),
 	    TEST(a_route_is_found_by_hash_and_service),
 	    TEST(a_route_is_put_where_there_is_room_and_none),
 	    TEST(a_process_is_found_by_its_pid),
