@@ -294,6 +294,13 @@ struct config_function {
 	uint32_t age_buckets;
 };
 
+/* Which process_* metrics there are of those that are observed. */
+enum config_process_metrics {
+	CONFIG_PROCESS_METRICS_PROCESS,
+	CONFIG_PROCESS_METRICS_SERVICE, /* summed */
+	CONFIG_PROCESS_METRICS_OFF,     /* of bpftally alone */
+};
+
 struct config {
 	char *listen;          /* ":9965" */
 	char *web_config_file; /* config_web.h; NULL: none */
@@ -305,9 +312,10 @@ struct config {
 	char *service;
 	bool no_bpf; /* nothing of the above, nor functions: observes no process */
 	enum capture capture;
-	uint32_t max_series;         /* rows */
-	uint32_t max_routes;         /* per service */
-	bool summaries;              /* of request durations, too */
+	uint32_t max_series; /* rows */
+	uint32_t max_routes; /* per service */
+	bool summaries;      /* of request durations, too */
+	enum config_process_metrics process_metrics;
 	uint64_t grace_ms;           /* how long an ended service stays visible */
 	uint64_t scrape_interval_ms; /* of collections for receivers, and of jobs */
 	uint64_t scrape_timeout_ms;  /* of jobs that do not say; 0: not given */

@@ -15,6 +15,7 @@
 #define CONFIG_SCRAPES_MAX 1024
 #define CONFIG_PID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 #define CAPTURE_NAMES "auto, tracepoint or fentry"
+#define PROCESS_METRICS_NAMES "process, service or off"
 #define CONFIG_SERIES_MAX 1000000
 #define CONFIG_INTERVAL_MIN_MS 100
 #define CONFIG_INTERVAL_MAX_MS 86400000ull    /* a day */
@@ -122,6 +123,9 @@ int config_read_items(struct config_reader *reader, const struct config_node *no
 /* What is wrong with a file that is read again and again, so that a pipe would
  * serve once; NULL for nothing. */
 const char *config_file_problem(const char *path);
+/* One of PROCESS_METRICS_NAMES; false for what is none of them. */
+bool config_parse_process_metrics(const char *text,
+				  enum config_process_metrics *ret_by);
 /* false when out of memory; the list has no bound of its own. */
 bool config_add_label(struct config_labels *labels, const char *name,
 		      const char *value);

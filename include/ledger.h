@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The miss ledger and the agent's own metrics: bpftally_missed_total{reason},
- * bpftally_build_info, bpftally_probe_*, bpftally_series, process_*. */
+ * bpftally_build_info, bpftally_probe_*, bpftally_map_bytes. */
 #pragma once
 
 #include "functions.h"

@@ -13,14 +13,16 @@
 
 #include "config.h"
 #include "loop.h"
+#include "processes.h"
 #include "snapshot.h"
 
 struct observer;
 struct service; /* targets.h */
 
-/* Loads, attaches and selects. loop and config outlive it. Errors are logged. */
+/* Loads, attaches and selects. loop, config and processes, which collects with it,
+ * outlive it. Errors are logged. */
 int observer_create(struct loop *loop, const struct config *config,
-		    struct observer **ret_observer);
+		    struct processes *processes, struct observer **ret_observer);
 void observer_free(struct observer **observer);
 /* Appends what is there now, to a snapshot that is not finished. -errno of the first
  * map that could not be read. */

@@ -36,6 +36,8 @@ struct options {
 	bool capture_given;
 	enum capture capture;
 	bool no_bpf;
+	bool process_metrics_given;
+	enum config_process_metrics process_metrics;
 	bool probe;
 	bool summaries;
 	const char *list_subject;

@@ -152,6 +152,19 @@ static int read_capture(struct config_reader *reader, const struct config_node *
 	return err;
 }
 
+static int read_process_metrics(struct config_reader *reader,
+				const struct config_node *node,
+				const struct config_field *field, void *target)
+{
+	AUTO_FREE char *text = NULL;
+	int err = config_scalar(reader, node, field->key, &text);
+
+	if (!err && !config_parse_process_metrics(text, target))
+		err =
+		    config_fail_value(reader, node, field->key, PROCESS_METRICS_NAMES);
+	return err;
+}
+
 static const char *label_problem(const char *name, const char *value)
 {
 	(void)value;
@@ -226,6 +239,7 @@ static const struct config_field file_fields[] = {
     {"capture", read_capture, FIELD(capture)},
     {"grace_period", config_read_duration, FIELD(grace_ms), 0, CONFIG_GRACE_MAX_MS},
     {"summaries", config_read_flag, FIELD(summaries)},
+    {"process_metrics", read_process_metrics, FIELD(process_metrics)},
     {"limits", config_read_section, .section = &limits_section},
     {"global", config_read_section, .section = &global_section},
     {"state_dir", read_state_dir, FIELD(spool)},
@@ -314,6 +328,8 @@ static void apply_numbers(const struct options *options, struct config *config)
 	if (options->capture_given)
 		config->capture = options->capture;
 	config->no_bpf |= options->no_bpf;
+	if (options->process_metrics_given)
+		config->process_metrics = options->process_metrics;
 	config->check_probes = options->probe;
 	if (options->summaries)
 		config->summaries = true;

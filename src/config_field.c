@@ -306,6 +306,23 @@ int config_read_items(struct config_reader *reader, const struct config_node *no
 	return err;
 }
 
+bool config_parse_process_metrics(const char *text, enum config_process_metrics *ret_by)
+{
+	static const char *const names[] = {
+	    [CONFIG_PROCESS_METRICS_PROCESS] = "process",
+	    [CONFIG_PROCESS_METRICS_SERVICE] = "service",
+	    [CONFIG_PROCESS_METRICS_OFF] = "off",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) != 0)
+			continue;
+		*ret_by = (enum config_process_metrics)i;
+		return true;
+	}
+	return false;
+}
+
 bool config_add_label(struct config_labels *labels, const char *name, const char *value)
 {
 	struct config_label *items;

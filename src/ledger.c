@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ledger.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
-
-#include "cleanup.h"
 
 #define NS_PER_S 1e9
-#define US_PER_S 1e6
-#define LOOKS 8       /* at the sockets, before more of them are believed lost */
-#define STAT_LEN 1024 /* /proc/self/stat: 52 numbers and a name of 15 bytes */
+#define LOOKS 8 /* at the sockets, before more of them are believed lost */
 
 struct ledger {
 	uint64_t unseen_closes; /* known so far */
 	uint64_t unjudged;
-	double start_time_s; /* of this process; 0: unknown */
 };
 
 struct reason {
@@ -87,7 +78,6 @@ const char *ledger_explain(enum tally_missed reason)
 enum {
 	ORDER_MISSED = 100,
 	ORDER_PROBES = 102, /* behind build_info.c */
-	ORDER_PROCESS = 200,
 };
 
 static const struct family missed = {
@@ -139,63 +129,6 @@ static const struct family map_bytes = {
     .unit = "bytes",
     .type = METRIC_GAUGE,
     .order = ORDER_PROBES + 4,
-};
-
-/* Names and texts of the Prometheus client libraries. */
-static const struct family process_cpu_seconds = {
-    .name = "process_cpu_seconds",
-    .help = "Total user and system CPU time spent in seconds.",
-    .unit = "seconds",
-    .type = METRIC_COUNTER,
-    .order = ORDER_PROCESS,
-};
-
-static const struct family process_resident_memory = {
-    .name = "process_resident_memory_bytes",
-    .help = "Resident memory size in bytes.",
-    .unit = "bytes",
-    .type = METRIC_GAUGE,
-    .order = ORDER_PROCESS + 1,
-};
-
-static const struct family process_virtual_memory = {
-    .name = "process_virtual_memory_bytes",
-    .help = "Virtual memory size in bytes.",
-    .unit = "bytes",
-    .type = METRIC_GAUGE,
-    .order = ORDER_PROCESS + 2,
-};
-
-static const struct family process_open_fds = {
-    .name = "process_open_fds",
-    .help = "Number of open file descriptors.",
-    .unit = "",
-    .type = METRIC_GAUGE,
-    .order = ORDER_PROCESS + 3,
-};
-
-static const struct family process_max_fds = {
-    .name = "process_max_fds",
-    .help = "Maximum number of open file descriptors.",
-    .unit = "",
-    .type = METRIC_GAUGE,
-    .order = ORDER_PROCESS + 4,
-};
-
-static const struct family process_start_time = {
-    .name = "process_start_time_seconds",
-    .help = "Start time of the process since unix epoch in seconds.",
-    .unit = "seconds",
-    .type = METRIC_GAUGE,
-    .order = ORDER_PROCESS + 5,
-};
-
-static const struct family process_threads = {
-    .name = "process_threads",
-    .help = "Number of OS threads in the process.",
-    .unit = "",
-    .type = METRIC_GAUGE,
-    .order = ORDER_PROCESS + 6,
 };
 
 static void add_value(struct snapshot *snapshot, const struct family *family,
@@ -314,124 +247,6 @@ static void see_program(void *context, const struct objects_program *program)
 		     (double)program->verified_instructions);
 }
 
-/* --- this process -------------------------------------------------------------- */
-
-struct self {
-	uint64_t threads;
-	uint64_t start_ticks; /* since boot */
-	uint64_t virtual_bytes;
-	uint64_t resident_pages;
-};
-
-static int read_file(const char *path, char *text, size_t bytes)
-{
-	AUTO_FCLOSE FILE *file = fopen(path, "re");
-	size_t len;
-
-	if (!file)
-		return -errno;
-	len = fread(text, 1, bytes - 1, file);
-	text[len] = 0;
-	return ferror(file) ? -EIO : 0;
-}
-
-/* proc(5): the name in parentheses may hold blanks and parentheses itself, so
- * fields are counted from its last one; the first after it is number 3. */
-static int read_self(struct self *ret_self)
-{
-	char text[STAT_LEN];
-	const char *rest;
-	struct self self;
-	int err = read_file("/proc/self/stat", text, sizeof(text));
-
-	if (err)
-		return err;
-	rest = strrchr(text, ')');
-	if (!rest ||
-	    sscanf(rest + 1,
-		   " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-		   "%*s %*s %*s %" SCNu64 " %*s %" SCNu64 " %" SCNu64 " %" SCNu64,
-		   &self.threads, &self.start_ticks, &self.virtual_bytes,
-		   &self.resident_pages) != 4)
-		return -EPROTO;
-	*ret_self = self;
-	return 0;
-}
-
-static double clock_s(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / NS_PER_S;
-}
-
-/* Once, so that later steps of the wall clock do not move it. */
-static double find_start_time_s(void)
-{
-	struct self self;
-
-	if (read_self(&self))
-		return 0;
-	return clock_s(CLOCK_REALTIME) - clock_s(CLOCK_BOOTTIME) +
-	       (double)self.start_ticks / (double)sysconf(_SC_CLK_TCK);
-}
-
-static void close_directory(DIR **directory)
-{
-	if (*directory)
-		closedir(*directory);
-}
-
-static void collect_open_fds(struct snapshot *snapshot)
-{
-	CLEANUP(close_directory) DIR *directory = opendir("/proc/self/fd");
-	const struct dirent *entry;
-	size_t count = 0;
-
-	if (!directory)
-		return;
-	while ((entry = readdir(directory)))
-		count += entry->d_name[0] != '.';
-	/* Less the one that this directory is read through. */
-	add_value(snapshot, &process_open_fds, (double)(count ? count - 1 : 0));
-}
-
-static double seconds(struct timeval time)
-{
-	return (double)time.tv_sec + (double)time.tv_usec / US_PER_S;
-}
-
-static void collect_usage(struct snapshot *snapshot)
-{
-	struct rusage usage;
-	struct rlimit limit;
-
-	if (!getrusage(RUSAGE_SELF, &usage))
-		add_value(snapshot, &process_cpu_seconds,
-			  seconds(usage.ru_utime) + seconds(usage.ru_stime));
-	if (!getrlimit(RLIMIT_NOFILE, &limit))
-		add_value(snapshot, &process_max_fds, (double)limit.rlim_cur);
-}
-
-/* What /proc does not say, under a hardened service manager, is left out: as
- * the client libraries do. */
-static void collect_process(const struct ledger *ledger, struct snapshot *snapshot)
-{
-	struct self self;
-
-	collect_usage(snapshot);
-	collect_open_fds(snapshot);
-	if (ledger->start_time_s > 0)
-		add_value(snapshot, &process_start_time, ledger->start_time_s);
-	if (read_self(&self))
-		return;
-	add_value(snapshot, &process_threads, (double)self.threads);
-	add_value(snapshot, &process_virtual_memory, (double)self.virtual_bytes);
-	add_value(snapshot, &process_resident_memory,
-		  (double)self.resident_pages * (double)sysconf(_SC_PAGESIZE));
-}
-
 /* --- the module ---------------------------------------------------------------- */
 
 int ledger_create(struct ledger **ret_ledger)
@@ -440,7 +255,6 @@ int ledger_create(struct ledger **ret_ledger)
 
 	if (!ledger)
 		return -ENOMEM;
-	ledger->start_time_s = find_start_time_s();
 	*ret_ledger = ledger;
 	return 0;
 }
@@ -466,6 +280,5 @@ int ledger_collect(struct ledger *ledger, const struct probes *probes,
 	functions_each_program(functions, see_program, snapshot);
 	add_value(snapshot, &map_bytes,
 		  (double)(probes_map_bytes(probes) + functions_map_bytes(functions)));
-	collect_process(ledger, snapshot);
 	return err ? err : snapshot->error;
 }

@@ -24,6 +24,7 @@
 #include "loop.h"
 #include "observer.h"
 #include "privileges.h"
+#include "processes.h"
 #include "push.h"
 #include "snapshot.h"
 #include "status.h"
@@ -38,6 +39,7 @@ struct agent {
 	struct loop *loop;
 	struct web *web; /* NULL: none */
 	struct httpd *httpd;
+	struct processes *processes;
 	struct observer *observer; /* NULL: --no-bpf */
 	struct status *status;
 	struct push *push;
@@ -75,6 +77,8 @@ static int gather(struct agent *agent, struct snapshot *snapshot)
 	build_info_collect(snapshot);
 	if (agent->observer)
 		err = observer_collect(agent->observer, snapshot);
+	else
+		err = processes_collect(agent->processes, NULL, NULL, snapshot);
 	if (!err && agent->push)
 		push_describe(agent->push, snapshot);
 	return err;
@@ -318,6 +322,9 @@ static int build(struct agent *agent)
 	if (!err)
 		err = watch_signals(agent);
 	if (!err)
+		err = processes_create(agent->config.process_metrics, "/proc",
+				       &agent->processes);
+	if (!err)
 		err = status_create(&agent->status);
 	if (err) {
 		log_error("cannot start: %s", strerror(-err));
@@ -326,7 +333,8 @@ static int build(struct agent *agent)
 	err = start_httpd(agent);
 	agent->start_ms = clock_ms(CLOCK_REALTIME);
 	if (!err && !agent->config.no_bpf)
-		err = observer_create(agent->loop, &agent->config, &agent->observer);
+		err = observer_create(agent->loop, &agent->config, agent->processes,
+				      &agent->observer);
 	if (!err)
 		err = start_push(agent);
 	if (err)
@@ -351,6 +359,7 @@ static void tear_down(struct agent *agent)
 	push_free(&agent->push);
 	observer_free(&agent->observer);
 	status_free(&agent->status);
+	processes_free(&agent->processes);
 	if (agent->signal_fd >= 0)
 		close(agent->signal_fd);
 	loop_free(&agent->loop);

@@ -27,6 +27,7 @@ struct observer {
 	struct loop *loop;
 	const struct config *config;
 	struct targets *targets;
+	struct processes *processes; /* the maker's */
 	struct probes *probes;
 	struct functions *functions; /* NULL: no rules */
 	struct series *series;
@@ -132,6 +133,9 @@ int observer_collect(struct observer *observer, struct snapshot *snapshot)
 	if (!err)
 		err = ledger_collect(observer->ledger, observer->probes,
 				     observer->functions, snapshot);
+	if (!err)
+		err = processes_collect(observer->processes, observer->probes,
+					observer->targets, snapshot);
 	if (!err && observer->functions)
 		collect_functions(observer, snapshot);
 	return err;
@@ -301,6 +305,7 @@ static int start_probes(struct observer *observer)
 	    .series_max = observer->config->max_series,
 	    .port_count = (uint32_t)observer->config->port_count,
 	    .ignore_unknown = targets_ignore_unknown(observer->targets),
+	    .counts_traffic = processes_observes(observer->processes),
 	};
 	int err;
 
@@ -376,7 +381,7 @@ static int start(struct observer *observer)
 }
 
 int observer_create(struct loop *loop, const struct config *config,
-		    struct observer **ret_observer)
+		    struct processes *processes, struct observer **ret_observer)
 {
 	CLEANUP(observer_free) struct observer *observer = calloc(1, sizeof(*observer));
 	int err;
@@ -385,6 +390,7 @@ int observer_create(struct loop *loop, const struct config *config,
 		return -ENOMEM;
 	observer->loop = loop;
 	observer->config = config;
+	observer->processes = processes;
 	describe_subject(observer);
 	err = start(observer);
 	if (err)

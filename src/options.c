@@ -33,6 +33,7 @@ enum {
 	OPTION_MAX_ROUTES,
 	OPTION_CAPTURE,
 	OPTION_SUMMARIES,
+	OPTION_PROCESS_METRICS,
 	OPTION_VERBOSE,
 	OPTION_VERSION,
 	OPTION_HELP,
@@ -60,6 +61,7 @@ static const struct option long_options[] = {
     {"max-routes", required_argument, NULL, OPTION_MAX_ROUTES},
     {"capture", required_argument, NULL, OPTION_CAPTURE},
     {"summaries", no_argument, NULL, OPTION_SUMMARIES},
+    {"process-metrics", required_argument, NULL, OPTION_PROCESS_METRICS},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -171,6 +173,16 @@ static int take_capture(const struct parse *parse)
 	if (!capture_parse(parse->value, &options->capture))
 		return fail_value(parse, CAPTURE_NAMES);
 	options->capture_given = true;
+	return 0;
+}
+
+static int take_process_metrics(const struct parse *parse)
+{
+	struct options *options = parse->options;
+
+	if (!config_parse_process_metrics(parse->value, &options->process_metrics))
+		return fail_value(parse, PROCESS_METRICS_NAMES);
+	options->process_metrics_given = true;
 	return 0;
 }
 
@@ -341,6 +353,8 @@ static int take_option(const struct parse *parse, int option)
 	case OPTION_SUMMARIES:
 		options->summaries = true;
 		return 0;
+	case OPTION_PROCESS_METRICS:
+		return take_process_metrics(parse);
 	default:
 		options->verbose = true;
 		return 0;
@@ -482,6 +496,9 @@ const char *config_help(void)
 	       "  --grace DURATION         how long an ended process stays visible "
 	       "(5m)\n"
 	       "  --summaries              quantiles of durations, of ten minutes\n"
+	       "  --process-metrics process|service|off\n"
+	       "                           CPU, memory and so on of each process, or "
+	       "summed\n"
 	       "  --max-series N           rows in the kernel's table (8192)\n"
 	       "  --max-routes N           distinct routes of one service (256)\n"
 	       "\n"

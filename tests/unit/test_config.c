@@ -43,6 +43,7 @@ static void nothing_given_is_the_documented_defaults(void **state)
 	assert_int_equal(config->function_count, 0);
 	assert_false(config->check_probes);
 	assert_false(config->summaries);
+	assert_int_equal(config->process_metrics, CONFIG_PROCESS_METRICS_PROCESS);
 	assert_false(config->verbose);
 	config_free(&loaded.config);
 }
@@ -59,6 +60,7 @@ static const char whole_file[] = "listen: 127.0.0.1:80\n"
 				 "spool: {max_bytes: 1MB, max_age: 1m}\n"
 				 "limits: {series: 10, routes_per_service: 20}\n"
 				 "summaries: true\n"
+				 "process_metrics: off\n"
 				 "global:\n"
 				 "  scrape_interval: 1m\n"
 				 "  external_labels: {z: 1, a: two}\n"
@@ -89,6 +91,7 @@ static void every_key_of_the_file_arrives(void **state)
 	assert_int_equal(config->spool.bytes_max, 1 << 20);
 	assert_int_equal(config->spool.age_max_ms, 60000);
 	assert_true(config->summaries);
+	assert_int_equal(config->process_metrics, CONFIG_PROCESS_METRICS_OFF);
 	assert_int_equal(config->capture, CAPTURE_FENTRY);
 	assert_int_equal(config->max_series, 10);
 	assert_int_equal(config->max_routes, 20);
@@ -112,6 +115,7 @@ static void the_command_line_wins_and_its_lists_replace(void **state)
 			"--grace=1m",
 			"--state-dir=off",
 			"--capture=tracepoint",
+			"--process-metrics=service",
 			"--max-series=30",
 			"--max-routes=40",
 			"--scrape-interval=1s",
@@ -137,6 +141,7 @@ static void the_command_line_wins_and_its_lists_replace(void **state)
 	assert_null(config->spool.directory);
 	assert_true(config->spool.is_given);
 	assert_int_equal(config->capture, CAPTURE_TRACEPOINT);
+	assert_int_equal(config->process_metrics, CONFIG_PROCESS_METRICS_SERVICE);
 	assert_int_equal(config->max_series, 30);
 	assert_int_equal(config->max_routes, 40);
 	assert_int_equal(config->scrape_interval_ms, 1000);

@@ -8,11 +8,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <math.h>
-#include <sys/resource.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "documented.h"
 #include "ledger.h"
@@ -294,90 +289,6 @@ static void each_program_says_what_it_costs(void **state)
 	check(scene, "bpftally_map_bytes", "", 1234567);
 }
 
-/* --- this process -------------------------------------------------------------- */
-
-static double value_of(const struct scene *scene, const char *family)
-{
-	return find(scene, family, "")->value;
-}
-
-static void an_open_descriptor_is_counted(void **state)
-{
-	struct scene *scene = *state;
-	int fd, open_fds = 0;
-	double before;
-
-	assert_int_equal(collect(scene), 0);
-	before = value_of(scene, "process_open_fds");
-	for (fd = 0; fd < 65536; fd++)
-		open_fds += fcntl(fd, F_GETFD) >= 0;
-	assert_true(before == open_fds);
-	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	assert_int_equal(collect(scene), 0);
-	assert_true(value_of(scene, "process_open_fds") == before + 1);
-	close(fd);
-	assert_int_equal(collect(scene), 0);
-	assert_true(value_of(scene, "process_open_fds") == before);
-}
-
-static void the_limit_of_descriptors_is_the_soft_one(void **state)
-{
-	struct scene *scene = *state;
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_NOFILE, &limit);
-	assert_int_equal(collect(scene), 0);
-	assert_true(value_of(scene, "process_max_fds") == (double)limit.rlim_cur);
-}
-
-/* This program started since the machine did, and less than a minute ago. */
-static void the_start_is_in_unix_time_and_does_not_move(void **state)
-{
-	struct scene *scene = *state;
-	double start, now = (double)time(NULL);
-
-	assert_int_equal(collect(scene), 0);
-	start = value_of(scene, "process_start_time_seconds");
-	assert_true(start <= now + 1);
-	assert_true(start > now - 60);
-	assert_int_equal(collect(scene), 0);
-	assert_true(value_of(scene, "process_start_time_seconds") == start);
-}
-
-static void memory_and_threads_are_this_process(void **state)
-{
-	struct scene *scene = *state;
-	unsigned long virtual_pages, resident_pages;
-	FILE *file = fopen("/proc/self/statm", "re");
-	double page = (double)sysconf(_SC_PAGESIZE), resident;
-
-	assert_non_null(file);
-	assert_int_equal(fscanf(file, "%lu %lu", &virtual_pages, &resident_pages), 2);
-	fclose(file);
-	assert_int_equal(collect(scene), 0);
-	resident = value_of(scene, "process_resident_memory_bytes");
-	/* the kernel counts pages of a few threads' lag apart */
-	assert_true(fabs(resident - (double)resident_pages * page) < 8 << 20);
-	assert_true(fabs(value_of(scene, "process_virtual_memory_bytes") -
-			 (double)virtual_pages * page) < 64 << 20);
-	assert_true(value_of(scene, "process_threads") == 1);
-}
-
-static void cpu_time_grows_as_it_is_used(void **state)
-{
-	struct scene *scene = *state;
-	double before;
-	clock_t until;
-
-	assert_int_equal(collect(scene), 0);
-	before = value_of(scene, "process_cpu_seconds");
-	until = clock() + CLOCKS_PER_SEC / 20;
-	while (clock() < until)
-		;
-	assert_int_equal(collect(scene), 0);
-	assert_true(value_of(scene, "process_cpu_seconds") >= before + 0.04);
-}
-
 /* --- the document -------------------------------------------------------------- */
 
 static void the_document_names_exactly_these_metrics(void **state)
@@ -443,11 +354,6 @@ int main(void)
 	    TEST(sockets_are_looked_at_only_for_what_may_be_new),
 	    TEST(without_the_iterator_the_rest_is_there),
 	    TEST(each_program_says_what_it_costs),
-	    TEST(an_open_descriptor_is_counted),
-	    TEST(the_limit_of_descriptors_is_the_soft_one),
-	    TEST(the_start_is_in_unix_time_and_does_not_move),
-	    TEST(memory_and_threads_are_this_process),
-	    TEST(cpu_time_grows_as_it_is_used),
 	    TEST(the_document_names_exactly_these_metrics),
 	    TEST(the_document_names_exactly_these_reasons),
 	    TEST(the_document_says_what_one_count_is),

@@ -121,6 +121,7 @@ uint64_t probes_map_bytes(const struct probes *probes)
 struct scene {
 	struct config config;
 	struct loop *loop;
+	struct processes *processes;
 	struct observer *observer;
 };
 
@@ -144,6 +145,9 @@ static int open_scene(void **state)
 	scene->config =
 	    (struct config){.max_series = 16, .max_routes = 16, .grace_ms = 1000};
 	assert_int_equal(loop_create(&scene->loop), 0);
+	assert_int_equal(
+	    processes_create(CONFIG_PROCESS_METRICS_OFF, "/proc", &scene->processes),
+	    0);
 	*state = scene;
 	return 0;
 }
@@ -155,6 +159,7 @@ static int close_scene(void **state)
 	observer_free(&scene->observer);
 	assert_null(scene->observer);
 	assert_false(played.is_open);
+	processes_free(&scene->processes);
 	loop_free(&scene->loop);
 	close(played.events[0]);
 	close(played.events[1]);
@@ -165,7 +170,8 @@ static int close_scene(void **state)
 
 static int create(struct scene *scene)
 {
-	return observer_create(scene->loop, &scene->config, &scene->observer);
+	return observer_create(scene->loop, &scene->config, scene->processes,
+			       &scene->observer);
 }
 
 /* This process speaks for the first time. */

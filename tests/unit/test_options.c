@@ -64,6 +64,7 @@ static void nothing_given_is_marked_as_such(void **state)
 	assert_false(options.capture_given);
 	assert_false(options.probe);
 	assert_false(options.summaries);
+	assert_false(options.process_metrics_given);
 	assert_false(options.verbose);
 }
 
@@ -78,7 +79,7 @@ static void every_option_arrives(void **state)
 	       "--remote-write http://a/b "
 	       "--tenant t --token-file k --scrape-interval 500ms --grace 0 "
 	       "--max-series 1000000 --max-routes 16384 --capture fentry --summaries "
-	       "--no-bpf --verbose",
+	       "--process-metrics service --no-bpf --verbose",
 	       &options);
 	assert_int_equal(options.action, CONFIG_RUN);
 	assert_int_equal(options.pid_count, 2);
@@ -108,6 +109,8 @@ static void every_option_arrives(void **state)
 	assert_int_equal(options.capture, CAPTURE_FENTRY);
 	assert_true(options.summaries);
 	assert_true(options.no_bpf);
+	assert_true(options.process_metrics_given);
+	assert_int_equal(options.process_metrics, CONFIG_PROCESS_METRICS_SERVICE);
 	assert_true(options.verbose);
 }
 
@@ -217,6 +220,8 @@ static const struct {
      "--max-series must be a whole number from 1 to 1000000, not '0'"},
     {"--max-routes 16385",
      "--max-routes must be a whole number from 1 to 16384, not '16385'"},
+    {"--process-metrics pid",
+     "--process-metrics must be process, service or off, not 'pid'"},
     {"--capture kprobe", "--capture must be auto, tracepoint or fentry, not 'kprobe'"},
     {"--remote-write ftp://a", "--remote-write must begin with http:// or https://"},
     {"--remote-write http://u:geheim@a",
@@ -339,6 +344,7 @@ static void help_and_document_name_exactly_the_options(void **state)
 					    "--probe",
 					    "--capture",
 					    "--summaries",
+					    "--process-metrics",
 					    "--verbose",
 					    "--version",
 					    "--web.config.file",
