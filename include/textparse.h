@@ -2,7 +2,10 @@
 /*
  * textparse.h - what a scraped body says, one entry at a time: Prometheus' text format
  * 0.0.4 and OpenMetrics 1.0. As lenient and as strict as Prometheus' own parsers, whose
- * storage is the judge (tests/e2e/test_textparse.py), not the specifications.
+ * storage is the judge (tests/e2e/test_textparse.py), not the specifications: of 2.42,
+ * and where version 3 takes what 2.42 refuses (names in quotes, in OpenMetrics a comma
+ * behind the last label and exemplars of any metric), as version 3. A NUL in a value is
+ * refused, though, as labels end with one.
  *
  * It does not know what names and types go together, whether series come twice, or
  * what is done with any of it. Pure: no allocation, no locale, no clock; all it hands
@@ -60,6 +63,7 @@ struct textparse_exemplar {
 
 struct textparse_entry {
 	struct slice name; /* of the metric, or of the family; as a label's */
+	bool is_quoted;    /* some name was in quotes: not of [a-zA-Z0-9_:] alone */
 	union {
 		struct {                     /* of a sample: */
 			struct slice series; /* name and braces, as they stand */
@@ -86,8 +90,8 @@ struct textparse {
 	const char *body, *at, *end;
 	const char *reason; /* it was invalid */
 	bool is_ended;
-	bool is_name_missing;
-	struct slice name;
+	bool is_quoted;
+	struct slice name; /* NULL: there was none yet */
 	size_t label_count;
 	struct textparse_label labels[TEXTPARSE_LABELS_MAX];
 	struct textparse_label exemplar_labels[TEXTPARSE_EXEMPLAR_LABELS_MAX];
