@@ -50,6 +50,7 @@ CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.
 ELF_SOURCES := $(wildcard src/elf*.c) src/demangle.c src/site.c src/instruction.c src/buf.c
 RELABEL_SOURCES := $(addprefix src/,relabel.c pattern.c template.c letters.c slice.c \
 	config_value.c buf.c log.c)
+TEXTPARSE_SOURCES := $(addprefix src/,textparse.c decimal.c slice.c)
 WIRE_SOURCES := src/wire.c src/symbols.c src/snapshot.c src/buf.c $(GEN_C)
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -158,7 +159,7 @@ $(B)/tools/%: tools/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< -lpthread
 
-$(B)/tools/verifier $(B)/tools/attach $(B)/tools/empty: $(B)/tools/%: tools/%.c $(B)/lib/libbpftally.a
+$(B)/tools/verifier $(B)/tools/attach $(B)/tools/empty $(B)/tools/parse: $(B)/tools/%: tools/%.c $(B)/lib/libbpftally.a
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< $(B)/lib/libbpftally.a $(LIBS)
@@ -208,6 +209,8 @@ $(B)/fuzz/fuzz_elf: FUZZ_WITH = $(ELF_SOURCES) -lelf -llzma -liberty
 $(B)/fuzz/fuzz_elf: $(ELF_SOURCES) $(wildcard include/elf*.h)
 $(B)/fuzz/fuzz_relabel: FUZZ_WITH = $(RELABEL_SOURCES) -lpcre2-8 -lnettle -lunistring
 $(B)/fuzz/fuzz_relabel: $(RELABEL_SOURCES) include/pattern.h include/relabel.h include/template.h
+$(B)/fuzz/fuzz_textparse: FUZZ_WITH = $(TEXTPARSE_SOURCES)
+$(B)/fuzz/fuzz_textparse: $(TEXTPARSE_SOURCES) include/textparse.h
 $(B)/fuzz/fuzz_wire: FUZZ_WITH = $(WIRE_SOURCES) -lprotobuf-c -lsnappy
 $(B)/fuzz/fuzz_wire: $(WIRE_SOURCES) include/wire.h
 

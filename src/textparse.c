@@ -437,7 +437,7 @@ static bool take_text(struct textparse *parser, struct slice *ret_text)
 	return true;
 }
 
-static bool find_type(struct textparse *parser, struct slice text,
+static bool find_type(struct slice text, enum textparse_format format,
 		      enum textparse_type *ret_type)
 {
 	static const struct {
@@ -458,13 +458,13 @@ static bool find_type(struct textparse *parser, struct slice text,
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
 		if (slice_is(text, types[i].name) &&
-		    (is_open_metrics(parser) ? types[i].is_open_metrics
-					     : types[i].is_text)) {
+		    (format == TEXTPARSE_OPENMETRICS ? types[i].is_open_metrics
+						     : types[i].is_text)) {
 			*ret_type = types[i].type;
 			return true;
 		}
 	}
-	return refuse(parser, "unknown type");
+	return false;
 }
 
 /* "_unit" is the end of the name. */
@@ -481,18 +481,23 @@ static bool is_unit_of(struct slice unit, struct slice name)
 static bool take_meta(struct textparse *parser, enum textparse_kind kind,
 		      struct textparse_entry *entry)
 {
+	const char *behind;
 	struct slice text;
 
 	if (!take_name(parser, IS_NAME_START, IS_NAME, &entry->name) ||
 	    !take_text(parser, &text))
 		return false;
-	if (kind == TEXTPARSE_TYPE)
-		return find_type(parser, text, &entry->type);
+	behind = parser->at;
+	parser->at = text.text;
+	if (kind == TEXTPARSE_TYPE && !find_type(text, parser->format, &entry->type))
+		return refuse(parser, "unknown type");
 	if (kind == TEXTPARSE_HELP && !is_utf8(text))
 		return refuse(parser, "help that is not UTF-8");
 	if (kind == TEXTPARSE_UNIT && !is_unit_of(text, entry->name))
 		return refuse(parser, "unit that the name does not end with");
-	entry->text = text;
+	parser->at = behind;
+	if (kind != TEXTPARSE_TYPE)
+		entry->text = text;
 	return true;
 }
 
