@@ -30,6 +30,9 @@ void proc_read(const char *root, uint32_t pid, const struct tally_process_event 
 bool proc_alive(const char *root, uint32_t pid);
 /* Parent pid, 0 when unknown. */
 uint32_t proc_parent(const char *root, uint32_t pid);
+/* When it started, in clock ticks since boot; 0 when unknown. With the pid, a process
+ * that is never another. */
+uint64_t proc_start_ticks(const char *root, uint32_t pid);
 /* Calls back for every process (not thread) under root. */
 void proc_each(const char *root, void (*visit)(void *context, uint32_t pid),
 	       void *context);

@@ -101,23 +101,30 @@ static void read_exe(int dir_fd, char *ret_exe)
 	ret_exe[exe.len] = '\0';
 }
 
-/* State and parent of /proc/PID/stat. The name before them may itself hold
+struct stat_fields {
+	char state;
+	uint32_t parent;
+	unsigned long long start_ticks; /* 0 where a test leaves it out */
+};
+
+/* Of /proc/PID/stat, from the third on. The name before them may itself hold
  * parentheses and spaces: count from the last one (proc(5)). */
-static bool read_stat(const char *root, uint32_t pid, char *ret_state,
-		      uint32_t *ret_parent)
+static bool read_stat(const char *root, uint32_t pid, struct stat_fields *ret_fields)
 {
 	AUTO_CLOSE int dir_fd = open_process(root, pid);
-	char stat[STAT_MAX_BYTES], state;
+	struct stat_fields fields = {0};
+	char stat[STAT_MAX_BYTES];
 	const char *name_end;
-	uint32_t parent;
 
 	if (dir_fd < 0 || read_file(dir_fd, "stat", ' ', stat, sizeof(stat)) < 0)
 		return false;
 	name_end = strrchr(stat, ')');
-	if (!name_end || sscanf(name_end + 1, " %c %u", &state, &parent) != 2)
+	if (!name_end || sscanf(name_end + 1,
+				" %c %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+				"%*s %*s %*s %*s %*s %*s %llu",
+				&fields.state, &fields.parent, &fields.start_ticks) < 2)
 		return false;
-	*ret_state = state;
-	*ret_parent = parent;
+	*ret_fields = fields;
 	return true;
 }
 
@@ -267,18 +274,23 @@ void proc_read(const char *root, uint32_t pid, const struct tally_process_event 
 
 bool proc_alive(const char *root, uint32_t pid)
 {
-	uint32_t parent;
-	char state;
+	struct stat_fields fields;
 
-	return read_stat(root, pid, &state, &parent) && !strchr("ZXx", state);
+	return read_stat(root, pid, &fields) && !strchr("ZXx", fields.state);
 }
 
 uint32_t proc_parent(const char *root, uint32_t pid)
 {
-	uint32_t parent;
-	char state;
+	struct stat_fields fields;
 
-	return read_stat(root, pid, &state, &parent) ? parent : 0;
+	return read_stat(root, pid, &fields) ? fields.parent : 0;
+}
+
+uint64_t proc_start_ticks(const char *root, uint32_t pid)
+{
+	struct stat_fields fields;
+
+	return read_stat(root, pid, &fields) ? fields.start_ticks : 0;
 }
 
 /* Pid of a directory entry, 0 if it is something else. */
