@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * body.h - the bytes of one response, made while they are read. Memory is what was
- * given (the snapshot, the text), one piece of it of about 64 kB, and that of
+ * given (the snapshot, the text), one piece of it of about 16 kB, and that of
  * gzip.h: it does not grow with the length of the body, which is known only at its
  * end.
  */

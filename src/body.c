@@ -9,8 +9,8 @@
 #include "gzip.h"
 #include "text.h"
 
-/* At a time; of text: the formatting of some 500 lines, a tenth of a millisecond. */
-#define PIECE_BYTES ((size_t)64 << 10)
+/* At a time; little enough to be still in the nearest cache when it is read. */
+#define PIECE_BYTES ((size_t)16 << 10)
 /* One metric goes past it by its own length: labels, once a bucket. */
 #define PIECE_BYTES_MAX ((size_t)16 << 20)
 
@@ -57,17 +57,25 @@ static int fill(struct body *body)
 	return err;
 }
 
+/* Full to its end, unless there is nothing more: each answer is a chunk for the
+ * reader. */
 static ssize_t read_plain(struct body *body, char *ret_bytes, size_t size)
 {
-	int err = fill(body);
-	size_t len = unread(body) < size ? unread(body) : size;
+	size_t done = 0, len;
+	int err;
 
-	if (err)
-		return err;
-	if (len)
-		memcpy(ret_bytes, body->piece.data + body->piece_read, len);
-	body->piece_read += len;
-	return (ssize_t)len;
+	do {
+		err = fill(body);
+		if (err)
+			return err;
+		len = unread(body) < size - done ? unread(body) : size - done;
+		if (len)
+			memcpy(ret_bytes + done, body->piece.data + body->piece_read,
+			       len);
+		body->piece_read += len;
+		done += len;
+	} while (len);
+	return (ssize_t)done;
 }
 
 /* One step, over what is left of the piece. */
