@@ -2,8 +2,8 @@
 /*
  * The hot path is a histogram's bucket line: a scrape is made of them. Per
  * metric its labels are formatted once, per run of metrics with the same bounds
- * or quantiles the `le` or `quantile` values are, and counts never go through
- * printf.
+ * or quantiles the `le` or `quantile` values are, numbers rarely go through
+ * printf, and a line is two pieces of memory and a number.
  */
 #include "text.h"
 
@@ -28,6 +28,7 @@ struct text_writer {
 	enum text_format format;
 	struct buf *out;     /* of the piece being written */
 	struct buf labels;   /* of the current metric: {a="b",c="d" without the } */
+	struct buf start;    /* of the lines that follow: name and labels */
 	const double *parts; /* those of `part`: bounds or quantiles */
 	size_t part_count;
 	const char *part_name;
@@ -48,6 +49,25 @@ static size_t print_integer(char *out, uint64_t value)
 	return len;
 }
 
+/* n * 10^-9 below 10^-4, as %.15g has it: 2.5e-05. */
+static void print_few_nanoseconds(char ret_string[32], uint64_t n)
+{
+	char digits[20];
+	const size_t digit_count = print_integer(digits, n);
+	size_t shown = digit_count, len = 0;
+
+	while (digits[shown - 1] == '0')
+		shown--;
+	ret_string[len++] = digits[0];
+	if (shown > 1)
+		ret_string[len++] = '.';
+	for (size_t i = 1; i < shown; i++)
+		ret_string[len++] = digits[i];
+	strcpy(ret_string + len, "e-0");
+	ret_string[len + 3] = (char)('0' + 10 - digit_count);
+	ret_string[len + 4] = 0;
+}
+
 /* Durations are whole nanoseconds: with n < 10^15, n / 10^9 == value says that
  * the decimal n * 10^-9 reads back as value (both are the correctly rounded
  * quotient), and 15 digits name a double uniquely, so it is what %.15g prints. */
@@ -56,11 +76,15 @@ static bool print_nanoseconds(char ret_string[32], double value)
 	uint64_t n, fraction;
 	size_t len;
 
-	if (!(value >= 1e-4 && value < 1e6))
+	if (!(value >= 1e-9 && value < 1e6))
 		return false;
 	n = (uint64_t)llrint(value * 1e9);
 	if ((double)n / 1e9 != value)
 		return false;
+	if (value < 1e-4) {
+		print_few_nanoseconds(ret_string, n);
+		return true;
+	}
 	len = print_integer(ret_string, n / 1000000000);
 	fraction = n % 1000000000;
 	ret_string[len++] = '.';
@@ -169,6 +193,15 @@ static const char *type_name(enum metric_type type, bool openmetrics)
 	return "gauge";
 }
 
+static void write_about(struct text_writer *writer, const char *keyword,
+			const struct family *family, const char *ending)
+{
+	buf_string(writer->out, keyword);
+	buf_string(writer->out, family->name);
+	buf_string(writer->out, ending);
+	buf_append(writer->out, " ", 1);
+}
+
 /* Two formats, two ideas of a family's name: OpenMetrics leaves the suffix to the
  * samples, 0.0.4 does not know it. */
 static void write_header(struct text_writer *writer, const struct family *family)
@@ -176,13 +209,21 @@ static void write_header(struct text_writer *writer, const struct family *family
 	bool openmetrics = writer->format == TEXT_OPENMETRICS_1_0;
 	const char *ending = openmetrics ? "" : family_suffix(family);
 
-	buf_printf(writer->out, "# TYPE %s%s %s\n", family->name, ending,
-		   type_name(family->type, openmetrics));
-	if (openmetrics && *family->unit)
-		buf_printf(writer->out, "# UNIT %s %s\n", family->name, family->unit);
-	buf_printf(writer->out, "# HELP %s%s ", family->name, ending);
+	write_about(writer, "# TYPE ", family, ending);
+	buf_string(writer->out, type_name(family->type, openmetrics));
+	if (openmetrics && *family->unit) {
+		write_about(writer, "\n# UNIT ", family, "");
+		buf_string(writer->out, family->unit);
+	}
+	write_about(writer, "\n# HELP ", family, ending);
 	append_escaped(writer->out, family->help, openmetrics);
 	buf_append(writer->out, "\n", 1);
+}
+
+static void fail(struct text_writer *writer, int err)
+{
+	if (err && !writer->out->error)
+		writer->out->error = err;
 }
 
 static void format_labels(struct text_writer *writer, const struct label_set *set)
@@ -197,6 +238,7 @@ static void format_labels(struct text_writer *writer, const struct label_set *se
 		append_escaped(labels, set->labels[i].value, true);
 		buf_append(labels, "\"", 1);
 	}
+	fail(writer, labels->error);
 }
 
 /* Of the parts and of what is above them all. False: there are too many. */
@@ -204,7 +246,7 @@ static bool format_parts(struct text_writer *writer, const char *name,
 			 const double *parts, size_t count)
 {
 	if (count >= PARTS_MAX) {
-		writer->out->error = -E2BIG;
+		fail(writer, -E2BIG);
 		return false;
 	}
 	if (writer->part_name == name && writer->part_count == count &&
@@ -224,52 +266,81 @@ static bool format_parts(struct text_writer *writer, const char *name,
 	return true;
 }
 
-/* The name, the labels as formatted, and the blank before the value. */
-static void write_start(struct text_writer *writer, const struct family *family,
-			const char *ending)
+/* The name and the labels as formatted; behind: what is between them and the part or
+ * the value. */
+static void begin_lines(struct text_writer *writer, const struct family *family,
+			const char *ending, const char *behind)
 {
-	buf_string(writer->out, family->name);
-	buf_string(writer->out, ending);
-	buf_append(writer->out, writer->labels.data, writer->labels.len);
-	buf_string(writer->out, writer->labels.len ? "} " : " ");
+	struct buf *start = &writer->start;
+
+	buf_clear(start);
+	buf_string(start, family->name);
+	buf_string(start, ending);
+	buf_append(start, writer->labels.data, writer->labels.len);
+	buf_string(start, behind);
+	fail(writer, start->error);
+}
+
+static void begin_line(struct text_writer *writer, const struct family *family,
+		       const char *ending)
+{
+	begin_lines(writer, family, ending, writer->labels.len ? "} " : " ");
 }
 
 /* The same with a part's label among them. */
-static void write_part_start(struct text_writer *writer, const struct family *family,
-			     const char *ending, size_t part)
+static void begin_part_lines(struct text_writer *writer, const struct family *family,
+			     const char *ending)
 {
-	buf_string(writer->out, family->name);
-	buf_string(writer->out, ending);
-	buf_append(writer->out, writer->labels.data, writer->labels.len);
-	buf_append(writer->out, writer->labels.len ? "," : "{", 1);
-	buf_append(writer->out, writer->part[part], writer->part_len[part]);
+	begin_lines(writer, family, ending, writer->labels.len ? "," : "{");
 }
 
-static void write_integer(struct text_writer *writer, uint64_t value)
+/* A line's start and its part, if there is one; where its value goes, up to NUMBER_LEN
+ * bytes and the end of the line. NULL: there is no room. */
+static char *write_start(struct text_writer *writer, const char *part, size_t part_len)
 {
-	char number[NUMBER_LEN];
-	size_t len = print_integer(number, value);
+	const struct buf *start = &writer->start;
+	char *at = buf_reserve(writer->out, start->len + part_len + NUMBER_LEN + 1);
 
-	number[len++] = '\n';
-	buf_append(writer->out, number, len);
+	if (!at)
+		return NULL;
+	memcpy(at, start->data, start->len);
+	memcpy(at + start->len, part, part_len);
+	return at + start->len + part_len;
 }
 
-static void write_double(struct text_writer *writer, double value)
+static void end_line(struct text_writer *writer, char *end)
 {
-	char number[NUMBER_LEN];
+	*end++ = '\n';
+	writer->out->len = (size_t)(end - writer->out->data);
+}
 
-	text_number(number, value);
-	buf_string(writer->out, number);
-	buf_append(writer->out, "\n", 1);
+static void write_integer(struct text_writer *writer, const char *part, size_t part_len,
+			  uint64_t value)
+{
+	char *at = write_start(writer, part, part_len);
+
+	if (at)
+		end_line(writer, at + print_integer(at, value));
+}
+
+static void write_double(struct text_writer *writer, const char *part, size_t part_len,
+			 double value)
+{
+	char *at = write_start(writer, part, part_len);
+
+	if (!at)
+		return;
+	text_number(at, value);
+	end_line(writer, at + strlen(at));
 }
 
 static void write_sum_and_count(struct text_writer *writer, const struct family *family,
 				double sum, uint64_t count)
 {
-	write_start(writer, family, "_count");
-	write_integer(writer, count);
-	write_start(writer, family, "_sum");
-	write_double(writer, sum);
+	begin_line(writer, family, "_count");
+	write_integer(writer, "", 0, count);
+	begin_line(writer, family, "_sum");
+	write_double(writer, "", 0, sum);
 }
 
 static void write_histogram(struct text_writer *writer, const struct metric *metric)
@@ -280,10 +351,10 @@ static void write_histogram(struct text_writer *writer, const struct metric *met
 
 	if (!format_parts(writer, le, histogram->bounds, histogram->bound_count))
 		return;
+	begin_part_lines(writer, metric->family, "_bucket");
 	for (size_t i = 0; i <= histogram->bound_count; i++) {
 		count += histogram->buckets[i];
-		write_part_start(writer, metric->family, "_bucket", i);
-		write_integer(writer, count);
+		write_integer(writer, writer->part[i], writer->part_len[i], count);
 	}
 	write_sum_and_count(writer, metric->family, histogram->sum, count);
 }
@@ -295,10 +366,10 @@ static void write_summary(struct text_writer *writer, const struct metric *metri
 
 	if (!format_parts(writer, quantile, summary->quantiles, summary->count))
 		return;
-	for (size_t i = 0; i < summary->count; i++) {
-		write_part_start(writer, metric->family, "", i);
-		write_double(writer, summary->values[i]);
-	}
+	begin_part_lines(writer, metric->family, "");
+	for (size_t i = 0; i < summary->count; i++)
+		write_double(writer, writer->part[i], writer->part_len[i],
+			     summary->values[i]);
 	write_sum_and_count(writer, metric->family, summary->sum,
 			    summary->observations);
 }
@@ -319,8 +390,8 @@ static void write_metric(struct text_writer *writer, const struct metric *metric
 	case METRIC_UNKNOWN:
 	case METRIC_GAUGE_HISTOGRAM:
 	case METRIC_STATE_SET:
-		write_start(writer, metric->family, family_suffix(metric->family));
-		write_double(writer, metric->value);
+		begin_line(writer, metric->family, family_suffix(metric->family));
+		write_double(writer, "", 0, metric->value);
 		break;
 	}
 }
@@ -335,6 +406,7 @@ int text_writer_create(const struct snapshot *snapshot, enum text_format format,
 	writer->snapshot = snapshot;
 	writer->format = format;
 	writer->labels = (struct buf)BUF_INIT(LABELS_MAX);
+	writer->start = (struct buf)BUF_INIT(2 * LABELS_MAX);
 	*ret_writer = writer;
 	return 0;
 }
@@ -344,6 +416,7 @@ void text_writer_free(struct text_writer **writer)
 	if (!*writer)
 		return;
 	buf_free(&(*writer)->labels);
+	buf_free(&(*writer)->start);
 	free(*writer);
 	*writer = NULL;
 }
@@ -355,8 +428,6 @@ static void write_next(struct text_writer *writer)
 	if (!writer->next || metric[-1].family != metric->family)
 		write_header(writer, metric->family);
 	write_metric(writer, metric);
-	if (writer->labels.error && !writer->out->error)
-		writer->out->error = writer->labels.error;
 	writer->next++;
 }
 
