@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prometheus 3 as the receiver: it knows Remote-Write 2.0, and says what it wrote."""
 
-import os
-
+import receivers
 import test_prometheus
 from delivery_prometheus import PrometheusEndpoint, shown
 
 
 class Prometheus3(test_prometheus.PrometheusTestCase):
     OPTIONS = ()
-    BINARY = os.environ["PROMETHEUS3"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.BINARY = receivers.prometheus()
 
     def finish(self):
         super().finish()

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs that are built here: each once, when a test asks for it."""
+
+import functools
+import os
+import pathlib
+import subprocess
+
+BUILD = pathlib.Path(__file__).resolve().parent / "build"
+
+
+@functools.cache
+def receiver(name, variable):
+    """The path that the environment's variable has, or that of what is built."""
+    given = os.environ.get(variable)
+    if given:
+        return given
+    return subprocess.run([BUILD, name], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.strip()
+
+
+def prometheus():
+    return receiver("prometheus", "PROMETHEUS3")
+
+
+def collector():
+    return receiver("collector", "COLLECTOR")
+
+
+def victoria_logs():
+    return receiver("victoria-logs", "VICTORIA_LOGS")
