@@ -22,6 +22,8 @@ struct state {
 	const struct config_remote_write *config;
 	struct relabel *relabel; /* NULL: no rules */
 	struct wire_writer *writer;
+	bool is_open;        /* it has something of a collection */
+	bool is_due;         /* another one is, when that is finished */
 	int64_t metadata_ms; /* when it was put last */
 	unsigned int strays; /* answers of a 1.0 receiver, in a row */
 	bool takes_v2;       /* it has said so */
@@ -59,6 +61,7 @@ static int replace_writer(struct state *state)
 		return err;
 	wire_writer_free(&state->writer);
 	state->writer = writer;
+	state->is_due = false;
 	return 0;
 }
 
@@ -73,7 +76,9 @@ static void remember_v1(struct state *state)
 		    "now on",
 		    host->title);
 	spool_set(host->spool, host->lane, FACT_WANTS_V1, 1);
-	replace_writer(state);
+	state->is_due = true;
+	if (!state->is_open)
+		replace_writer(state);
 }
 
 /* One that has taken 2.0 is believed the third time in a row: a proxy, or one of
@@ -231,6 +236,7 @@ static int begin(void *context, const struct sample_metric *metric)
 {
 	struct state *state = context;
 
+	state->is_open = true;
 	return wire_begin(state->writer, metric->sample_count);
 }
 
@@ -245,6 +251,7 @@ static int add(void *context, const struct sample *sample)
 		state->host->counters->unrelabelled = relabel_failures(state->relabel);
 		return 0;
 	}
+	state->is_open = true;
 	return wire_add(state->writer, &relabelled);
 }
 
@@ -255,7 +262,7 @@ static int add_metadata(void *context, const struct family *const *families,
 	const struct config_remote_write *config = state->config;
 	int64_t age_ms = time_ms - state->metadata_ms;
 
-	if (is_v2(state) || !config->send_metadata ||
+	if (is_v2(state) || state->is_due || !config->send_metadata ||
 	    (age_ms >= 0 && age_ms < (int64_t)config->metadata_interval_ms))
 		return 0;
 	state->metadata_ms = time_ms;
@@ -265,8 +272,12 @@ static int add_metadata(void *context, const struct family *const *families,
 static int finish(void *context)
 {
 	struct state *state = context;
+	int err = wire_finish(state->writer);
 
-	return wire_finish(state->writer);
+	state->is_open = false;
+	if (state->is_due)
+		replace_writer(state);
+	return err;
 }
 
 /* --- making ---------------------------------------------------------------------- */

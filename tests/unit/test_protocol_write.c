@@ -178,6 +178,29 @@ static void a_stray_answer_does_not_move_who_has_taken_2_0(void **state)
 	assert_int_equal(occurrences(log_text(scene), "does not take"), 1);
 }
 
+/* The receiver's answer comes while a collection is open for what is scraped. */
+static void what_was_collected_already_comes_along_to_1_0(void **state)
+{
+	static const char *const answers[] = {STATUS("415 Unsupported Media Type"), OK,
+					      NULL};
+	const struct label labels[] = {{"__name__", "scraped"}, {"mark", "open."}};
+	struct sample sample = {.labels = labels, .label_count = 2, .family = &counted};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].is_v2 = true;
+	start(scene, answers);
+	collect_many(scene, "a", 2);
+	sample.time_ms = push_time_ms(scene->push);
+	push_add(scene->push, &sample, sample.time_ms);
+	run_until(scene, has_requests, 2);
+	deliver(scene);
+	push_commit(scene->push);
+	deliver(scene);
+	assert_true(is_v1(scene, 2));
+	assert_true(body_has(first_request(scene, 2), "open."));
+	expect_metric(scene, "samples", 3);
+}
+
 static void who_came_to_1_0_gets_its_metadata_too(void **state)
 {
 	static const char *const answers[] = {STATUS("415 No"), OK, NULL};
@@ -258,6 +281,7 @@ int main(void)
 	    TEST(a_receiver_of_2_0_gets_it_and_says_what_it_wrote),
 	    TEST(a_receiver_of_1_0_gets_1_0_from_then_on),
 	    TEST(a_stray_answer_does_not_move_who_has_taken_2_0),
+	    TEST(what_was_collected_already_comes_along_to_1_0),
 	    TEST(who_came_to_1_0_gets_its_metadata_too),
 	    TEST(what_1_0_does_not_get_taken_either_is_a_refusal),
 	    TEST(exemplars_are_sent_where_the_file_says_so),
