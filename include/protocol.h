@@ -49,6 +49,7 @@ struct protocol {
 	const char *lane_prefix; /* of the names of lanes */
 	const char *thing;       /* what is counted: "samples" */
 	size_t requests_max;     /* under way at a time */
+	size_t answer_max;       /* bytes of an answer that it reads; 0: as it is */
 
 	/* -ENOMEM, -EINVAL. */
 	int (*create)(const struct endpoint_config *config,

@@ -87,6 +87,8 @@ void spool_acknowledge(struct spool_lane *lane, int64_t id);
 /* It failed, and would be tried again: if it is older than age_max_ms, as of the last
  * spool_begin, it is given up, counted as SPOOL_TOO_OLD, and this is true. */
 bool spool_give_up(struct spool_lane *lane, int64_t id);
+/* It is under way, and cannot ever be sent: gone, counted as SPOOL_CORRUPT. */
+void spool_discard(struct spool_lane *lane, int64_t id);
 void spool_waiting(const struct spool_lane *lane, struct spool_waiting *ret_waiting);
 
 /* Numbers that survive, of a lane or (NULL) of the spool. Written with the collection

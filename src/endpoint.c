@@ -19,6 +19,9 @@
 #include "protocol.h"
 #include "wire.h"
 
+/* Batches that are done with in one turn of the loop, without a request. */
+#define SETTLED_MAX 64
+
 struct slot {
 	struct endpoint *endpoint;
 	struct exchange *exchange;       /* NULL: not used so far */
@@ -43,6 +46,7 @@ struct endpoint {
 	struct slot slots[ENDPOINT_REQUESTS_MAX];
 	size_t slot_count;
 	struct outage outage;
+	bool is_yielding; /* until the timer */
 	struct endpoint_counters counters;
 	endpoint_settled settled;
 	void *context;
@@ -121,8 +125,10 @@ static void wait_to_retry(struct endpoint *endpoint, int64_t told_ms)
 	uint64_t wait_ms;
 
 	if (outage_wait(&endpoint->outage, endpoint->queue, told_ms, now_ms(),
-			&wait_ms))
+			&wait_ms)) {
+		endpoint->is_yielding = false;
 		loop_timer_arm(endpoint->timer, wait_ms, 0);
+	}
 }
 
 static void stop_waiting(struct endpoint *endpoint)
@@ -135,6 +141,7 @@ static void on_timer(void *context)
 {
 	struct endpoint *endpoint = context;
 
+	endpoint->is_yielding = false;
 	stop_waiting(endpoint);
 	endpoint_send(endpoint, false);
 	endpoint->settled(endpoint->context);
@@ -312,32 +319,58 @@ static int post(struct slot *slot, struct client_answer *ret_answer)
 			     slot->sent->len, ret_answer);
 }
 
-static int prepare(struct slot *slot)
+static int make_exchange(struct slot *slot)
 {
 	const struct endpoint *endpoint = slot->endpoint;
-	int err = 0;
+	int err;
 
-	if (!slot->exchange)
-		err = exchange_create(endpoint->client, endpoint->http, on_done, slot,
-				      &slot->exchange);
-	return err ? err : choose(slot);
+	if (slot->exchange)
+		return 0;
+	err = exchange_create(endpoint->client, endpoint->http, on_done, slot,
+			      &slot->exchange);
+	if (!err && endpoint->protocol->answer_max)
+		exchange_set_answer_max(slot->exchange, endpoint->protocol->answer_max);
+	return err;
 }
 
-static void start(struct slot *slot)
+/* It would be no better the next time. */
+static void discard(struct slot *slot)
+{
+	struct endpoint *endpoint = slot->endpoint;
+
+	if (may_tell(endpoint))
+		log_warning("%s: %u %s that waited cannot be read, and are dropped",
+			    endpoint->title, samples_of(slot->taken->batch),
+			    endpoint->protocol->thing);
+	spool_discard(endpoint->host.lane, slot->taken->id);
+	free_slot(slot);
+	if (!is_retrying(endpoint))
+		end_failing(endpoint);
+}
+
+/* Whether the batch is done with, without a request. */
+static bool start(struct slot *slot)
 {
 	struct client_answer answer = {.retry_after_ms = -1, .text = "out of memory"};
-	int err = prepare(slot);
+	int err = make_exchange(slot);
 
+	if (!err)
+		err = choose(slot);
+	if (err == -EBADMSG || err == -E2BIG) {
+		discard(slot);
+		return true;
+	}
 	/* Native histograms alone, and 1.0 without them: nothing is left to send. */
 	if (!err && !slot->sent) {
 		acknowledge(slot);
-		return;
+		return true;
 	}
 	if (!err && !post(slot, &answer)) {
 		slot->is_sending = true;
-		return;
+		return false;
 	}
 	try_again(slot, answer.status, answer.text, answer.retry_after_ms);
+	return false;
 }
 
 static size_t count_sending(const struct endpoint *endpoint)
@@ -366,12 +399,26 @@ static struct slot *next_slot(struct endpoint *endpoint)
 	return next ? next : free_slot;
 }
 
+/* Others want the loop, too: this goes on in its next turn. */
+static void yield(struct endpoint *endpoint)
+{
+	endpoint->is_yielding = true;
+	loop_timer_arm(endpoint->timer, 0, 0);
+}
+
 void endpoint_send(struct endpoint *endpoint, bool hurry)
 {
+	size_t settled = 0;
+
 	if (hurry && endpoint->outage.is_waiting && !endpoint->outage.is_told_to_wait)
 		stop_waiting(endpoint);
 	while (!endpoint->outage.is_waiting) {
 		struct slot *slot = next_slot(endpoint);
+
+		if (settled == SETTLED_MAX) {
+			yield(endpoint);
+			return;
+		}
 
 		if (!slot || (endpoint->outage.is_failing && count_sending(endpoint)))
 			return;
@@ -379,13 +426,13 @@ void endpoint_send(struct endpoint *endpoint, bool hurry)
 			slot->taken = spool_take(endpoint->host.lane);
 		if (!slot->taken)
 			return;
-		start(slot);
+		settled += start(slot);
 	}
 }
 
 bool endpoint_is_busy(const struct endpoint *endpoint, uint64_t until_ms)
 {
-	return count_sending(endpoint) ||
+	return count_sending(endpoint) || endpoint->is_yielding ||
 	       (endpoint->outage.is_waiting && endpoint->outage.retry_at_ms < until_ms);
 }
 
@@ -508,9 +555,7 @@ int endpoint_create(struct loop *loop, struct client *client, struct spool *spoo
 		err = make_state(endpoint, spool, config);
 	/* The first one now: what this libcurl refuses shows at the start. */
 	if (!err)
-		err =
-		    exchange_create(client, endpoint->http, on_done,
-				    &endpoint->slots[0], &endpoint->slots[0].exchange);
+		err = make_exchange(&endpoint->slots[0]);
 	if (err)
 		return err;
 	*ret_endpoint = TAKE(endpoint);

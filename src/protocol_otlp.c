@@ -10,6 +10,9 @@
 
 #define REQUEST_BYTES_MAX ((size_t)4 << 20) /* before it is compressed */
 
+/* Of an answer; what is longer is not to be retried (OTLP/HTTP). */
+#define ANSWER_BYTES_MAX ((size_t)4 << 20)
+
 struct state {
 	const struct protocol_host *host;
 	struct otlp_writer *writer;
@@ -84,6 +87,12 @@ static void judge(void *context, const struct protocol_request *request,
 		read_answer(state, request, answer->status, judgement);
 	if (judgement->verdict != PROTOCOL_DELIVERED)
 		return;
+	/* What it took would be at its end, for all we know. */
+	if (exchange_is_cut(request->exchange)) {
+		judgement->verdict = PROTOCOL_NEVER;
+		judgement->text = "an answer of more than 4 MiB";
+		return;
+	}
 	rejected = state->answer.rejected;
 	judgement->written = points - (rejected < points ? rejected : points);
 }
@@ -125,6 +134,7 @@ const struct protocol protocol_otlp = {
     .lane_prefix = CONFIG_OTLP_PREFIX,
     .thing = "samples",
     .requests_max = ENDPOINT_REQUESTS_MAX,
+    .answer_max = ANSWER_BYTES_MAX,
     .create = create,
     .free = free_state,
     .begin = begin,

@@ -312,10 +312,19 @@ bool spool_give_up(struct spool_lane *lane, int64_t id)
 
 	if (!item || item->public.batch->time_ms >= limit_ms)
 		return false;
-	lane->dropped[SPOOL_TOO_OLD] +=
-	    item->public.batch->samples + item->public.batch->histograms;
+	lane->dropped[SPOOL_TOO_OLD] += backlog_item_samples(item);
 	spool_acknowledge(lane, id);
 	return true;
+}
+
+void spool_discard(struct spool_lane *lane, int64_t id)
+{
+	const struct backlog_item *item = backlog_find(&lane->under_way, id);
+
+	if (!item)
+		return;
+	lane->dropped[SPOOL_CORRUPT] += backlog_item_samples(item);
+	spool_acknowledge(lane, id);
 }
 
 /* --- numbers ------------------------------------------------------------------ */

@@ -70,6 +70,7 @@ struct server {
 		int fd;
 		char data[REQUEST_SIZE];
 		size_t len;
+		const char *rest; /* of the answer, when there is room; or NULL */
 	} * connections[CONNECTIONS_MAX];
 	unsigned int connection_count;
 };
@@ -184,6 +185,23 @@ static inline void answer_gzipped(struct connection *connection, const char *tex
 	assert_true(send(connection->fd, body, stream.total_out, MSG_NOSIGNAL) >= 0);
 }
 
+static inline void on_request(void *context, uint32_t events);
+
+static inline void send_rest(struct connection *connection)
+{
+	ssize_t sent = send(connection->fd, connection->rest, strlen(connection->rest),
+			    MSG_NOSIGNAL);
+
+	/* Else the client has closed, or takes no more for now. */
+	if (sent > 0)
+		connection->rest += sent;
+	if (!*connection->rest)
+		connection->rest = NULL;
+	loop_watch(connection->server->loop, connection->fd,
+		   connection->rest ? EPOLLIN | EPOLLOUT : EPOLLIN, on_request,
+		   connection);
+}
+
 static inline void answer(struct connection *connection)
 {
 	const char *const *answers = connection->server->answers;
@@ -201,19 +219,23 @@ static inline void answer(struct connection *connection)
 	}
 	if (!strcmp(text, DATED))
 		text = dated_answer(connection->server);
-	/* What is too long for the socket is cut: the client closes anyway. */
-	assert_true(send(connection->fd, text, strlen(text), MSG_NOSIGNAL) >= 0);
+	connection->rest = text;
+	send_rest(connection);
 }
 
 static inline void on_request(void *context, uint32_t events)
 {
 	struct connection *connection = context;
-	ssize_t got = recv(connection->fd, connection->data + connection->len,
-			   sizeof(connection->data) - 1 - connection->len, 0);
 	char *end, *length;
 	size_t head_len, body_len;
+	ssize_t got;
 
-	(void)events;
+	if (connection->rest && events == EPOLLOUT) {
+		send_rest(connection);
+		return;
+	}
+	got = recv(connection->fd, connection->data + connection->len,
+		   sizeof(connection->data) - 1 - connection->len, 0);
 	if (got <= 0) {
 		hang_up(connection);
 		return;

@@ -7,7 +7,10 @@
 
 #include <cmocka.h>
 
+#include "buckets.h"
+#include "endpoint.h"
 #include "receiving.h"
+#include "wire.h"
 
 static void what_failed_is_sent_again_before_what_is_newer(void **state)
 {
@@ -372,6 +375,156 @@ static void what_gets_too_old_while_it_fails_is_given_up(void **state)
 	expect_metric(scene, "samples_failed", 0);
 }
 
+/* --- without push: what is in the spool is made here ----------------------------- */
+
+struct direct {
+	struct client *client;
+	struct spool *spool;
+	struct spool_lane *lane;
+	struct endpoint *endpoint;
+};
+
+static void on_settled(void *context)
+{
+	(void)context;
+}
+
+/* Its receiver took nothing but 1.0 in an earlier life. */
+static void direct_start(struct direct *direct, struct scene *scene)
+{
+	const struct spool_config config = {
+	    .bytes_max = 64 << 20, .memory_bytes_max = 64 << 20, .age_max_ms = 1000000};
+	char error[SPOOL_ERROR_LEN];
+
+	scene->endpoints[0].is_v2 = true;
+	scene->servers[0]->answers = accept_all;
+	server_listen(scene->servers[0]);
+	assert_int_equal(client_create(scene->loop, &direct->client), 0);
+	assert_int_equal(spool_open(&config, scene->time_ms, &direct->spool, error), 0);
+	assert_int_equal(spool_lane(direct->spool, "first", &direct->lane), 0);
+	assert_int_equal(spool_set(direct->spool, direct->lane, "wants_v1", 1), 0);
+}
+
+static void direct_endpoint(struct direct *direct, struct scene *scene)
+{
+	const struct endpoint_config config = {.remote_write = &scene->endpoints[0]};
+
+	assert_int_equal(endpoint_create(scene->loop, direct->client, direct->spool,
+					 &config, on_settled, NULL, &direct->endpoint),
+			 0);
+	forget_log(scene);
+}
+
+static void direct_end(struct direct *direct)
+{
+	endpoint_free(&direct->endpoint);
+	client_free(&direct->client);
+	spool_close(&direct->spool);
+}
+
+static void put_garbage(struct direct *direct, uint32_t samples)
+{
+	struct wire_batch *batch = calloc(1, sizeof(*batch) + 7);
+
+	*batch = (struct wire_batch){.references = 1,
+				     .message = WIRE_V2,
+				     .samples = samples,
+				     .time_ms = 1700000000000,
+				     .len = 7};
+	memcpy(batch->bytes, "garbage", 7);
+	spool_put(direct->lane, batch);
+}
+
+static void on_wire_batch(void *context, struct wire_batch *batch)
+{
+	const struct direct *direct = context;
+
+	spool_put(direct->lane, batch);
+}
+
+/* A batch of one series. */
+static void put_one(struct direct *direct, bool is_native)
+{
+	static const struct family family = {"a", "A.", "", METRIC_HISTOGRAM, 1};
+	static const struct label label = {"__name__", "a"};
+	static const uint64_t native[NATIVE_BUCKETS] = {1};
+	const struct wire_format format = {WIRE_V2, true, 1, false};
+	const struct sample sample = {.labels = &label,
+				      .label_count = 1,
+				      .family = &family,
+				      .time_ms = 1700000000000,
+				      .is_native = is_native,
+				      .native = native};
+	struct wire_writer *writer;
+
+	assert_int_equal(wire_writer_create(&format, on_wire_batch, direct, &writer),
+			 0);
+	assert_int_equal(wire_add(writer, &sample), 0);
+	assert_int_equal(wire_finish(writer), 0);
+	wire_writer_free(&writer);
+}
+
+static struct spool_waiting waiting_of(const struct direct *direct)
+{
+	struct spool_waiting waiting;
+
+	endpoint_waiting(direct->endpoint, &waiting);
+	return waiting;
+}
+
+static void what_can_never_be_sent_is_dropped_and_told(void **state)
+{
+	struct scene *scene = *state;
+	struct direct direct;
+
+	direct_start(&direct, scene);
+	spool_begin(direct.spool, scene->time_ms);
+	put_garbage(&direct, 3);
+	put_garbage(&direct, 4);
+	put_one(&direct, false);
+	spool_commit(direct.spool, false);
+	direct_endpoint(&direct, scene);
+	endpoint_send(direct.endpoint, false);
+	for (int i = 0; i < 1000 && endpoint_is_busy(direct.endpoint, UINT64_MAX); i++)
+		run_for(scene, 1);
+	assert_int_equal(waiting_of(&direct).samples, 0);
+	assert_int_equal(waiting_of(&direct).dropped[SPOOL_CORRUPT], 7);
+	assert_int_equal(endpoint_counters(direct.endpoint)->samples, 1);
+	assert_int_equal(endpoint_counters(direct.endpoint)->failed, 0);
+	assert_int_equal(endpoint_counters(direct.endpoint)->retried, 0);
+	assert_int_equal(scene->servers[0]->count, 1);
+	assert_int_equal(occurrences(log_text(scene), "cannot be read"), 1);
+	assert_non_null(strstr(scene->log, "\"first\": 3 samples that waited cannot be "
+					   "read, and are dropped\n"));
+	direct_end(&direct);
+}
+
+/* Of native histograms alone 1.0 leaves nothing. */
+static void many_batches_that_are_not_sent_leave_the_loop_to_others(void **state)
+{
+	struct scene *scene = *state;
+	struct direct direct;
+	uint64_t before = 200;
+
+	direct_start(&direct, scene);
+	spool_begin(direct.spool, scene->time_ms);
+	for (int i = 0; i < 200; i++)
+		put_one(&direct, true);
+	spool_commit(direct.spool, false);
+	direct_endpoint(&direct, scene);
+	endpoint_send(direct.endpoint, false);
+	assert_int_equal(waiting_of(&direct).samples, 200 - 64);
+	while (endpoint_is_busy(direct.endpoint, 0)) {
+		assert_true(before - waiting_of(&direct).samples <= 64 * 2);
+		before = waiting_of(&direct).samples;
+		run_for(scene, 0);
+	}
+	assert_int_equal(waiting_of(&direct).samples, 0);
+	assert_int_equal(endpoint_counters(direct.endpoint)->failed, 200);
+	assert_int_equal(scene->servers[0]->count, 0);
+	direct_end(&direct);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -392,6 +545,8 @@ int main(void)
 	    TEST(requests_that_fail_together_back_off_once),
 	    TEST(one_that_always_fails_does_not_keep_the_others),
 	    TEST(what_gets_too_old_while_it_fails_is_given_up),
+	    TEST(what_can_never_be_sent_is_dropped_and_told),
+	    TEST(many_batches_that_are_not_sent_leave_the_loop_to_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -225,6 +225,64 @@ static void what_an_accepted_request_says_was_rejected_has_failed(void **state)
 			       "were written: too old\n"));
 }
 
+/* A length of protobuf, in four bytes. */
+static char *put_length(char *at, size_t len)
+{
+	for (int i = 0; i < 4; i++, len >>= 7)
+		*at++ = (char)((len & 0x7f) | (i < 3 ? 0x80 : 0));
+	return at;
+}
+
+/* An answer of 200 that rejects two points with a message of this length. */
+static char *long_answer(size_t message_len)
+{
+	size_t size = message_len + 256;
+	char *answer = malloc(size), *at = answer;
+
+	at += sprintf(at, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
+		      message_len + 12);
+	*at++ = 0x0a;
+	at = put_length(at, message_len + 7);
+	memcpy(at, "\x08\x02\x12", 3);
+	at = put_length(at + 3, message_len);
+	memset(at, 'm', message_len);
+	at[message_len] = 0;
+	return answer;
+}
+
+/* One for each point, say. */
+static void a_long_answer_is_read_to_its_end(void **state)
+{
+	char *answer = long_answer(3 << 20);
+	const char *answers[] = {answer, NULL};
+	struct scene *scene = *state;
+
+	start_otlp(scene, answers);
+	collect_many(scene, "a", 5);
+	deliver_points(scene);
+	expect_metric(scene, "data_points", 3);
+	expect_metric(scene, "data_points_failed", 2);
+	free(answer);
+}
+
+static void an_answer_without_an_end_is_a_refusal(void **state)
+{
+	char *answer = long_answer(5 << 20);
+	const char *answers[] = {answer, ACCEPTED, NULL};
+	struct scene *scene = *state;
+
+	start_otlp(scene, answers);
+	collect_many(scene, "a", 5);
+	deliver_points(scene);
+	assert_int_equal(scene->servers[0]->count, 1);
+	expect_metric(scene, "data_points", 0);
+	expect_metric(scene, "data_points_failed", 5);
+	assert_non_null(strstr(log_text(scene),
+			       "refused 5 samples, not retried: status "
+			       "200: an answer of more than 4 MiB\n"));
+	free(answer);
+}
+
 static void more_rejected_than_were_sent_is_all(void **state)
 {
 	static const char *const answers[] = {PARTIAL, NULL};
@@ -463,6 +521,8 @@ int main(void)
 	    TEST(four_statuses_are_tried_again),
 	    TEST(retry_after_is_kept),
 	    TEST(what_an_accepted_request_says_was_rejected_has_failed),
+	    TEST(a_long_answer_is_read_to_its_end),
+	    TEST(an_answer_without_an_end_is_a_refusal),
 	    TEST(more_rejected_than_were_sent_is_all),
 	    TEST(a_refusal_is_told_in_its_own_words),
 	    TEST(a_refusal_in_plain_text_is_told_too),
