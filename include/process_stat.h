@@ -11,7 +11,7 @@
 
 struct process_reader;
 
-/* Of one moment, or nearly: pid reuse in between is an error, not a mixture. */
+/* Of one moment, or nearly; never of two processes that had one pid. */
 struct process_stat {
 	uint64_t start_ticks; /* since boot: which process of that pid it is */
 	uint64_t cpu_ticks;   /* user and system, of all threads */
@@ -30,10 +30,16 @@ struct process_stat {
 int process_reader_create(const char *root, struct process_reader **ret_reader);
 void process_reader_free(struct process_reader **reader);
 
-/* -ESRCH: there is none, or a zombie; -EPROTO: not understood; else what reading
- * /proc/PID/stat failed with. What else may not be read is left out. */
+/* start_ticks: of the process that it was last time, 0 where it is a new one; if it is
+ * another one now, that is read all the same. -ESRCH: there is none, or a zombie;
+ * -EPROTO: not understood; else what reading /proc/PID/stat failed with. What else may
+ * not be read is left out. */
 int process_read(const struct process_reader *reader, uint32_t pid,
-		 struct process_stat *ret_stat);
+		 uint64_t start_ticks, struct process_stat *ret_stat);
+/* The limit of a process of which that has none: by its file, which takes twice the
+ * time of all the rest. False: it may not be read. */
+bool process_read_limit(const struct process_reader *reader, uint32_t pid,
+			uint64_t *ret_max_fds);
 
 double process_ticks_s(const struct process_reader *reader, uint64_t ticks);
 /* Since the Unix epoch; 0 when the time of boot is not known. As the libraries have

@@ -32,6 +32,7 @@
 #define SERVICE_SELF (UINT32_MAX - 1)
 #define PID_NONE UINT64_MAX
 #define CAPACITY_MIN 64
+#define LIMIT_EVERY 16                    /* collections */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCu /* its inode, on every kernel */
 
 /* That only grows while a process lives. */
@@ -57,6 +58,9 @@ struct known {
 	struct work done;   /* as of the last collection that could read it */
 	struct work given;  /* of that, in the sum of an earlier service */
 	struct work before; /* of the pid's row: of an earlier process */
+	uint64_t max_fds;   /* of another user's */
+	bool has_max_fds;
+	unsigned char limit_age; /* collections since that was read */
 };
 
 /* A service, with the agent among them. */
@@ -475,8 +479,22 @@ static void end_stranger(struct pass *pass, const struct seen *seen)
 	     (struct work){.received = traffic.received, .sent = traffic.sent});
 }
 
-static void meet(struct pass *pass, const struct seen *seen,
-		 const struct process_stat *stat)
+/* A limit of another user's process is looked at now and then: it is set when a program
+ * starts, as a rule, and reading it costs more than all else. */
+static void find_limit(const struct pass *pass, struct known *known,
+		       struct process_stat *stat)
+{
+	if (stat->has_max_fds)
+		return;
+	if (!known->limit_age)
+		known->has_max_fds = process_read_limit(pass->processes->reader,
+							known->pid, &known->max_fds);
+	known->limit_age = (unsigned char)((known->limit_age + 1) % LIMIT_EVERY);
+	stat->max_fds = known->max_fds;
+	stat->has_max_fds = known->has_max_fds;
+}
+
+static void meet(struct pass *pass, const struct seen *seen, struct process_stat *stat)
 {
 	struct known known = {
 	    .pid = seen->pid,
@@ -494,14 +512,15 @@ static void meet(struct pass *pass, const struct seen *seen,
 		return;
 	if (seen->row)
 		grow_by_row(&known, &seen->row->traffic);
+	find_limit(pass, &known, stat);
 	keep(pass, &known);
 	show(pass, &known, stat);
 }
 
 /* service: of what it executes now. What it did while it was of none is of that one:
  * only a program that was executed is not known yet. */
-static void go_on(struct pass *pass, const struct seen *seen,
-		  const struct process_stat *stat, uint32_t service)
+static void go_on(struct pass *pass, const struct seen *seen, struct process_stat *stat,
+		  uint32_t service)
 {
 	struct known known = *seen->known;
 
@@ -513,6 +532,8 @@ static void go_on(struct pass *pass, const struct seen *seen,
 		known.given = known.done;
 	}
 	known.service = service;
+	if (service != SERVICE_NONE)
+		find_limit(pass, &known, stat);
 	keep(pass, &known);
 	show(pass, &known, stat);
 }
@@ -532,7 +553,8 @@ static void visit(struct pass *pass, const struct seen *seen)
 	int err = -ESRCH;
 
 	if (seen->known || service != SERVICE_NONE)
-		err = process_read(pass->processes->reader, seen->pid, &stat);
+		err = process_read(pass->processes->reader, seen->pid,
+				   seen->known ? seen->known->start_ticks : 0, &stat);
 	if (!err && seen->known && is_same(seen->known, &stat))
 		go_on(pass, seen, &stat, service);
 	else if (!err && seen->member)

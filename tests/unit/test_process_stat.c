@@ -64,7 +64,7 @@ static struct process_stat read_fake(struct scene *scene, const struct fake_stat
 	struct process_stat stat;
 
 	fake_stat_add(scene->root, PID, fake);
-	assert_int_equal(process_read(scene->reader, PID, &stat), 0);
+	assert_int_equal(process_read(scene->reader, PID, 0, &stat), 0);
 	return stat;
 }
 
@@ -81,8 +81,7 @@ static void every_number_is_of_its_field(void **state)
 	assert_int_equal(stat.virtual_bytes, 1 << 20);
 	assert_int_equal(stat.resident_bytes, 7 * sysconf(_SC_PAGESIZE));
 	assert_int_equal(stat.open_fds, 3);
-	assert_int_equal(stat.max_fds, 1024);
-	assert_true(stat.has_memory && stat.has_open_fds && stat.has_max_fds);
+	assert_true(stat.has_memory && stat.has_open_fds);
 }
 
 static void ticks_are_seconds_by_the_clock_of_the_machine(void **state)
@@ -121,31 +120,66 @@ static void a_name_may_look_like_the_rest_of_the_line(void **state)
 	}
 }
 
-static void no_limit_is_the_largest_number(void **state)
+static uint64_t limit_of(struct scene *scene, const char *soft_limit)
 {
 	struct fake_stat fake = usual;
+	uint64_t max_fds;
 
-	fake.soft_limit = "unlimited";
-	assert_true(read_fake(*state, &fake).max_fds == UINT64_MAX);
-	fake.soft_limit = "1048576";
-	assert_true(read_fake(*state, &fake).max_fds == 1048576);
+	fake.soft_limit = soft_limit;
+	fake_stat_add(scene->root, PID, &fake);
+	assert_true(process_read_limit(scene->reader, PID, &max_fds));
+	return max_fds;
+}
+
+static void a_limit_is_the_soft_one(void **state)
+{
+	assert_true(limit_of(*state, "1024") == 1024);
+	assert_true(limit_of(*state, "1048576") == 1048576);
+	assert_true(limit_of(*state, "0") == 0);
+	assert_true(limit_of(*state, "unlimited") == UINT64_MAX);
+}
+
+/* Known or not, the same numbers; and of another one that has its pid, its own. */
+static void who_is_known_is_read_alike(void **state)
+{
+	static const uint64_t starts[] = {0, 6789, 5};
+	struct scene *scene = *state;
+
+	fake_stat_add(scene->root, PID, &usual);
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		struct process_stat stat;
+
+		assert_int_equal(process_read(scene->reader, PID, starts[i], &stat), 0);
+		assert_int_equal(stat.start_ticks, 6789);
+		assert_int_equal(stat.cpu_ticks, 154);
+		assert_int_equal(stat.open_fds, 3);
+	}
+	fake_proc_end(scene->root, PID);
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		struct process_stat stat;
+
+		assert_int_equal(process_read(scene->reader, PID, starts[i], &stat),
+				 -ESRCH);
+	}
 }
 
 /* --- what cannot be had ------------------------------------------------------------
  */
 
-static void a_limit_that_is_no_number_is_left_out(void **state)
+static void a_limit_that_is_no_number_is_none(void **state)
 {
-	static const char *const limits[] = {"x", "12x", "unlimitedly"};
-	struct fake_stat fake = usual;
+	static const char *const limits[] = {"x", "12x", "unlimitedly", NULL};
+	struct scene *scene = *state;
+	uint64_t max_fds = 77;
 
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		struct fake_stat fake = usual;
+
 		fake.soft_limit = limits[i];
-		assert_false(read_fake(*state, &fake).has_max_fds);
+		fake_stat_add(scene->root, PID, &fake);
+		assert_false(process_read_limit(scene->reader, PID, &max_fds));
 	}
-	fake.soft_limit = NULL;
-	assert_false(read_fake(*state, &fake).has_max_fds);
-	assert_true(read_fake(*state, &fake).has_open_fds);
+	assert_int_equal(max_fds, 77);
 }
 
 static void descriptors_that_may_not_be_listed_are_left_out(void **state)
@@ -156,9 +190,9 @@ static void descriptors_that_may_not_be_listed_are_left_out(void **state)
 
 	snprintf(path, sizeof(path), "%s/%u/fd", scene->root, PID);
 	fake_proc_remove(path);
-	assert_int_equal(process_read(scene->reader, PID, &stat), 0);
+	assert_int_equal(process_read(scene->reader, PID, 0, &stat), 0);
 	assert_false(stat.has_open_fds);
-	assert_true(stat.has_max_fds && stat.has_memory);
+	assert_true(stat.has_memory);
 }
 
 /* A stat that ends early says nothing, wherever it ends. */
@@ -182,7 +216,7 @@ static void a_stat_that_was_cut_is_no_stat(void **state)
 	assert_non_null(last);
 	for (size_t cut = 0; cut < len; cut++) {
 		fake_proc_write(scene->root, PID, "stat", text, cut);
-		assert_int_equal(process_read(scene->reader, PID, &stat),
+		assert_int_equal(process_read(scene->reader, PID, 0, &stat),
 				 cut <= (size_t)(last + 2 - text) ? -EPROTO : 0);
 	}
 }
@@ -192,7 +226,7 @@ static void who_is_not_there_is_not_found(void **state)
 	struct process_stat stat = {.threads = 77};
 	struct scene *scene = *state;
 
-	assert_int_equal(process_read(scene->reader, PID, &stat), -ESRCH);
+	assert_int_equal(process_read(scene->reader, PID, 0, &stat), -ESRCH);
 	assert_int_equal(stat.threads, 77);
 }
 
@@ -205,20 +239,18 @@ static void a_zombie_is_no_process(void **state)
 	for (const char *letter = "ZXx"; *letter; letter++) {
 		fake.state = *letter;
 		fake_stat_add(scene->root, PID, &fake);
-		assert_int_equal(process_read(scene->reader, PID, &stat), -ESRCH);
+		assert_int_equal(process_read(scene->reader, PID, 0, &stat), -ESRCH);
 	}
 }
 
 /* Its memory and descriptors are in no file of that thread. */
 static void without_its_first_thread_times_are_left(void **state)
 {
-	struct fake_stat fake = {
-	    .state = 'Z', .threads = 3, .user_ticks = 9, .soft_limit = "8"};
+	struct fake_stat fake = {.state = 'Z', .threads = 3, .user_ticks = 9};
 	struct process_stat stat = read_fake(*state, &fake);
 
 	assert_int_equal(stat.cpu_ticks, 9);
 	assert_int_equal(stat.threads, 3);
-	assert_true(stat.has_max_fds);
 	assert_false(stat.has_memory || stat.has_open_fds);
 }
 
@@ -235,9 +267,13 @@ static void our_own_descriptors_are_counted_without_the_reader_s(void **state)
 	assert_int_equal(symlink(target, link), 0);
 	for (int fd = 0; fd < 65536; fd++)
 		open_fds += fcntl(fd, F_GETFD) >= 0;
-	assert_int_equal(process_read(scene->reader, (uint32_t)getpid(), &stat), 0);
-	assert_true(stat.has_open_fds);
-	assert_int_equal(stat.open_fds, open_fds);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(process_read(scene->reader, (uint32_t)getpid(),
+					      i ? stat.start_ticks : 0, &stat),
+				 0);
+		assert_true(stat.has_open_fds);
+		assert_int_equal(stat.open_fds, open_fds);
+	}
 }
 
 /* --- the real one -------------------------------------------------------------------
@@ -264,13 +300,14 @@ static struct process_stat read_self(const struct process_reader *reader)
 {
 	struct process_stat stat;
 
-	assert_int_equal(process_read(reader, (uint32_t)getpid(), &stat), 0);
+	assert_int_equal(process_read(reader, (uint32_t)getpid(), 0, &stat), 0);
 	return stat;
 }
 
 static void an_open_descriptor_is_counted(void **state)
 {
 	uint64_t before = read_self(*state).open_fds, open_fds = 0;
+	struct process_stat stat;
 	int fd;
 
 	for (fd = 0; fd < 65536; fd++)
@@ -278,6 +315,10 @@ static void an_open_descriptor_is_counted(void **state)
 	assert_int_equal(before, open_fds);
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(read_self(*state).open_fds, before + 1);
+	assert_int_equal(process_read(*state, (uint32_t)getpid(),
+				      read_self(*state).start_ticks, &stat),
+			 0);
+	assert_int_equal(stat.open_fds, before + 1);
 	close(fd);
 	assert_int_equal(read_self(*state).open_fds, before);
 }
@@ -285,9 +326,12 @@ static void an_open_descriptor_is_counted(void **state)
 static void the_limit_of_descriptors_is_the_soft_one(void **state)
 {
 	struct rlimit limit;
+	uint64_t by_file;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	assert_int_equal(read_self(*state).max_fds, limit.rlim_cur);
+	assert_true(process_read_limit(*state, (uint32_t)getpid(), &by_file));
+	assert_int_equal(by_file, limit.rlim_cur);
 }
 
 /* This program started since the machine did, and less than a minute ago. */
@@ -364,9 +408,9 @@ static void a_child_that_nobody_waited_for_is_no_process(void **state)
 	if (!child)
 		_exit(0);
 	assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
-	assert_int_equal(process_read(*state, (uint32_t)child, &stat), -ESRCH);
+	assert_int_equal(process_read(*state, (uint32_t)child, 0, &stat), -ESRCH);
 	waitpid(child, NULL, 0);
-	assert_int_equal(process_read(*state, (uint32_t)child, &stat), -ESRCH);
+	assert_int_equal(process_read(*state, (uint32_t)child, 0, &stat), -ESRCH);
 }
 
 /* Children end while they are read: what is shown of one is whole. */
@@ -380,7 +424,7 @@ static void a_child_that_ends_meanwhile_is_whole_or_gone(void **state)
 		assert_true(child >= 0);
 		if (!child)
 			_exit(0);
-		while (!process_read(*state, (uint32_t)child, &stat)) {
+		while (!process_read(*state, (uint32_t)child, 0, &stat)) {
 			assert_true(stat.threads == 1);
 			assert_true(!stat.has_open_fds || stat.open_fds > 0);
 			assert_true(!stat.has_memory || stat.virtual_bytes > 0);
@@ -398,8 +442,9 @@ int main(void)
 	    FAKE(ticks_are_seconds_by_the_clock_of_the_machine),
 	    FAKE(without_a_time_of_boot_there_is_no_start),
 	    FAKE(a_name_may_look_like_the_rest_of_the_line),
-	    FAKE(no_limit_is_the_largest_number),
-	    FAKE(a_limit_that_is_no_number_is_left_out),
+	    FAKE(a_limit_is_the_soft_one),
+	    FAKE(who_is_known_is_read_alike),
+	    FAKE(a_limit_that_is_no_number_is_none),
 	    FAKE(descriptors_that_may_not_be_listed_are_left_out),
 	    FAKE(a_stat_that_was_cut_is_no_stat),
 	    FAKE(who_is_not_there_is_not_found),

@@ -317,6 +317,25 @@ static void the_rows_of_who_ended_are_taken_out(void **state)
 	check_absent(scene, "pid=\"7\"");
 }
 
+/* Of another user's process, whose limit only a dear file tells. */
+static void a_limit_is_looked_at_now_and_then(void **state)
+{
+	struct scene *scene = *state;
+	int collections = 0;
+
+	run(scene, 7, 250, 150);
+	observe(7, 1, 0);
+	collect(scene);
+	fake_stat_write_limits(scene->root, 7, "200");
+	do {
+		check_line(scene, "process_max_fds{pid=\"7\"," WEB "} 100");
+		collect(scene);
+		collections++;
+	} while (!strstr(scene->text.data, "} 200\n"));
+	check_line(scene, "process_max_fds{pid=\"7\"," WEB "} 200");
+	assert_int_equal(collections, 16);
+}
+
 static void a_map_that_cannot_be_read_is_an_error(void **state)
 {
 	static const enum probes_map maps[] = {PROBES_PROCESSES, PROBES_TRAFFIC};
@@ -622,6 +641,7 @@ int main(void)
 	    TEST(the_agent_is_a_service_too),
 	    TEST(another_process_of_the_same_pid_starts_from_zero),
 	    TEST(the_rows_of_who_ended_are_taken_out),
+	    TEST(a_limit_is_looked_at_now_and_then),
 	    TEST(a_map_that_cannot_be_read_is_an_error),
 	    TEST(in_a_pid_namespace_only_the_agent_is_known),
 	    SUMMED(processes_of_a_service_are_added_up),
