@@ -3,9 +3,10 @@
  * spool.h - encoded batches wait here until their receiver has taken them: on disk
  * before they are sent, gone when acknowledged, in order per lane. A lane is one
  * receiver, found again by its name after a restart. What the disk does not take
- * waits in memory, behind what is on disk, and goes there when that works again;
- * disk trouble is logged at its beginning and at its end, and stops nothing. It
- * reads no clock, has no timer, and decides nothing about sending.
+ * waits in memory, behind what is on disk, and goes there when that works again; disk
+ * trouble is logged at its beginning and at its end, and stops nothing, but that a lane
+ * waits for what it has on a disk that cannot be read: up to age_max_ms, or until
+ * memory is full. It reads no clock, has no timer, and decides nothing about sending.
  *
  * kill -9 loses nothing that was committed and repeats nothing acknowledged; a power
  * loss may repeat what was acknowledged last, bytes and all, and so may a kill while
@@ -79,8 +80,8 @@ void spool_put(struct spool_lane *lane, struct wire_batch *batch);
 void spool_commit(struct spool *spool, bool is_end);
 
 /* The oldest batch that is not under way. NULL: none; or another collection of this
- * lane is under way still; or no memory. Until acknowledged it stays as it is, and
- * only its receiver's. */
+ * lane is under way still; or it cannot be read now; or no memory. Until acknowledged
+ * it stays as it is, and only its receiver's. */
 const struct spool_batch *spool_take(struct spool_lane *lane);
 /* Delivered or given up; on disk at once (a kill forgets it no more), without fsync. */
 void spool_acknowledge(struct spool_lane *lane, int64_t id);

@@ -72,6 +72,8 @@ struct spool {
 	bool has_put;                      /* anything in this collection */
 	bool is_troubled;                  /* the disk is, and that was told */
 	bool is_damage_told;
+	bool is_unreadable; /* lanes wait for what is in the file, */
+	int64_t unreadable_since_ms;
 	int64_t now_ms;     /* as last told */
 	int64_t collection; /* the newest's */
 	int64_t next_id;
@@ -137,9 +139,12 @@ int spool_disk_open(struct spool *spool);
 /* What it cannot put there stays as it is. */
 void spool_disk_write(struct spool *spool, int64_t spared);
 /* The lane's next batch, of any collection if `only` is 0. -ENOENT: none on disk,
- * -EAGAIN: another collection's, -ENOMEM. */
+ * -EAGAIN: another collection's, or it cannot be read now; -ENOMEM. */
 int spool_disk_take(struct spool_lane *lane, int64_t only,
 		    struct backlog_item **ret_item);
+/* After a collection: a file that could not be read for too long, or until memory is
+ * full, is set aside. */
+void spool_disk_give_up(struct spool *spool, int64_t spared);
 /* The batch is on disk: deletes it, or remembers to. */
 void spool_disk_acknowledge(struct spool_lane *lane, const struct backlog_item *item);
 void spool_disk_set(struct spool *spool, struct spool_number *number);

@@ -259,6 +259,8 @@ void spool_commit(struct spool *spool, bool is_end)
 	spared = spool->collection - (is_end ? 1 : 0); /* it may have been renumbered */
 	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next)
 		backlog_move(&lane->waiting, &lane->fresh);
+	if (spool->directory)
+		spool_disk_give_up(spool, spared);
 	drop_old(spool);
 	drop_beyond(spool, spared);
 	drop_excess(spool, spared);

@@ -4,6 +4,11 @@
  * read-only): what is put stays in memory, what is acknowledged is remembered, and
  * each collection tries again. It is damaged: it is replaced. Or a row is: then that
  * row is lost.
+ *
+ * And it may be there but not be read for a while. Then a lane that has rows in it
+ * waits: its receiver would refuse them once it had newer ones. It does not wait longer
+ * than rows may, nor until memory is full: then the file is the oldest there is, and
+ * goes first, as if it were damaged.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -78,6 +83,34 @@ static void give_way(struct spool *spool, int err)
 		err = spool_file_set_aside(spool) ?: spool_file_open(spool);
 	if (err)
 		spool_file_trouble(spool);
+}
+
+static bool has_idle_rows(const struct spool_lane *lane)
+{
+	return lane->stored.batches > spool_sums_under_way(lane).batches;
+}
+
+/* Returns what to answer who wanted a batch. */
+static int fail_to_read(struct spool_lane *lane, int err)
+{
+	struct spool *spool = lane->spool;
+
+	give_way(spool, err);
+	if (!has_idle_rows(lane)) /* set aside */
+		return -ENOENT;
+	if (!spool->is_unreadable)
+		spool->unreadable_since_ms = spool->now_ms;
+	spool->is_unreadable = true;
+	return -EAGAIN;
+}
+
+static uint64_t bytes_in_memory(const struct spool *spool)
+{
+	uint64_t bytes = 0;
+
+	for (const struct spool_lane *lane = spool->lanes; lane; lane = lane->next)
+		bytes += lane->waiting.bytes;
+	return bytes;
 }
 
 static void remember(struct spool *spool, struct spool_lane *lane, int64_t id)
@@ -172,8 +205,49 @@ static int read_row(struct spool_lane *lane, const struct store_row *row,
 	item->collected_ms = row->collected_ms;
 	item->is_on_disk = true;
 	lane->cursor = row->id;
+	lane->spool->is_unreadable = false;
 	*ret_item = item;
 	return 0;
+}
+
+/* Of what nobody asked for meanwhile, too: its receiver may be away. */
+static bool can_be_read(struct spool_lane *lane)
+{
+	struct wire_batch *batch = NULL;
+	struct store_row row;
+	int err = next_row(lane, &row);
+
+	if (!err)
+		err = store_read(lane->spool->store, &row, lane->name, &batch);
+	wire_batch_put(&batch);
+	return !err || err == -EBADMSG; /* that row is lost, not the file */
+}
+
+static bool is_still_unreadable(struct spool *spool)
+{
+	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
+		if (has_idle_rows(lane) && !can_be_read(lane))
+			return true;
+	}
+	return false;
+}
+
+void spool_disk_give_up(struct spool *spool, int64_t spared)
+{
+	int64_t for_ms = spool->now_ms - spool->unreadable_since_ms;
+	int err;
+
+	if (!spool->is_unreadable ||
+	    (for_ms <= (int64_t)spool->config.age_max_ms &&
+	     bytes_in_memory(spool) <= spool->config.memory_bytes_max))
+		return;
+	spool->is_unreadable = false;
+	if (!is_still_unreadable(spool))
+		return;
+	snprintf(spool->error, sizeof(spool->error), "it cannot be read");
+	err = spool_file_set_aside(spool) ?: write(spool, spared);
+	if (err)
+		spool_file_trouble(spool);
 }
 
 int spool_disk_take(struct spool_lane *lane, int64_t only,
@@ -185,8 +259,7 @@ int spool_disk_take(struct spool_lane *lane, int64_t only,
 
 	while (spool->store && lane->number) {
 		err = next_row(lane, &row);
-		if (err == -ENOENT &&
-		    lane->stored.batches <= spool_sums_under_way(lane).batches)
+		if (err == -ENOENT && !has_idle_rows(lane))
 			return err;
 		if (!err && only && row.collection != only)
 			return -EAGAIN;
@@ -194,10 +267,8 @@ int spool_disk_take(struct spool_lane *lane, int64_t only,
 			err = read_row(lane, &row, ret_item);
 		if (!err || err == -ENOMEM)
 			return err;
-		if (err != -EBADMSG) {
-			give_way(spool, err);
-			return -ENOENT;
-		}
+		if (err != -EBADMSG)
+			return fail_to_read(lane, err);
 		lose_row(lane, &row);
 	}
 	return -ENOENT;

@@ -122,12 +122,10 @@ static void numbers_set_meanwhile_are_written_later(void **state)
 	assert_int_equal(number, 5);
 }
 
-static void a_disk_that_cannot_be_read_stops_nothing(void **state)
+/* More than is in SQLite's cache, and no way to read it. */
+static void fill_unreadable_disk(struct spool_case *test)
 {
-	struct spool_case *test = *state;
-
 	case_open(test);
-	/* More than is in SQLite's cache. */
 	for (uint32_t i = 1; i <= 10; i++) {
 		spool_begin(test->spool, NOW_MS);
 		spool_put(test->lane, batch_of(i, 100, 100000));
@@ -135,20 +133,135 @@ static void a_disk_that_cannot_be_read_stops_nothing(void **state)
 	}
 	fault_set(EIO, 0);
 	fault.reads = true;
-	put_one(test, 11);
-	expect_and_acknowledge(test, 11);
-	assert_null(spool_take(test->lane));
-	assert_int_equal(waiting(test->lane).samples, 1000);
-	fault_end();
-	for (uint32_t i = 1; i <= 10; i++) {
-		const struct spool_batch *batch = spool_take(test->lane);
+}
 
-		assert_non_null(batch);
-		assert_true(is_batch(batch->batch, i, 100, 100000));
-		spool_acknowledge(test->lane, batch->id);
-	}
+static void expect_large(struct spool_case *test, uint32_t number)
+{
+	const struct spool_batch *batch = spool_take(test->lane);
+
+	assert_non_null(batch);
+	assert_true(is_batch(batch->batch, number, 100, 100000));
+	spool_acknowledge(test->lane, batch->id);
+}
+
+static void nothing_newer_goes_before_what_cannot_be_read(void **state)
+{
+	struct spool_case *test = *state;
+
+	fill_unreadable_disk(test);
+	put_one(test, 11);
+	assert_null(spool_take(test->lane));
+	put_one(test, 12);
+	assert_null(spool_take(test->lane));
+	assert_int_equal(waiting(test->lane).samples, 1200);
+	fault_end();
+	for (uint32_t i = 1; i <= 10; i++)
+		expect_large(test, i);
+	expect_and_acknowledge(test, 11);
+	expect_and_acknowledge(test, 12);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_CORRUPT], 0);
 	case_reopen(test);
 	assert_null(spool_take(test->lane));
+}
+
+/* In the middle: what came before was delivered. */
+static void what_can_be_read_goes_on_until_it_cannot(void **state)
+{
+	struct spool_case *test = *state;
+
+	fill_unreadable_disk(test);
+	fault_end();
+	for (uint32_t i = 1; i <= 4; i++)
+		expect_large(test, i);
+	fault_set(EIO, 0);
+	fault.reads = true;
+	put_one(test, 11);
+	assert_null(spool_take(test->lane));
+	fault_end();
+	for (uint32_t i = 5; i <= 10; i++)
+		expect_large(test, i);
+	expect_and_acknowledge(test, 11);
+}
+
+static void who_has_nothing_on_a_disk_does_not_wait_for_it(void **state)
+{
+	struct spool_case *test = *state;
+	struct spool_lane *other;
+
+	fill_unreadable_disk(test);
+	assert_int_equal(spool_lane(test->spool, "b", &other), 0);
+	put_one_at(other, test->spool, 20, NOW_MS);
+	assert_null(spool_take(test->lane));
+	expect_next_of(other, 20);
+	fault_end();
+}
+
+static void what_cannot_be_read_for_too_long_is_given_up(void **state)
+{
+	struct spool_case *test = *state;
+	int64_t late_ms = NOW_MS + (int64_t)test->config.age_max_ms;
+	static struct said said;
+
+	fill_unreadable_disk(test);
+	put_one(test, 11);
+	assert_null(spool_take(test->lane));
+	put_one_at(test->lane, test->spool, 12, late_ms);
+	assert_null(spool_take(test->lane));
+	case_listen(&said);
+	put_one_at(test->lane, test->spool, 13, late_ms + 1);
+	case_said(&said);
+	assert_int_equal(count_of(said.text, "set aside"), 1);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_CORRUPT], 1000);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 100);
+	expect_and_acknowledge(test, 12);
+	expect_and_acknowledge(test, 13);
+	fault_end();
+	put_one_at(test->lane, test->spool, 14, late_ms + 2);
+	case_reopen(test);
+	expect_and_acknowledge(test, 14);
+	assert_null(spool_take(test->lane));
+}
+
+/* Its receiver was away, so that nobody asked whether it can be read again. */
+static void what_can_be_read_again_is_not_given_up(void **state)
+{
+	struct spool_case *test = *state;
+	int64_t late_ms = NOW_MS + (int64_t)test->config.age_max_ms;
+
+	fill_unreadable_disk(test);
+	put_one(test, 11);
+	assert_null(spool_take(test->lane));
+	fault_end();
+	put_one_at(test->lane, test->spool, 12, late_ms);
+	put_one_at(test->lane, test->spool, 13, late_ms + 1);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_CORRUPT], 0);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 1100);
+	expect_and_acknowledge(test, 12);
+	expect_and_acknowledge(test, 13);
+}
+
+/* It is the oldest there is: memory need not lose what is newer. */
+static void what_cannot_be_read_gives_way_to_what_memory_has_no_room_for(void **state)
+{
+	struct spool_case *test = *state;
+	uint32_t last = 10;
+
+	test->config.memory_bytes_max = 20 * 1000;
+	fill_unreadable_disk(test);
+	while (!waiting(test->lane).dropped[SPOOL_CORRUPT]) {
+		put_one(test, ++last);
+		if (!waiting(test->lane).dropped[SPOOL_CORRUPT])
+			assert_null(spool_take(test->lane));
+		assert_true(last < 100);
+	}
+	assert_true(last > 20);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_CORRUPT], 1000);
+	/* the one that was too much for memory as well */
+	assert_true(waiting(test->lane).dropped[SPOOL_FULL] <= 100);
+	for (uint32_t i = 11 + (waiting(test->lane).dropped[SPOOL_FULL] != 0);
+	     i <= last; i++)
+		expect_and_acknowledge(test, i);
+	fault_end();
 }
 
 static void a_disk_that_cannot_be_opened_is_opened_later(void **state)
@@ -662,7 +775,12 @@ int main(void)
 	    TEST(what_is_under_way_from_memory_is_put_on_disk_too),
 	    TEST(memory_is_bounded_while_the_disk_takes_nothing),
 	    TEST(numbers_set_meanwhile_are_written_later),
-	    TEST(a_disk_that_cannot_be_read_stops_nothing),
+	    TEST(nothing_newer_goes_before_what_cannot_be_read),
+	    TEST(what_can_be_read_goes_on_until_it_cannot),
+	    TEST(who_has_nothing_on_a_disk_does_not_wait_for_it),
+	    TEST(what_cannot_be_read_for_too_long_is_given_up),
+	    TEST(what_can_be_read_again_is_not_given_up),
+	    TEST(what_cannot_be_read_gives_way_to_what_memory_has_no_room_for),
 	    TEST(a_disk_that_cannot_be_opened_is_opened_later),
 	    TEST(what_waited_for_the_disk_comes_after_what_is_on_it),
 	    TEST(an_error_at_any_operation_loses_and_repeats_nothing),
