@@ -29,10 +29,17 @@
 #define NUMBER_LEN 24
 #define OTHER "other"
 
+/* What the rules may have rows, texts and calls in: a hash is walked by its buckets,
+ * and those of an empty one take as long. */
+struct needed {
+	bool rows, summaries, texts, calls;
+};
+
 struct function_series {
 	uint64_t seed;
 	const struct config_function *rules;
 	size_t rule_count;
+	struct needed needed;
 	const struct family *const *families;
 	struct summary_kind *kinds; /* of rules that are summaries */
 	struct summaries *summaries;
@@ -65,9 +72,9 @@ struct group {
 	struct group_key key;
 	const struct config_function *rule; /* the first; those of a family are alike */
 	const struct summary_kind *kind;
-	uint64_t calls; /* under way */
+	struct row *sum; /* the first row, and the others added; NULL: calls only */
+	uint64_t calls;  /* under way */
 	struct group *next;
-	struct tally_function_summary sum; /* last, as in a row */
 };
 
 struct collection {
@@ -195,12 +202,6 @@ static struct label_set labels_of(struct collection *collection,
 
 /* --- groups ----------------------------------------------------------------------- */
 
-static size_t value_bytes(const struct config_function *rule)
-{
-	return rule->type == CONFIG_SUMMARY ? sizeof(struct tally_function_summary)
-					    : sizeof(struct tally_function_row);
-}
-
 static uint64_t hash_group(uint64_t seed, const struct group_key *key)
 {
 	const uint64_t start = table_hash(seed, &key->family, sizeof(key->family));
@@ -234,8 +235,7 @@ static struct group *group_of(struct collection *collection,
 	group = table_find(&collection->groups, hash, same_group, &wanted);
 	if (group)
 		return group;
-	group = snapshot_alloc(collection->snapshot,
-			       offsetof(struct group, sum) + value_bytes(rule));
+	group = snapshot_alloc(collection->snapshot, sizeof(*group));
 	if (!group)
 		return NULL;
 	group->key = wanted;
@@ -295,21 +295,30 @@ static void see_single(void *context, const void *key, const void *value)
 		see_row(context, &of_rule, value);
 }
 
-static void group_row(struct collection *collection, const struct row *row)
+static void add_row(struct tally_function_summary *sum,
+		    const struct tally_function_summary *value, bool has_logs)
+{
+	sum->row.count += value->row.count;
+	sum->row.sum += value->row.sum;
+	if (value->row.count)
+		sum->row.last = value->row.last;
+	for (size_t i = 0; i <= TALLY_FUNCTION_BOUNDS; i++)
+		sum->row.buckets[i] += value->row.buckets[i];
+	for (size_t i = 0; has_logs && i < TALLY_FUNCTION_LOGS; i++)
+		sum->logs[i] += value->logs[i];
+}
+
+static void group_row(struct collection *collection, struct row *row)
 {
 	struct group *group = group_of(collection, &row->key);
 
 	if (!group)
 		return;
-	group->sum.row.count += row->value.row.count;
-	group->sum.row.sum += row->value.row.sum;
-	if (row->value.row.count)
-		group->sum.row.last = row->value.row.last;
-	for (size_t i = 0; i <= TALLY_FUNCTION_BOUNDS; i++)
-		group->sum.row.buckets[i] += row->value.row.buckets[i];
-	for (size_t i = 0;
-	     group->rule->type == CONFIG_SUMMARY && i < TALLY_FUNCTION_LOGS; i++)
-		group->sum.logs[i] += row->value.logs[i];
+	if (group->sum)
+		add_row(&group->sum->value, &row->value,
+			group->rule->type == CONFIG_SUMMARY);
+	else
+		group->sum = row;
 }
 
 static void see_call(void *context, const struct tally_function_key *key)
@@ -359,9 +368,11 @@ static double in_units(const struct config_function *rule, int64_t number)
 
 static double counter_value(const struct group *group)
 {
+	const struct tally_function_row *row = &group->sum->value.row;
+
 	if (group->rule->value == CONFIG_VALUE_COUNT)
-		return (double)group->sum.row.count;
-	return in_units(group->rule, group->sum.row.sum);
+		return (double)row->count;
+	return in_units(group->rule, row->sum);
 }
 
 static void emit_gauge(struct collection *collection, const struct group *group)
@@ -369,9 +380,9 @@ static void emit_gauge(struct collection *collection, const struct group *group)
 	double value = (double)group->calls;
 
 	if (group->rule->value == CONFIG_VALUE_NUMBER) {
-		if (!group->sum.row.count) /* no value was seen yet */
+		if (!group->sum->value.row.count) /* no value was seen yet */
 			return;
-		value = in_units(group->rule, group->sum.row.last);
+		value = in_units(group->rule, group->sum->value.row.last);
 	}
 	snapshot_value(collection->snapshot, group->key.family, group->key.labels,
 		       value);
@@ -379,15 +390,25 @@ static void emit_gauge(struct collection *collection, const struct group *group)
 
 static void emit_histogram(struct collection *collection, const struct group *group)
 {
+	const struct tally_function_row *row = &group->sum->value.row;
 	const struct histogram histogram = {
 	    .bounds = group->rule->bounds,
 	    .bound_count = group->rule->bound_count,
-	    .buckets = (const uint64_t *)group->sum.row.buckets,
-	    .sum = in_units(group->rule, group->sum.row.sum),
+	    .buckets = (const uint64_t *)row->buckets,
+	    .sum = in_units(group->rule, row->sum),
 	};
 
 	snapshot_histogram(collection->snapshot, group->key.family, group->key.labels,
 			   &histogram);
+}
+
+static void emit_summary(struct collection *collection, const struct group *group)
+{
+	const struct tally_function_summary *value = &group->sum->value;
+
+	summaries_add(collection->series->summaries, group->kind, group->key.labels,
+		      (const uint64_t *)value->logs,
+		      in_units(group->rule, value->row.sum));
 }
 
 static void emit(struct collection *collection, const struct group *group)
@@ -404,26 +425,18 @@ static void emit(struct collection *collection, const struct group *group)
 		emit_histogram(collection, group);
 		break;
 	case CONFIG_SUMMARY:
-		summaries_add(collection->series->summaries, group->kind,
-			      group->key.labels, (const uint64_t *)group->sum.logs,
-			      in_units(group->rule, group->sum.row.sum));
+		emit_summary(collection, group);
 		break;
 	}
 }
 
-static bool counts_calls_under_way(const struct function_series *series)
-{
-	for (size_t i = 0; i < series->rule_count; i++)
-		if (series->rules[i].value == CONFIG_VALUE_IN_PROGRESS)
-			return true;
-	return false;
-}
+/* --- reading ------------------------------------------------------------------- */
 
 static int read_calls(struct collection *collection, const struct uprobes *uprobes)
 {
 	int err;
 
-	if (!counts_calls_under_way(collection->series))
+	if (!collection->series->needed.calls)
 		return 0;
 	err = uprobes_each_call(uprobes, see_call, collection);
 	if (err)
@@ -436,19 +449,21 @@ static int read_calls(struct collection *collection, const struct uprobes *uprob
 
 static int read_rows(struct collection *collection, const struct uprobes *uprobes)
 {
+	const struct needed *needed = &collection->series->needed;
 	int err = drain_each(uprobes_map_fd(uprobes, UPROBES_SINGLES), sizeof(uint32_t),
 			     sizeof(struct tally_function_row), see_single, collection);
 
-	if (!err)
+	if (!err && needed->rows)
 		err =
 		    drain_each(uprobes_map_fd(uprobes, UPROBES_ROWS),
 			       sizeof(struct tally_function_key),
 			       sizeof(struct tally_function_row), see_row, collection);
-	return err ? err
-		   : drain_each(uprobes_map_fd(uprobes, UPROBES_SUMMARIES),
-				sizeof(struct tally_function_key),
-				sizeof(struct tally_function_summary), see_summary,
-				collection);
+	if (!err && needed->summaries)
+		err = drain_each(uprobes_map_fd(uprobes, UPROBES_SUMMARIES),
+				 sizeof(struct tally_function_key),
+				 sizeof(struct tally_function_summary), see_summary,
+				 collection);
+	return err;
 }
 
 static int read_maps(struct collection *collection, const struct uprobes *uprobes)
@@ -457,7 +472,7 @@ static int read_maps(struct collection *collection, const struct uprobes *uprobe
 
 	if (!err)
 		err = read_calls(collection, uprobes);
-	if (err)
+	if (err || !collection->series->needed.texts)
 		return err;
 	return drain_each(uprobes_map_fd(uprobes, UPROBES_LABELS),
 			  sizeof(struct tally_function_labels_key),
@@ -466,7 +481,7 @@ static int read_maps(struct collection *collection, const struct uprobes *uprobe
 
 static void make_groups(struct collection *collection)
 {
-	for (const struct row *row = collection->rows; row; row = row->next)
+	for (struct row *row = collection->rows; row; row = row->next)
 		group_row(collection, row);
 	for (const struct call *call = collection->calls; call; call = call->next)
 		group_call(collection, call);
@@ -506,6 +521,17 @@ static struct summary_kind kind_of(const struct config_function *rule,
 	};
 }
 
+static void need(struct needed *needed, const struct config_function *rule)
+{
+	const enum tally_function_place place = rules_place(rule);
+
+	needed->rows |= place == TALLY_PLACE_ROW;
+	needed->summaries |= place == TALLY_PLACE_SUMMARY;
+	needed->calls |= rule->value == CONFIG_VALUE_IN_PROGRESS;
+	for (size_t i = 0; i < rule->label_count; i++)
+		needed->texts |= rule->labels[i].operand.argument != 0;
+}
+
 int function_series_create(const struct config_function *rules, size_t rule_count,
 			   const struct family *const *families, uint64_t seed,
 			   struct function_series **ret_series)
@@ -525,8 +551,10 @@ int function_series_create(const struct config_function *rules, size_t rule_coun
 		function_series_free(&series);
 		return err;
 	}
-	for (size_t i = 0; i < rule_count; i++)
+	for (size_t i = 0; i < rule_count; i++) {
 		series->kinds[i] = kind_of(&rules[i], families[i]);
+		need(&series->needed, &rules[i]);
+	}
 	*ret_series = series;
 	return 0;
 }

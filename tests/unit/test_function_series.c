@@ -161,6 +161,18 @@ static void put_count(struct tally_function_key key, uint64_t count)
 	put(&key, &(struct tally_function_row){.count = count});
 }
 
+/* Of a rule without labels of the call. */
+static void put_single(uint32_t rule, const struct tally_function_row *row)
+{
+	assert_int_equal(bpf_map_update_elem(FAKE_FD + UPROBES_SINGLES, &rule, row, 0),
+			 0);
+}
+
+static void put_single_count(uint32_t rule, uint64_t count)
+{
+	put_single(rule, &(struct tally_function_row){.count = count});
+}
+
 static void put_texts(uint64_t arguments, const struct tally_function_labels *texts)
 {
 	const struct tally_function_labels_key key = {.arguments = arguments};
@@ -236,13 +248,13 @@ static void calls_are_counted_by_rule(void **state)
 	struct scene *scene = *state;
 
 	expect(scene, "");
-	put_count((struct tally_function_key){.rule = 0}, 0);
-	put_count((struct tally_function_key){.rule = 1}, 7);
-	put_count((struct tally_function_key){.rule = RULES}, 8); /* none of ours */
-	put_count((struct tally_function_key){.rule = UINT32_MAX}, 8);
+	put_single_count(0, 0);
+	put_single_count(1, 7);
+	put_single_count(RULES, 8); /* none of ours */
+	put_single_count(UINT32_MAX, 8);
 	expect(scene, "a_total 0\n"
 		      "b_total 7\n");
-	put_count((struct tally_function_key){.rule = 0}, 1ull << 53);
+	put_single_count(0, 1ull << 53);
 	expect(scene, "a_total 9007199254740992\n"
 		      "b_total 7\n");
 	assert_int_equal(scene->uprobes.visits, 0); /* nobody asked for calls */
@@ -269,16 +281,15 @@ static void a_rule_without_labels_of_the_call_has_a_row_of_its_own(void **state)
 static void a_counter_of_numbers_is_their_sum_in_units(void **state)
 {
 	struct scene *scene = *state;
-	const struct tally_function_key key = {};
 
-	put(&key,
-	    &(struct tally_function_row){.count = 3, .sum = 1500000000, .last = 4});
+	put_single(
+	    0, &(struct tally_function_row){.count = 3, .sum = 1500000000, .last = 4});
 	be(scene, CONFIG_COUNTER, CONFIG_VALUE_NUMBER);
 	expect(scene, "a_total 1500000000\n");
 	be(scene, CONFIG_COUNTER, CONFIG_VALUE_LATENCY);
 	expect(scene, "a_total 1.5\n");
 	be(scene, CONFIG_COUNTER, CONFIG_VALUE_NUMBER);
-	put(&key, &(struct tally_function_row){.count = 1, .sum = INT64_MIN});
+	put_single(0, &(struct tally_function_row){.count = 1, .sum = INT64_MIN});
 	scene->rules[0].number = CONFIG_UINT64;
 	expect(scene, "a_total 9.223372036854776e+18\n");
 }
@@ -289,8 +300,8 @@ static void rules_of_one_metric_are_one_family(void **state)
 	struct scene *scene = *state;
 
 	scene->family_of[1] = scene->family_of[0];
-	put_count((struct tally_function_key){.rule = 0}, 3);
-	put_count((struct tally_function_key){.rule = 1}, 4);
+	put_single_count(0, 3);
+	put_single_count(1, 4);
 	expect(scene, "a_total 7\n");
 	add_label(scene, 0, "of")->constant = (char *)"one";
 	add_label(scene, 1, "of")->constant = (char *)"two";
@@ -488,17 +499,16 @@ static void many_rows_are_all_there(void **state)
 static void a_gauge_has_the_last_number_once_there_is_one(void **state)
 {
 	struct scene *scene = *state;
-	const struct tally_function_key key = {};
 
 	be(scene, CONFIG_GAUGE, CONFIG_VALUE_NUMBER);
-	put_count(key, 0);
+	put_single_count(0, 0);
 	expect(scene, "");
-	put(&key, &(struct tally_function_row){.count = 3, .sum = 99, .last = -5});
+	put_single(0, &(struct tally_function_row){.count = 3, .sum = 99, .last = -5});
 	expect(scene, "a -5\n");
-	put(&key, &(struct tally_function_row){.count = 4, .sum = 99, .last = 0});
+	put_single(0, &(struct tally_function_row){.count = 4, .sum = 99, .last = 0});
 	expect(scene, "a 0\n");
 	scene->rules[0].number = CONFIG_UINT64;
-	put(&key, &(struct tally_function_row){.count = 4, .last = -1});
+	put_single(0, &(struct tally_function_row){.count = 4, .last = -1});
 	expect(scene, "a 1.8446744073709552e+19\n");
 }
 
@@ -521,8 +531,8 @@ static void calls_under_way_are_counted_where_they_are(void **state)
 	struct scene *scene = *state;
 
 	be(scene, CONFIG_GAUGE, CONFIG_VALUE_IN_PROGRESS);
-	put_count((struct tally_function_key){.rule = 0}, 0);
-	put_count((struct tally_function_key){.rule = 1}, 3);
+	put_single_count(0, 0);
+	put_single_count(1, 3);
 	expect(scene, "a 0\n"
 		      "b_total 3\n");
 	scene->uprobes.calls[0].rule = scene->uprobes.calls[1].rule = 0;
@@ -531,14 +541,12 @@ static void calls_under_way_are_counted_where_they_are(void **state)
 	scene->uprobes.call_count = 4;
 	expect(scene, "a 2\n"
 		      "b_total 3\n");
+	function_series_free(&scene->series);
 	add_argument(scene, "tier")->is_string = true;
 	put_text(5, "gold");
 	scene->uprobes.calls[0].arguments = 5;
 	scene->uprobes.calls[1].arguments = TALLY_ARGUMENTS_OTHER;
 	put_count((struct tally_function_key){.arguments = 5}, 1);
-	assert_int_equal(bpf_map_delete_elem(FAKE_FD + UPROBES_ROWS,
-					     &(struct tally_function_key){.rule = 0}),
-			 0);
 	expect(scene, "a{tier=\"gold\"} 1\n"
 		      "a{tier=\"other\"} 1\n"
 		      "b_total 3\n");
@@ -567,7 +575,7 @@ static void a_histogram_has_its_bounds_and_sum_in_units(void **state)
 	be_histogram(scene, CONFIG_VALUE_LATENCY);
 	scene->families[0].name = "a_seconds";
 	scene->families[0].unit = "seconds";
-	put(&(struct tally_function_key){}, &row);
+	put_single(0, &row);
 	expect(scene, "a_seconds_bucket{le=\"0.005\"} 1\n"
 		      "a_seconds_bucket{le=\"1.0\"} 3\n"
 		      "a_seconds_bucket{le=\"2.5\"} 6\n"
@@ -588,7 +596,7 @@ static void an_empty_histogram_is_shown(void **state)
 	struct scene *scene = *state;
 
 	be_histogram(scene, CONFIG_VALUE_LATENCY);
-	put_count((struct tally_function_key){}, 0);
+	put_single_count(0, 0);
 	expect(scene, "a_bucket{le=\"0.005\"} 0\n"
 		      "a_bucket{le=\"1.0\"} 0\n"
 		      "a_bucket{le=\"2.5\"} 0\n"
@@ -631,7 +639,7 @@ static void all_bounds_that_may_be_are_shown(void **state)
 		all[i] = (double)i;
 	for (size_t i = 0; i <= COUNT(all); i++)
 		row.buckets[i] = 1;
-	put(&(struct tally_function_key){}, &row);
+	put_single(0, &row);
 	assert_int_equal(collect(scene), 0);
 	assert_non_null(strstr(scene->text.data, "a_bucket{le=\"31.0\"} 32\n"));
 	assert_non_null(strstr(scene->text.data, "a_bucket{le=\"+Inf\"} 33\n"));
@@ -762,21 +770,38 @@ static void a_map_that_cannot_be_read_is_said_so(void **state)
 {
 	struct scene *scene = *state;
 
-	put_count((struct tally_function_key){}, 1);
-	for (int i = UPROBES_SINGLES; i <= UPROBES_SUMMARIES; i++) {
+	add_argument(scene, "tier")->is_string = true;
+	scene->rules[1].type = CONFIG_SUMMARY;
+	put_single_count(0, 1);
+	for (int i = UPROBES_SINGLES; i <= UPROBES_LABELS; i++) {
 		fake_maps[i].batch_err = -EPERM;
 		assert_int_equal(collect(scene), -EPERM);
+		/* labels that are not known are not `other` */
+		assert_null(strstr(scene->text.data, "a_total"));
 		fake_maps[i].batch_err = 0;
 	}
-	fake_maps[UPROBES_LABELS].batch_err = -ENOMEM;
-	assert_int_equal(collect(scene), -ENOMEM);
-	/* labels that are not known are not `other` */
-	assert_null(strstr(scene->text.data, "a_total"));
-	fake_maps[UPROBES_LABELS].batch_err = 0;
 	scene->uprobes.err = -EIO;
 	assert_int_equal(collect(scene), 0);
+	function_series_free(&scene->series);
 	be(scene, CONFIG_GAUGE, CONFIG_VALUE_IN_PROGRESS);
 	assert_int_equal(collect(scene), -EIO);
+}
+
+/* A walk over a hash without rows takes as long as one over a full one's buckets. */
+static void a_map_that_no_rule_needs_is_not_read(void **state)
+{
+	struct scene *scene = *state;
+
+	put_single_count(0, 1);
+	for (int i = UPROBES_ROWS; i <= UPROBES_GOROUTINES; i++)
+		fake_maps[i].batch_err = -EPERM;
+	expect(scene, "a_total 1\n");
+	function_series_free(&scene->series);
+	fake_maps[UPROBES_ROWS].batch_err = 0;
+	add_result(scene, "result"); /* is no text */
+	put_count((struct tally_function_key){.result = 7}, 2);
+	put_count((struct tally_function_key){.rule = RULES}, 3); /* none of ours */
+	expect(scene, "a_total{result=\"7\"} 2\n");
 }
 
 static void put_call_of_a_goroutine(uint64_t g, uint32_t rule, uint64_t arguments)
@@ -858,6 +883,7 @@ int main(void)
 	    TEST(summaries_of_one_text_are_added_up),
 	    TEST(a_failed_collection_forgets_no_window),
 	    TEST(a_map_that_cannot_be_read_is_said_so),
+	    TEST(a_map_that_no_rule_needs_is_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

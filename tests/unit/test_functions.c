@@ -1083,10 +1083,10 @@ static void collect(struct scene *scene, struct buf *text, int expected)
 
 static void put_count(uint32_t rule, uint64_t count)
 {
-	const struct tally_function_key key = {.rule = rule};
 	const struct tally_function_row row = {.count = count};
 
-	assert_int_equal(bpf_map_update_elem(FAKE_FD + UPROBES_ROWS, &key, &row, 0), 0);
+	assert_int_equal(bpf_map_update_elem(FAKE_FD + UPROBES_SINGLES, &rule, &row, 0),
+			 0);
 }
 
 static void put_call_of_a_goroutine(uint32_t pid)
@@ -1142,7 +1142,7 @@ static void rules_are_families_behind_what_was_missed(void **state)
 	    "# HELP pay_bytes What was paid.\n"
 	    "pay_bytes_total 0\n"
 	    "# EOF\n");
-	fake_maps[UPROBES_ROWS].batch_err = -EPERM;
+	fake_maps[UPROBES_SINGLES].batch_err = -EPERM;
 	collect(scene, &text, -EPERM);
 	buf_free(&text);
 }
