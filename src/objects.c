@@ -3,7 +3,11 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 
@@ -28,18 +32,23 @@ void objects_each_program(const struct bpf_object *object, objects_visit_program
 	}
 }
 
+/* A collection asks for some forty maps: hence no stdio. */
 static uint64_t map_bytes(int fd)
 {
-	char path[64], line[128];
-	unsigned long long bytes = 0;
+	static const char field[] = "\nmemlock:";
+	char path[64], text[1024];
+	const char *found = NULL;
+	ssize_t len;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	AUTO_FCLOSE FILE *file = fopen(path, "re");
+	AUTO_CLOSE int info = open(path, O_RDONLY | O_CLOEXEC);
 
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "memlock: %llu", &bytes) == 1)
-			break;
-	return bytes;
+	len = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+	if (len > 0) {
+		text[len] = 0;
+		found = strstr(text, field);
+	}
+	return found ? strtoull(found + sizeof(field) - 1, NULL, 10) : 0;
 }
 
 uint64_t objects_map_bytes(const struct bpf_object *object)
@@ -48,6 +57,7 @@ uint64_t objects_map_bytes(const struct bpf_object *object)
 	uint64_t total = 0;
 
 	bpf_object__for_each_map (map, object)
-		total += map_bytes(bpf_map__fd(map));
+		if (bpf_map__fd(map) >= 0)
+			total += map_bytes(bpf_map__fd(map));
 	return total;
 }
