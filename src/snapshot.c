@@ -46,15 +46,18 @@ void snapshot_free(struct snapshot *snapshot)
 	*snapshot = (struct snapshot){0};
 }
 
+/* Who has filled one fills the next: its pages all at once take less time than one by
+ * one, a twentieth of a large scrape. */
 static struct arena_block *add_block(struct snapshot *snapshot, size_t bytes)
 {
 	size_t whole = sizeof(struct arena_block) + bytes;
+	const int populate = snapshot->arena ? MAP_POPULATE : 0;
 	struct arena_block *block;
 
 	if (whole < BLOCK_BYTES)
 		whole = BLOCK_BYTES;
-	block = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		     -1, 0);
+	block = mmap(NULL, whole, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | populate, -1, 0);
 	if (block == MAP_FAILED)
 		return NULL;
 	block->bytes = whole;
