@@ -7,12 +7,10 @@ import json
 import pathlib
 import tempfile
 
-import otlp_receiver
 import receivers
-from harness import ROOT, SCRATCH, Process, write_file
+from examples import example
+from harness import SCRATCH, Process, write_file
 from otlp_receiver import DOUBLE, MESSAGES, STRING, Malformed, points_of
-
-EXAMPLES = ROOT / "docs" / "examples"
 
 # JSON has the protocol's own names, otlp_receiver shorter ones
 NAMES = {
@@ -40,12 +38,14 @@ def message_of(message, data):
     fields = {name: (kind, repeated) for name, kind, repeated in MESSAGES[message].values()}
     found = {}
     for key, value in data.items():
+        if (message, key) == ("Metric", "metadata"):
+            continue  # where a scraper notes the type that it found
         name = NAMES.get(key, key)
         if name not in fields:
             raise Malformed(f"{message} has no field {key}")
         kind, repeated = fields[name]
         if value == {}:
-            continue  # pdata writes what is not there, too
+            continue  # it writes what is not there, too
         found[name] = ([value_of(kind, each) for each in value] if repeated
                        else value_of(kind, value))
     return found
@@ -68,22 +68,18 @@ def entry_of(point):
 
 
 class Collector(Process):
-    """On a port and a file that outlive it. `extras`: more of its configuration."""
+    """On an example and a file that outlives it."""
 
-    def __init__(self, example, replace, path=None, extras=""):
+    def __init__(self, name, replace, path=None, binary=None):
         self.path = path or pathlib.Path(tempfile.mkdtemp(dir=SCRATCH)) / "metrics.json"
-        text = (EXAMPLES / example).read_text(encoding="utf-8")
-        for old, new in replace.items():
-            if old not in text:
-                raise AssertionError(f"{example}: no {old}")
-            text = text.replace(old, new)
-        files = (write_file("collector.yaml", text), write_file("here.yaml", f"""
+        files = (write_file("collector.yaml", example(name, replace)),
+                 write_file("here.yaml", f"""
 exporters: {{file: {{path: {self.path}, append: true, flush_interval: 50ms}}}}
 service:
   telemetry: {{metrics: {{level: none}}}}
   pipelines: {{metrics: {{exporters: [file]}}}}
-{extras}"""))
-        super().__init__([receivers.collector(),
+"""))
+        super().__init__([binary or receivers.collector(),
                           *[f"--config={each}" for each in files]], name="collector",
                          env={"OTLP_TOKEN": "token"})
 
@@ -98,11 +94,7 @@ service:
         return [point for request in self.requests()
                 for point in points_of(request, violations)]
 
-
-def latest(points):
-    """The newest of each series that has not ended."""
-    newest = {point.identity: point for point in points}
-    return [point for point in newest.values() if not point.ended]
-
-
-prometheus_series = otlp_receiver.prometheus_series
+    def latest(self):
+        """The newest point of each series that has not ended."""
+        newest = {point.identity: point for point in self.points([])}
+        return [point for point in newest.values() if not point.ended]

@@ -29,3 +29,8 @@ def collector():
 
 def victoria_logs():
     return receiver("victoria-logs", "VICTORIA_LOGS")
+
+
+def collector_scraping():
+    """One with Prometheus' receiver."""
+    return receiver("collector-scraping", "COLLECTOR_SCRAPING")
