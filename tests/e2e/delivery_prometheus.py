@@ -48,6 +48,32 @@ def shown(entries):
     return found
 
 
+def held_by(server):
+    """All that this Prometheus shows of the last minutes."""
+    data = server.api("query", query=f'{{__name__=~".+"}}[{WINDOW_S}s]',
+                      time=time.time())
+    found = set()
+    for series in data["result"]:
+        key = frozenset(series["metric"].items())
+        for at, value in series.get("values", []):
+            found.add((key, round(at * 1000), value_text(float(value))))
+        for at, each in series.get("histograms", []):
+            found.add((key, round(at * 1000), answered(each)))
+    return found
+
+
+def answered(each):
+    """A histogram as the API has it."""
+    filled, zero = [], 0.0
+    for _, lower, upper, count in each.get("buckets", []):
+        if float(lower) <= 0 <= float(upper):
+            zero = float(count)
+        else:
+            filled.append((math.log2(float(upper)), round(float(count))))
+    return shape(round(float(each["count"])), float(each["sum"]), round(zero),
+                 sorted(filled), 0)
+
+
 class PrometheusEndpoint:
     """As an Endpoint of delivery.py to its test."""
 
@@ -81,24 +107,4 @@ class PrometheusEndpoint:
     wait_newer = Endpoint.wait_newer
 
     def shown(self):
-        data = self.server.api("query", query=f'{{__name__=~".+"}}[{WINDOW_S}s]',
-                               time=time.time())
-        found = set()
-        for series in data["result"]:
-            key = frozenset(series["metric"].items())
-            for at, value in series.get("values", []):
-                found.add((key, round(at * 1000), value_text(float(value))))
-            for at, each in series.get("histograms", []):
-                found.add((key, round(at * 1000), self.histogram(each)))
-        return found
-
-    @staticmethod
-    def histogram(each):
-        filled, zero = [], 0.0
-        for _, lower, upper, count in each.get("buckets", []):
-            if float(lower) <= 0 <= float(upper):
-                zero = float(count)
-            else:
-                filled.append((math.log2(float(upper)), round(float(count))))
-        return shape(round(float(each["count"])), float(each["sum"]), round(zero),
-                     sorted(filled), 0)
+        return held_by(self.server)

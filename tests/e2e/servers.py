@@ -150,10 +150,10 @@ class Prometheus(Process):
     """Debian's, on a port and a database that outlive it: the same arguments
     start it again. With `scrape`, a port that it scrapes twice a second;
     `features` are those that it is to be started with, `job` is more of that
-    port's configuration."""
+    port's configuration. With `config`, that is all of its configuration."""
 
     def __init__(self, *options, directory=None, port=None, scrape=None, features=None,
-                 job="", binary="prometheus"):
+                 job="", config=None, binary="prometheus"):
         self.port = port or free_port()
         self.directory = directory or tempfile.mkdtemp(prefix="tsdb-", dir=SCRATCH)
         jobs = "" if scrape is None else f"""
@@ -161,9 +161,9 @@ scrape_configs:
 - job_name: bpftally
   static_configs: [{{targets: ['127.0.0.1:{scrape}']}}]
 {job}"""
-        config = write_file("prometheus.yml", "global: {scrape_interval: 500ms, "
-                            "scrape_timeout: 500ms}\n" + jobs)
-        super().__init__([binary, f"--config.file={config}",
+        path = write_file("prometheus.yml", config or "global: {scrape_interval: "
+                          "500ms, scrape_timeout: 500ms}\n" + jobs)
+        super().__init__([binary, f"--config.file={path}",
                           f"--storage.tsdb.path={self.directory}",
                           f"--web.listen-address=127.0.0.1:{self.port}",
                           "--web.enable-remote-write-receiver", *options,
