@@ -34,3 +34,8 @@ def victoria_logs():
 def collector_scraping():
     """One with Prometheus' receiver."""
     return receiver("collector-scraping", "COLLECTOR_SCRAPING")
+
+
+def alloy_syntax():
+    """The reader of Grafana Alloy's files."""
+    return receiver("alloy-syntax", "ALLOY_SYNTAX")
