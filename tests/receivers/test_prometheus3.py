@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prometheus 3 as the receiver: it knows Remote-Write 2.0, and says what it wrote."""
+"""Prometheus 3 as the receiver: it knows Remote-Write 2.0, says what it wrote, and
+takes OTLP."""
 
 import receivers
 import test_prometheus
 from delivery_prometheus import PrometheusEndpoint, shown
+from harness import TestCase, load, wait_until
+from servers import Prometheus, hello_nginx
+from test_otlp import http_series
 
 
 class Prometheus3(test_prometheus.PrometheusTestCase):
@@ -64,3 +68,54 @@ class Prometheus3(test_prometheus.PrometheusTestCase):
                      "http_server_request_duration_seconds"):
             self.assertIn(name, names)
         self.assertNotIn("up", names)
+
+
+class Otlp(TestCase):
+    """Its other way in. It translates names and puts what says which service into
+    `job` and `instance`."""
+
+    def setUp(self):
+        super().setUp()
+        self.observed = hello_nginx()
+        self.start(self.observed, self.observed.port)
+        self.server = Prometheus("--web.enable-otlp-receiver",
+                                 binary=receivers.prometheus())
+        self.start(self.server, self.server.port)
+
+    def send(self, more=""):
+        return self.bpftally(
+            "--port", self.observed.port, "--scrape-interval", "500ms", "--summaries",
+            config=f"""
+otlp:
+  metrics_endpoint: http://127.0.0.1:{self.server.port}/api/v1/otlp/v1/metrics
+  retry_on_failure: {{initial_interval: 50ms, max_interval: 200ms}}
+  {more}
+""")
+
+    def held(self):
+        """As http_series() has /metrics, less what Prometheus adds."""
+        found = {}
+        for labels, value in self.server.query('{__name__=~"http_.*"}'):
+            self.assertTrue(labels.pop("instance"))
+            labels["service_name"] = labels.pop("job")
+            for key in ("le", "quantile"):
+                if key in labels:
+                    labels[key] = float(labels[key])
+            found[labels.pop("__name__"), frozenset(labels.items())] = value
+        return found
+
+    def test_translated_by_it_it_is_what_metrics_shows(self):
+        daemon = self.send()
+        load(self.observed.port, "/hello", 50, 4)
+        load(self.observed.port, "/missing", 7, 1)
+        wait_until(lambda: self.held() == http_series(daemon.metrics()),
+                   "the same series and numbers", 30)
+        self.assertLess(100, len(self.held()))
+
+    def test_exponential_histograms_become_native_ones(self):
+        self.send("histograms: exponential")
+        load(self.observed.port, "/hello", 120, 4)
+        count = ("histogram_count(sum(http_server_request_duration_seconds"
+                 '{job="nginx"}))')
+        wait_until(lambda: self.server.query(count) == [({}, 120.0)],
+                   "120 requests", 30)
