@@ -21,7 +21,7 @@ struct scrape_families;
 int scrape_families_create(struct scrape_families **ret_families);
 void scrape_families_free(struct scrape_families **families);
 
-/* A body begins: families that were replaced at the last commit are freed. */
+/* A body begins: families that were replaced before the last one began are freed. */
 void scrape_families_begin(struct scrape_families *families);
 /* TYPE, HELP or UNIT of the body. The entry's text stays where it is until
  * scrape_families_commit. -ENOMEM. */

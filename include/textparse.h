@@ -103,6 +103,11 @@ void textparse_init(struct textparse *parser, enum textparse_format format,
 /* An entry holds until the next call. */
 enum textparse_kind textparse_next(struct textparse *parser,
 				   struct textparse_entry *ret_entry);
+/* Whether what comes next is a sample of this series, which is the text of one that was
+ * handed out before, in the same format: then as textparse_next, but without labels,
+ * and much faster. Else false, and nothing was taken. */
+bool textparse_expect(struct textparse *parser, struct slice series,
+		      enum textparse_kind *ret_kind, struct textparse_entry *ret_entry);
 /* Of a name or a label value: \\ \" \n, everything else stays. ret_text has room for
  * raw.len bytes; the length is returned, there is no NUL. */
 size_t textparse_unescape(struct slice raw, char *ret_text);

@@ -46,7 +46,7 @@ struct scrape_families {
 	struct registry_keys keys;
 	struct registry names;
 	struct named *changed;
-	struct version *retired;
+	struct version *retired, *retired_before; /* since this body began, the last */
 	uint64_t generation;
 	uint32_t scrape;
 };
@@ -82,13 +82,13 @@ int scrape_families_create(struct scrape_families **ret_families)
 	return 0;
 }
 
-static void free_retired(struct scrape_families *families)
+static void free_versions(struct version *version)
 {
-	while (families->retired) {
-		struct version *next = families->retired->next;
+	while (version) {
+		struct version *next = version->next;
 
-		free(families->retired);
-		families->retired = next;
+		free(version);
+		version = next;
 	}
 }
 
@@ -122,7 +122,8 @@ void scrape_families_free(struct scrape_families **families)
 		return;
 	registry_sweep(&(*families)->names, drop_named, *families);
 	registry_free(&(*families)->names);
-	free_retired(*families);
+	free_versions((*families)->retired);
+	free_versions((*families)->retired_before);
 	free(*families);
 	*families = NULL;
 }
@@ -180,7 +181,9 @@ static void forget_changes(struct scrape_families *families)
 void scrape_families_begin(struct scrape_families *families)
 {
 	forget_changes(families);
-	free_retired(families);
+	free_versions(families->retired_before);
+	families->retired_before = families->retired;
+	families->retired = NULL;
 	families->scrape++;
 }
 

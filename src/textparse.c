@@ -384,10 +384,9 @@ static bool take_series(struct textparse *parser, struct textparse_entry *entry)
 	return true;
 }
 
-static bool take_sample(struct textparse *parser, struct textparse_entry *entry)
+/* Behind the series. */
+static bool take_rest_of_sample(struct textparse *parser, struct textparse_entry *entry)
 {
-	if (!take_series(parser, entry))
-		return false;
 	entry->has_time = entry->has_exemplar = false;
 	if (is_open_metrics(parser)) {
 		if (!take(parser, ' '))
@@ -397,6 +396,11 @@ static bool take_sample(struct textparse *parser, struct textparse_entry *entry)
 	}
 	skip_blanks(parser);
 	return take_number(parser, &entry->bits) && take_time_of_text(parser, entry);
+}
+
+static bool take_sample(struct textparse *parser, struct textparse_entry *entry)
+{
+	return take_series(parser, entry) && take_rest_of_sample(parser, entry);
 }
 
 /* --- TYPE, HELP, UNIT --------------------------------------------------------- */
@@ -635,6 +639,45 @@ enum textparse_kind textparse_next(struct textparse *parser,
 		return invalid(parser, ret_entry);
 	ret_entry->is_quoted = parser->is_quoted;
 	return parser->is_ended ? TEXTPARSE_END : kind;
+}
+
+/* Whether a name that has come to its end could go on with braces, or as a name. */
+static bool may_go_on(struct textparse *parser, struct slice series)
+{
+	const char *behind = parser->at;
+	bool goes_on;
+
+	if (series.text[series.len - 1] == '}')
+		return false;
+	goes_on = behind < parser->end && is(*behind, IS_NAME);
+	skip_blanks(parser);
+	goes_on |= is_at(parser, '{');
+	parser->at = behind;
+	return goes_on;
+}
+
+bool textparse_expect(struct textparse *parser, struct slice series,
+		      enum textparse_kind *ret_kind, struct textparse_entry *ret_entry)
+{
+	const char *start = parser->at;
+
+	if (parser->reason || parser->is_ended ||
+	    (size_t)(parser->end - start) < series.len ||
+	    memcmp(start, series.text, series.len) != 0)
+		return false;
+	parser->at += series.len;
+	if (may_go_on(parser, series)) {
+		parser->at = start;
+		return false;
+	}
+	ret_entry->name = (struct slice){NULL, 0};
+	ret_entry->is_quoted = false;
+	ret_entry->series = (struct slice){start, series.len};
+	ret_entry->labels = NULL;
+	ret_entry->label_count = 0;
+	*ret_kind = take_rest_of_sample(parser, ret_entry) ? TEXTPARSE_SAMPLE
+							   : invalid(parser, ret_entry);
+	return true;
 }
 
 /* --- escapes ------------------------------------------------------------------ */
