@@ -88,5 +88,8 @@ int scrape_series_report(struct scrape_series *series,
 int scrape_series_end(struct scrape_series *series, int64_t time_ms,
 		      const struct scrape_series_sink *sink);
 
-/* Texts and series that are known. */
+/* Texts of series that are remembered. */
 size_t scrape_series_count(const struct scrape_series *series);
+/* Series dropped because metric_relabel_configs could not be carried out (relabel.h).
+ */
+uint64_t scrape_series_unrelabelled(const struct scrape_series *series);

@@ -1,0 +1,747 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scrape_series.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define TEXT TEXTPARSE_PROMETHEUS
+#define OPEN TEXTPARSE_OPENMETRICS
+#define SHOWN 65536
+#define NOW 100000000LL /* bodies have times in ms, and some are an hour old */
+#define MINUTE 60000LL
+
+/* What went out, a line each, those without labels of their own as "a 1 @0": times
+ * are since NOW. */
+struct receiver {
+	char lines[512][128];
+	size_t count;
+	size_t fail_at; /* the n-th sample, from 1, is not taken */
+	char shown[SHOWN];
+	const struct family *family; /* of the last one */
+	int64_t start_ms;
+	bool shows_families;
+};
+
+struct scene {
+	struct scrape_series *series;
+	struct scrape_series_result result;
+	struct receiver receiver;
+};
+
+static int receive(void *context, const struct sample *sample)
+{
+	struct receiver *receiver = context;
+	char *line = receiver->lines[receiver->count];
+	double value;
+
+	if (receiver->fail_at && receiver->count + 1 == receiver->fail_at)
+		return -ENOMEM;
+	assert_true(receiver->count < LENGTH(receiver->lines));
+	assert_non_null(sample->family);
+	receiver->family = sample->family;
+	receiver->start_ms = sample->start_ms;
+	memcpy(&value, &sample->bits, sizeof(value));
+	for (size_t i = 0; i < sample->label_count; i++) {
+		const struct label *label = &sample->labels[i];
+
+		assert_true(!i || strcmp(sample->labels[i - 1].name, label->name) < 0);
+		if (!strcmp(label->name, "__name__"))
+			line += sprintf(line, "%s", label->value);
+		else
+			line += sprintf(line, "{%s=%s}", label->name, label->value);
+	}
+	if (sample->bits == SAMPLE_STALE)
+		line += sprintf(line, " stale");
+	else
+		line += sprintf(line, " %g", value);
+	line += sprintf(line, " @%lld", (long long)(sample->time_ms - NOW));
+	if (sample->start_ms)
+		line +=
+		    sprintf(line, " since %lld", (long long)(sample->start_ms - NOW));
+	if (sample->exemplar)
+		line += sprintf(line, " #%s", sample->exemplar->labels[0].value);
+	if (receiver->shows_families)
+		sprintf(line, " of %s", sample->family->name);
+	receiver->count++;
+	return 0;
+}
+
+static int receive_again(void *context)
+{
+	struct receiver *receiver = context;
+
+	strcpy(receiver->lines[receiver->count++], "~");
+	return 0;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Sorted, as markers come in any order; those parted by "again" stay so. */
+static const char *show(struct receiver *receiver)
+{
+	char *at = receiver->shown;
+	size_t start = 0;
+
+	*at = '\0';
+	for (size_t i = 0; i <= receiver->count; i++) {
+		if (i < receiver->count && strcmp(receiver->lines[i], "~") != 0)
+			continue;
+		qsort(receiver->lines[start], i - start, sizeof(receiver->lines[0]),
+		      compare_lines);
+		start = i + 1;
+	}
+	for (size_t i = 0; i < receiver->count; i++)
+		at += sprintf(at, "%s%s", i ? "\n" : "", receiver->lines[i]);
+	receiver->count = 0;
+	return receiver->shown;
+}
+
+static void create(struct scene *scene, const struct scrape_series_config *config)
+{
+	memset(scene, 0, sizeof(*scene));
+	assert_int_equal(scrape_series_create(config, &scene->series), 0);
+}
+
+static void destroy(struct scene *scene)
+{
+	scrape_series_free(&scene->series);
+	assert_null(scene->series);
+}
+
+static int try_body(struct scene *scene, enum textparse_format format, const char *body,
+		    int64_t at_ms)
+{
+	const struct scrape_series_sink sink = {receive, receive_again,
+						&scene->receiver};
+	/* Without a NUL behind it, so that sanitizers see who reads that. */
+	const size_t len = strlen(body);
+	char *copy = malloc(len + !len);
+	int err;
+
+	memcpy(copy, body, len);
+	scene->receiver.count = 0;
+	err = scrape_series_body(scene->series, format, copy, len, NOW + at_ms, &sink,
+				 &scene->result);
+	free(copy);
+	return err;
+}
+
+/* A scrape, and what goes out. */
+static void assert_body(struct scene *scene, enum textparse_format format,
+			const char *body, int64_t at_ms, const char *expected)
+{
+	assert_int_equal(try_body(scene, format, body, at_ms), 0);
+	assert_string_equal(show(&scene->receiver), expected);
+}
+
+static void assert_text(struct scene *scene, const char *body, int64_t at_ms,
+			const char *expected)
+{
+	assert_body(scene, TEXT, body, at_ms, expected);
+}
+
+static void assert_failed(struct scene *scene, int64_t at_ms, const char *expected)
+{
+	const struct scrape_series_sink sink = {receive, receive_again,
+						&scene->receiver};
+
+	assert_int_equal(
+	    scrape_series_failed(scene->series, NOW + at_ms, &sink, &scene->result), 0);
+	assert_false(scene->result.is_up);
+	assert_string_equal(show(&scene->receiver), expected);
+}
+
+static void assert_counts(const struct scene *scene, uint64_t scraped,
+			  uint64_t relabeled, uint64_t added)
+{
+	assert_int_equal(scene->result.scraped, scraped);
+	assert_int_equal(scene->result.relabeled, relabeled);
+	assert_int_equal(scene->result.added, added);
+}
+
+static const struct scrape_series_config plain = {.honor_timestamps = true};
+
+static void a_body_is_its_samples(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\nb{c=\"d\"} 2\n", 0, "a 1 @0\nb{c=d} 2 @0");
+	assert_true(scene.result.is_up);
+	assert_string_equal(scene.result.reason, "");
+	assert_counts(&scene, 2, 2, 2);
+	assert_text(&scene, "a 3\nb{c=\"d\"} 4\n", 1000, "a 3 @1000\nb{c=d} 4 @1000");
+	assert_counts(&scene, 2, 2, 0);
+	assert_int_equal(scene.result.stale, 0);
+	destroy(&scene);
+}
+
+static void a_series_that_goes_is_stale_once(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\nb 2\n", 0, "a 1 @0\nb 2 @0");
+	assert_text(&scene, "a 1\n", 1000, "a 1 @1000\nb stale @1000");
+	assert_int_equal(scene.result.stale, 1);
+	assert_counts(&scene, 1, 1, 0);
+	assert_text(&scene, "a 1\n", 2000, "a 1 @2000");
+	/* It is new when it comes back. */
+	assert_text(&scene, "a 1\nb 3\n", 3000, "a 1 @3000\nb 3 @3000");
+	assert_counts(&scene, 2, 2, 1);
+	destroy(&scene);
+}
+
+static void a_scrape_that_fails_makes_all_stale(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_failed(&scene, 0, "");
+	assert_text(&scene, "a 1\nb 2\n", 1000, "a 1 @1000\nb 2 @1000");
+	assert_failed(&scene, 2000, "a stale @2000\nb stale @2000");
+	assert_counts(&scene, 0, 0, 0);
+	assert_failed(&scene, 3000, "");
+	/* They are no new series: the last good scrape had them. */
+	assert_text(&scene, "a 1\nb 2\n", 4000, "a 1 @4000\nb 2 @4000");
+	assert_counts(&scene, 2, 2, 0);
+	destroy(&scene);
+}
+
+static void of_a_bad_body_nothing_goes_out(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\nb 2\n", 0, "a 1 @0\nb 2 @0");
+	assert_text(&scene, "# HELP a x\na 1\nc 1\nb x\n", 1000,
+		    "a stale @1000\nb stale @1000");
+	assert_false(scene.result.is_up);
+	assert_string_equal(scene.result.reason, "line 4: not a number");
+	/* What was read until then. */
+	assert_counts(&scene, 2, 2, 1);
+	assert_text(&scene, "a 1\nb 2\nc 3\n", 2000, "a 1 @2000\nb 2 @2000\nc 3 @2000");
+	assert_counts(&scene, 3, 3, 0);
+	destroy(&scene);
+}
+
+static void a_bad_series_fails_the_scrape(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\n\nb{c=\"1\",c=\"2\"} 1\nd 1\n", 0, "");
+	assert_false(scene.result.is_up);
+	assert_string_equal(scene.result.reason, "line 3: label c twice in a series");
+	assert_counts(&scene, 2, 1, 1);
+	assert_text(&scene, "b{c=\"1\",c=\"2\"} 1", 0, "");
+	assert_string_equal(scene.result.reason, "line 1: label c twice in a series");
+	destroy(&scene);
+}
+
+static void an_empty_body_is_good(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\n", 0, "a 1 @0");
+	assert_text(&scene, "", 1000, "a stale @1000");
+	assert_true(scene.result.is_up);
+	assert_text(&scene, "a 1\n", 2000, "a 1 @2000");
+	assert_counts(&scene, 1, 1, 0);
+	assert_body(&scene, OPEN, "", 3000, "a stale @3000");
+	assert_string_equal(scene.result.reason, "line 1: no # EOF at the end");
+	destroy(&scene);
+}
+
+static void of_a_series_twice_in_a_body_the_first_counts(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\na 2\na 1\n", 0, "a 1 @0");
+	assert_counts(&scene, 3, 3, 1);
+	assert_int_equal(scene.result.duplicates, 1);
+	/* Another text of it is another series to the count, as Prometheus has it. */
+	assert_text(&scene, "b{x=\"1\",y=\"2\"} 1\nb{y=\"2\",x=\"1\"} 2\n", 1000,
+		    "a stale @1000\nb{x=1}{y=2} 1 @1000");
+	assert_counts(&scene, 2, 2, 2);
+	assert_text(&scene, "b{y=\"2\",x=\"1\"} 2\n", 2000, "b{x=1}{y=2} 2 @2000");
+	assert_text(&scene, "b{x=\"1\",y=\"2\"} 3\n", 3000, "b{x=1}{y=2} 3 @3000");
+	assert_counts(&scene, 1, 1, 1);
+	destroy(&scene);
+}
+
+static void times_of_their_own_are_kept(void **state)
+{
+	struct scene scene;
+	char body[128];
+
+	(void)state;
+	create(&scene, &plain);
+	sprintf(body, "a 1 %lld\nb 1\n", NOW - 5000);
+	assert_text(&scene, body, 0, "a 1 @-5000\nb 1 @0");
+	/* The same once more: nothing new. */
+	assert_text(&scene, body, 1000, "b 1 @1000");
+	assert_int_equal(scene.result.duplicates, 0);
+	sprintf(body, "a 2 %lld\nb 1\n", NOW - 5000);
+	assert_text(&scene, body, 2000, "b 1 @2000");
+	assert_int_equal(scene.result.duplicates, 1);
+	sprintf(body, "a 2 %lld\nb 1\n", NOW - 5001);
+	assert_text(&scene, body, 3000, "b 1 @3000");
+	assert_int_equal(scene.result.out_of_order, 1);
+	/* It is not stale when it goes. */
+	assert_text(&scene, "b 1\n", 4000, "b 1 @4000");
+	destroy(&scene);
+}
+
+static void times_of_their_own_are_ignored_where_they_are_not_honored(void **state)
+{
+	const struct scrape_series_config config = {.honor_timestamps = false};
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &config);
+	assert_text(&scene, "a 1 5\n", 0, "a 1 @0");
+	assert_text(&scene, "b 1\n", 1000, "a stale @1000\nb 1 @1000");
+	destroy(&scene);
+}
+
+static void staleness_may_be_tracked_in_spite_of_times(void **state)
+{
+	const struct scrape_series_config config = {
+	    .honor_timestamps = true,
+	    .track_timestamps_staleness = true,
+	};
+	struct scene scene;
+	char body[64];
+
+	(void)state;
+	create(&scene, &config);
+	sprintf(body, "a 1 %lld\n", NOW - 5000);
+	assert_text(&scene, body, 0, "a 1 @-5000");
+	assert_text(&scene, body, 1000, "");
+	assert_text(&scene, "b 1\n", 2000, "a stale @2000\nb 1 @2000");
+	destroy(&scene);
+}
+
+static void a_series_that_begins_to_have_times_is_stale(void **state)
+{
+	struct scene scene;
+	char body[64];
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\n", 0, "a 1 @0");
+	sprintf(body, "a 2 %lld\n", NOW + 500);
+	assert_text(&scene, body, 1000, "a 2 @500\n~\na stale @1000");
+	sprintf(body, "a 3 %lld\n", NOW + 900);
+	assert_text(&scene, body, 2000, "");
+	assert_int_equal(scene.result.out_of_order, 1);
+	destroy(&scene);
+}
+
+static void a_marker_is_not_older_than_what_it_follows(void **state)
+{
+	struct scene scene;
+	char body[64];
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\n", 0, "a 1 @0");
+	sprintf(body, "a 2 %lld\n", NOW + 5000);
+	assert_text(&scene, body, 1000, "a 2 @5000");
+	assert_int_equal(scene.result.stale, 0);
+	destroy(&scene);
+}
+
+static void a_series_with_several_times_is_handed_out_in_turns(void **state)
+{
+	struct scene scene;
+	char body[256];
+
+	(void)state;
+	create(&scene, &plain);
+	sprintf(body, "a 1 %lld\nb 1 %lld\na 2 %lld\nb 2 %lld\na 3 %lld\n", NOW - 3000,
+		NOW - 3000, NOW - 2000, NOW - 4000, NOW - 1000);
+	assert_text(&scene, body, 0,
+		    "a 1 @-3000\nb 1 @-3000\n~\na 2 @-2000\n~\n"
+		    "a 3 @-1000");
+	assert_counts(&scene, 5, 5, 2);
+	assert_int_equal(scene.result.out_of_order, 1);
+	destroy(&scene);
+}
+
+static void times_far_from_now_are_not_taken(void **state)
+{
+	struct scene scene;
+	char body[256];
+
+	(void)state;
+	create(&scene, &plain);
+	sprintf(body, "a 1 %lld\nb 1 %lld\nc 1 %lld\nd 1 %lld\n", NOW - 60 * MINUTE,
+		NOW - 60 * MINUTE - 1, NOW + 10 * MINUTE, NOW + 10 * MINUTE + 1);
+	assert_text(&scene, body, 0, "a 1 @-3600000\nc 1 @600000");
+	assert_int_equal(scene.result.out_of_bounds, 2);
+	assert_counts(&scene, 4, 4, 2);
+	destroy(&scene);
+}
+
+static void beyond_the_limit_the_scrape_fails(void **state)
+{
+	const struct scrape_series_config config = {
+	    .honor_timestamps = true,
+	    .sample_limit = 3,
+	};
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &config);
+	assert_text(&scene, "a 1\nb 1\nc 1\n", 0, "a 1 @0\nb 1 @0\nc 1 @0");
+	assert_text(&scene, "a 1\nd 1\ne 1\nf 1\ng 1\n", 1000,
+		    "a stale @1000\nb stale @1000\nc stale @1000");
+	assert_string_equal(scene.result.reason, "sample_limit exceeded (5 samples)");
+	assert_counts(&scene, 5, 5, 2);
+	destroy(&scene);
+}
+
+static struct config_relabel drop_rule(const char *regex)
+{
+	static char *names[] = {(char *)"__name__"};
+
+	return (struct config_relabel){
+	    .where = (char *)"a.yaml:1",
+	    .action = CONFIG_DROP,
+	    .source_labels = {names, 1},
+	    .separator = (char *)";",
+	    .regex = (char *)regex,
+	    .replacement = (char *)"$1",
+	};
+}
+
+static void what_rules_drop_is_scraped_and_nothing_else(void **state)
+{
+	struct config_relabel rules[] = {drop_rule("drop.*")};
+	const struct scrape_series_config config = {
+	    .honor_timestamps = true,
+	    .relabels = rules,
+	    .relabel_count = 1,
+	    .sample_limit = 1,
+	};
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &config);
+	for (int64_t i = 0; i < 3; i++) {
+		char expected[32];
+
+		sprintf(expected, "a 1 @%lld", (long long)i * 1000);
+		assert_text(&scene, "dropped 1\na 1\ndropped_too 1\n", i * 1000,
+			    expected);
+		assert_counts(&scene, 3, 1, i == 0);
+	}
+	assert_int_equal(scrape_series_count(scene.series), 3);
+	assert_int_equal(scrape_series_unrelabelled(scene.series), 0);
+	destroy(&scene);
+}
+
+static void what_was_not_in_a_good_scrape_is_forgotten(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\nb{c=\"1\"} 1\n", 0, "a 1 @0\nb{c=1} 1 @0");
+	assert_int_equal(scrape_series_count(scene.series), 2);
+	assert_text(&scene, "b{c=\"2\"} 1\na 1\n", 1000,
+		    "a 1 @1000\nb{c=1} stale @1000\nb{c=2} 1 @1000");
+	assert_int_equal(scrape_series_count(scene.series), 2);
+	assert_text(&scene, "b{c=\"2\"} 2\na 2\n", 2000, "a 2 @2000\nb{c=2} 2 @2000");
+	assert_text(&scene, "\n", 3000, "a stale @3000\nb{c=2} stale @3000");
+	assert_int_equal(scrape_series_count(scene.series), 0);
+	destroy(&scene);
+}
+
+static void bad_bodies_leave_a_bounded_number_behind(void **state)
+{
+	struct scene scene;
+	char body[64];
+	size_t most = 0;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\n", 0, "a 1 @0");
+	for (int i = 0; i < 3000; i++) {
+		sprintf(body, "b%d 1\nx\n", i);
+		assert_int_equal(try_body(&scene, TEXT, body, 1000 + i), 0);
+		if (scrape_series_count(scene.series) > most)
+			most = scrape_series_count(scene.series);
+	}
+	assert_int_equal(most, 1002);
+	assert_text(&scene, "a 1\n", 9000, "a 1 @9000");
+	destroy(&scene);
+}
+
+static void a_known_text_is_no_other_ones_beginning(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\nb 1\n", 0, "a 1 @0\nb 1 @0");
+	assert_text(&scene, "a {c=\"d\"} 2\nbb 2\nb\t3\na-1\n", 1000,
+		    "a -1 @1000\na{c=d} 2 @1000\nb 3 @1000\nbb 2 @1000");
+	/* Blanks are good in one format alone. */
+	assert_body(&scene, OPEN, "a {c=\"d\"} 2\n# EOF\n", 2000,
+		    "a stale @2000\na{c=d} stale @2000\nb stale @2000\n"
+		    "bb stale @2000");
+	assert_string_equal(scene.result.reason, "line 1: not a number");
+	destroy(&scene);
+}
+
+static void the_order_of_a_body_does_not_matter(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\nb 1\nc 1\nd 1\n", 0,
+		    "a 1 @0\nb 1 @0\nc 1 @0\nd 1 @0");
+	assert_text(&scene, "d 2\nc 2\nb 2\na 2\n", 1,
+		    "a 2 @1\nb 2 @1\nc 2 @1\nd 2 @1");
+	assert_text(&scene, "c 3\ne 3\n\n# x\na 3\n", 2,
+		    "a 3 @2\nb stale @2\nc 3 @2\nd stale @2\ne 3 @2");
+	assert_text(&scene, "c 4\nc 5\ne 4\na 4\n", 3, "a 4 @3\nc 4 @3\ne 4 @3");
+	assert_text(&scene, "c 5\ne 5\na 5\n", 4, "a 5 @4\nc 5 @4\ne 5 @4");
+	destroy(&scene);
+}
+
+static void samples_have_the_family_that_the_body_says(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	scene.receiver.shows_families = true;
+	assert_text(&scene, "h_sum 1\n# TYPE h histogram\nh_count 1\n", 0,
+		    "h_count 1 @0 of h\nh_sum 1 @0 of h");
+	assert_text(&scene, "h_sum 1\n# TYPE h gauge\nx 1\n", 1,
+		    "h_count stale @1 of h\nh_sum 1 @1 of \nx 1 @1 of ");
+	assert_text(&scene, "{\"x\"} 1\n# HELP x y\n", 2,
+		    "h_sum stale @2 of \nx 1 @2 of x");
+	assert_string_equal(scene.receiver.family->name, "");
+	destroy(&scene);
+}
+
+static void old_families_stay_for_the_samples_that_have_them(void **state)
+{
+	struct scene scene;
+	const struct family *old;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "# HELP a one\na 1\n", 0, "a 1 @0");
+	old = scene.receiver.family;
+	assert_text(&scene, "# HELP a two\na 1\n", 1, "a 1 @1");
+	assert_string_equal(scene.receiver.family->help, "two");
+	assert_string_equal(old->help, "one");
+	assert_text(&scene, "a 1\n", 2, "a 1 @2");
+	assert_string_equal(old->help, "one");
+	destroy(&scene);
+}
+
+static void created_lines_are_series_and_starts(void **state)
+{
+	struct scene scene;
+	const char *body = "# TYPE a counter\n"
+			   "a_total{b=\"1\"} 5\n"
+			   "a_created{b=\"1\"} 99999.5\n"
+			   "a_total{b=\"2\"} 6\n"
+			   "# TYPE h histogram\n"
+			   "h_created 99998\n"
+			   "h_bucket{le=\"+Inf\"} 1\n"
+			   "h_count 1\n"
+			   "h_sum 1\n"
+			   "# TYPE g gauge\n"
+			   "g_created 99998\n"
+			   "g_total 1\n"
+			   "# TYPE w counter\n"
+			   "w_total 1\n"
+			   "w_created 100001\n"
+			   "# EOF\n";
+
+	(void)state;
+	create(&scene, &plain);
+	assert_body(&scene, OPEN, body, 0,
+		    "a_created{b=1} 99999.5 @0\n"
+		    "a_total{b=1} 5 @0 since -500\n"
+		    "a_total{b=2} 6 @0\n"
+		    "g_created 99998 @0\n"
+		    "g_total 1 @0\n"
+		    "h_bucket{le=+Inf} 1 @0 since -2000\n"
+		    "h_count 1 @0 since -2000\n"
+		    "h_created 99998 @0\n"
+		    "h_sum 1 @0 since -2000\n"
+		    "w_created 100001 @0\n"
+		    "w_total 1 @0");
+	assert_body(&scene, OPEN, "# TYPE h histogram\nh_sum 2\n# EOF\n", 1,
+		    "a_created{b=1} stale @1\n"
+		    "a_total{b=1} stale @1\n"
+		    "a_total{b=2} stale @1\n"
+		    "g_created stale @1\n"
+		    "g_total stale @1\n"
+		    "h_bucket{le=+Inf} stale @1\n"
+		    "h_count stale @1\n"
+		    "h_created stale @1\n"
+		    "h_sum 2 @1\n"
+		    "w_created stale @1\n"
+		    "w_total stale @1");
+	destroy(&scene);
+}
+
+static void a_start_is_known_even_where_its_series_is_dropped(void **state)
+{
+	struct config_relabel rules[] = {drop_rule(".*_created")};
+	const struct scrape_series_config config = {
+	    .honor_timestamps = true,
+	    .relabels = rules,
+	    .relabel_count = 1,
+	};
+	struct scene scene;
+	const char *body = "# TYPE a_total counter\na_total 5\n"
+			   "# TYPE a_created gauge\na_created 99999\n";
+
+	(void)state;
+	create(&scene, &config);
+	assert_text(&scene, body, 0, "a_total 5 @0 since -1000");
+	assert_text(&scene, body, 1, "a_total 5 @1 since -1000");
+	destroy(&scene);
+}
+
+static void exemplars_go_with_their_samples(void **state)
+{
+	struct scene scene;
+	const char *body = "a_total 5 # {t=\"x\"} 1\nb_total 5 # {t=\"y\"} 1\n# EOF\n";
+
+	(void)state;
+	create(&scene, &plain);
+	assert_body(&scene, OPEN, body, 0, "a_total 5 @0 #x\nb_total 5 @0 #y");
+	assert_body(&scene, OPEN, body, 1, "a_total 5 @1\nb_total 5 @1");
+	assert_body(&scene, OPEN, "a_total 5 # {t=\"z\"} 1\n# EOF", 2,
+		    "a_total 5 @2 #z\nb_total stale @2");
+	destroy(&scene);
+}
+
+static void what_a_sink_did_not_take_is_not_lost_to_staleness(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_text(&scene, "a 1\nb 1\nc 1\n", 0, "a 1 @0\nb 1 @0\nc 1 @0");
+	scene.receiver.fail_at = 2;
+	assert_int_equal(try_body(&scene, TEXT, "a 1\nb 1\n", 1000), -ENOMEM);
+	assert_string_equal(show(&scene.receiver), "a 1 @1000");
+	scene.receiver.fail_at = 0;
+	assert_text(&scene, "a 1\n", 2000, "a 1 @2000\nb stale @2000\nc stale @2000");
+	/* The second marker is not taken. */
+	assert_text(&scene, "a 1\nb 1\nc 1\n", 3000, "a 1 @3000\nb 1 @3000\nc 1 @3000");
+	scene.receiver.fail_at = 3;
+	assert_int_equal(try_body(&scene, TEXT, "a 1\n", 4000), -ENOMEM);
+	scene.receiver.fail_at = 0;
+	assert_int_equal(try_body(&scene, TEXT, "a 1\n", 5000), 0);
+	assert_int_equal(scene.result.stale, 1);
+	destroy(&scene);
+}
+
+static void the_scrape_itself_is_five_series(void **state)
+{
+	struct config_label items[] = {{"job", "j"}};
+	const struct config_labels labels = {items, 1};
+	const struct scrape_series_config config = {
+	    .labels = &labels,
+	    .honor_timestamps = true,
+	};
+	struct scene scene;
+	const struct scrape_series_sink sink = {receive, receive_again,
+						&scene.receiver};
+
+	(void)state;
+	create(&scene, &config);
+	assert_text(&scene, "a 1\nb 1\n", 0, "a{job=j} 1 @0\nb{job=j} 1 @0");
+	assert_int_equal(
+	    scrape_series_report(scene.series, &scene.result, 0.25, NOW, &sink), 0);
+	assert_string_equal(show(&scene.receiver),
+			    "scrape_duration_seconds{job=j} 0.25 @0\n"
+			    "scrape_samples_post_metric_relabeling{job=j} 2 @0\n"
+			    "scrape_samples_scraped{job=j} 2 @0\n"
+			    "scrape_series_added{job=j} 2 @0\n"
+			    "up{job=j} 1 @0");
+	assert_int_equal(scrape_series_end(scene.series, NOW + 1000, &sink), 0);
+	assert_string_equal(show(&scene.receiver),
+			    "a{job=j} stale @1000\n"
+			    "b{job=j} stale @1000\n"
+			    "scrape_duration_seconds{job=j} stale @1000\n"
+			    "scrape_samples_post_metric_relabeling{job=j} stale @1000\n"
+			    "scrape_samples_scraped{job=j} stale @1000\n"
+			    "scrape_series_added{job=j} stale @1000\n"
+			    "up{job=j} stale @1000");
+	assert_int_equal(scrape_series_end(scene.series, NOW + 2000, &sink), 0);
+	assert_string_equal(show(&scene.receiver), "");
+	destroy(&scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_body_is_its_samples),
+	    cmocka_unit_test(a_series_that_goes_is_stale_once),
+	    cmocka_unit_test(a_scrape_that_fails_makes_all_stale),
+	    cmocka_unit_test(of_a_bad_body_nothing_goes_out),
+	    cmocka_unit_test(a_bad_series_fails_the_scrape),
+	    cmocka_unit_test(an_empty_body_is_good),
+	    cmocka_unit_test(of_a_series_twice_in_a_body_the_first_counts),
+	    cmocka_unit_test(times_of_their_own_are_kept),
+	    cmocka_unit_test(times_of_their_own_are_ignored_where_they_are_not_honored),
+	    cmocka_unit_test(staleness_may_be_tracked_in_spite_of_times),
+	    cmocka_unit_test(a_series_that_begins_to_have_times_is_stale),
+	    cmocka_unit_test(a_marker_is_not_older_than_what_it_follows),
+	    cmocka_unit_test(a_series_with_several_times_is_handed_out_in_turns),
+	    cmocka_unit_test(times_far_from_now_are_not_taken),
+	    cmocka_unit_test(beyond_the_limit_the_scrape_fails),
+	    cmocka_unit_test(what_rules_drop_is_scraped_and_nothing_else),
+	    cmocka_unit_test(what_was_not_in_a_good_scrape_is_forgotten),
+	    cmocka_unit_test(bad_bodies_leave_a_bounded_number_behind),
+	    cmocka_unit_test(a_known_text_is_no_other_ones_beginning),
+	    cmocka_unit_test(the_order_of_a_body_does_not_matter),
+	    cmocka_unit_test(samples_have_the_family_that_the_body_says),
+	    cmocka_unit_test(old_families_stay_for_the_samples_that_have_them),
+	    cmocka_unit_test(created_lines_are_series_and_starts),
+	    cmocka_unit_test(a_start_is_known_even_where_its_series_is_dropped),
+	    cmocka_unit_test(exemplars_go_with_their_samples),
+	    cmocka_unit_test(what_a_sink_did_not_take_is_not_lost_to_staleness),
+	    cmocka_unit_test(the_scrape_itself_is_five_series),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
