@@ -25,7 +25,7 @@
  * with 16 kB a page of a megabyte took a fifth more. Mapped, so what is not used is not
  * there. */
 #define CONNECTION_BYTES ((size_t)64 << 10)
-#define HEADER_BYTES_MAX CONNECTION_BYTES
+#define HEADER_BYTES_MAX (16 * 1024)
 #define IDLE_SECONDS 10
 #define TIMER_SLACK_MS 100
 /* A handshake takes several round trips before there can be a request. Without
@@ -459,6 +459,15 @@ static enum MHD_Result wait_for_check(struct client *client)
 	return MHD_YES;
 }
 
+/* There is room for more in the connection's memory: that is for responses. */
+static bool is_head_too_large(struct client *client)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+	    client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	return info && info->header_size > HEADER_BYTES_MAX;
+}
+
 static enum MHD_Result answer(struct httpd *httpd, struct client *client,
 			      const char *target, const char *method)
 {
@@ -466,6 +475,10 @@ static enum MHD_Result answer(struct httpd *httpd, struct client *client,
 	bool is_read;
 
 	client->is_head = !strcmp(method, "HEAD");
+	if (is_head_too_large(client))
+		return send_text(httpd, client->connection,
+				 MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+				 "headers too large\n");
 	switch (may_enter(httpd, client)) {
 	case BASIC_AUTH_GRANTED:
 		break;

@@ -376,11 +376,13 @@ class StrictReceiver(TestCase):
         self.assertEqual(set(ends.values()), {self.STALE}, "each series has ended")
 
     def series_of(self, service):
-        """{labels: [(timestamp, is a stale marker)]} of what was accepted."""
+        """{labels: [(timestamp, is a stale marker)]} of what was accepted, but for the
+        series of a process, which end with it."""
         series = {}
         for record in self.records():
             for sample in record["samples"]:
-                if sample["labels"].get("service_name") == service:
+                if (sample["labels"].get("service_name") == service and
+                        "pid" not in sample["labels"]):
                     series.setdefault(tuple(sample["labels"].items()), []).append(
                         (sample["timestamp"], sample["bits"] == self.STALE))
         return series

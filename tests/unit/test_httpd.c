@@ -1058,13 +1058,15 @@ static int status_of_head(const struct server *server, size_t bytes, bool in_pat
 	return status;
 }
 
-static void heads_up_to_32_kb_are_read_and_giant_ones_refused(void **state)
+static void heads_up_to_16_kb_are_read_and_giant_ones_refused(void **state)
 {
 	struct server server = start_server("127.0.0.1:0", (struct control){0});
 
 	(void)state;
-	assert_int_equal(status_of_head(&server, 32768, false), 200);
-	assert_int_equal(status_of_head(&server, 32768, true), 404);
+	assert_int_equal(status_of_head(&server, 16000, false), 200);
+	assert_int_equal(status_of_head(&server, 16000, true), 404);
+	assert_int_equal(status_of_head(&server, 17000, false), 431);
+	assert_int_equal(status_of_head(&server, 17000, true), 431);
 	assert_int_equal(status_of_head(&server, 66000, false), 431);
 	assert_int_equal(status_of_head(&server, 66000, true), 414);
 	for (size_t bytes = 100000; bytes <= 10000000; bytes *= 10) {
@@ -1829,7 +1831,7 @@ int main(void)
 	    cmocka_unit_test(a_client_of_http_1_0_reads_to_the_end_of_the_connection),
 	    cmocka_unit_test(a_kept_connection_answers_pipelined_requests_in_order),
 	    cmocka_unit_test(a_request_cut_at_every_byte_is_answered),
-	    cmocka_unit_test(heads_up_to_32_kb_are_read_and_giant_ones_refused),
+	    cmocka_unit_test(heads_up_to_16_kb_are_read_and_giant_ones_refused),
 	    cmocka_unit_test(garbage_does_not_stop_the_server),
 	    cmocka_unit_test(for_a_newcomer_the_oldest_that_never_asked_goes),
 	    cmocka_unit_test(scrapers_are_answered_while_600_connections_are_held),
