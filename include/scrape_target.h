@@ -24,7 +24,7 @@ struct scrape_target {
 struct scrape_discovered {
 	const char *address;
 	const struct config_labels *labels; /* NULL: none */
-	struct label more[2];               /* name NULL: none */
+	struct label more[3];               /* name NULL: none */
 };
 
 /* relabel: of the job's rules. 0, and *ret_target NULL where a rule drops it; -ENOMEM;

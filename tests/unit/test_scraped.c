@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "fake_push.h"
+#include "scraped.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define REPORT(up, scraped, relabeled, added, time)                                    \
+	"up{job=j} " up "@" time " "                                                   \
+	"scrape_duration_seconds{job=j} 0.5@" time " "                                 \
+	"scrape_samples_scraped{job=j} " scraped "@" time " "                          \
+	"scrape_samples_post_metric_relabeling{job=j} " relabeled "@" time " "         \
+	"scrape_series_added{job=j} " added "@" time " "
+
+static const struct config_scrape job = {.job_name = (char *)"j",
+					 .honor_timestamps = true};
+static struct scraped *scraped;
+static struct scraped_counters counters;
+
+static int build(void **state)
+{
+	struct scrape_target *target = calloc(1, sizeof(*target));
+	char *job_name = strdup("j");
+
+	(void)state;
+	counters = (struct scraped_counters){0};
+	fake_push_forget();
+	fake_is_open = false;
+	fake_collection = 0;
+	fake_now_ms = 1000;
+	target->url = strdup("http://a/metrics?key=secret");
+	target->labels.items = calloc(1, sizeof(*target->labels.items));
+	target->labels.items[0] = (struct config_label){strdup("job"), job_name};
+	target->labels.count = 1;
+	return scraped_create(&job, NULL, &target, &scraped) || target ? -1 : 0;
+}
+
+static int destroy(void **state)
+{
+	(void)state;
+	scraped_free(&scraped);
+	return 0;
+}
+
+static void take(enum scraped_result result, const char *type, const char *body)
+{
+	const struct scraped_answer answer = {
+	    .result = result,
+	    .error = result == SCRAPED_OK ? NULL : body,
+	    .content_type = type,
+	    .body = body,
+	    .len = result == SCRAPED_OK ? strlen(body) : 0,
+	    .duration_s = 0.5,
+	    .time_ms = scraped_time_ms(scraped, NULL),
+	};
+
+	fake_push_forget();
+	scraped_take(scraped, &answer, NULL, &counters);
+}
+
+static void a_scrape_is_its_samples_and_a_report(void **state)
+{
+	(void)state;
+	take(SCRAPED_OK, "text/plain", "a 1\nb{c=\"d\"} 2\n");
+	assert_string_equal(fake_pushed, "a{job=j} 1@1000 b{c=d,job=j} 2@1000 " REPORT(
+					     "1", "2", "2", "2", "1000"));
+	assert_true(scraped->is_up && scraped->was_asked && !scraped->is_slow);
+	assert_string_equal(scraped->error, "");
+	assert_int_equal(counters.samples, 7);
+	assert_int_equal(counters.results[SCRAPED_OK], 1);
+	assert_int_equal(counters.body_bytes, 15);
+}
+
+static void two_scrapes_are_never_in_one_collection(void **state)
+{
+	(void)state;
+	take(SCRAPED_OK, NULL, "a 1\n");
+	fake_now_ms = 2000;
+	take(SCRAPED_OK, NULL, "a 2\n");
+	assert_string_equal(fake_pushed,
+			    "|a{job=j} 2@2000 " REPORT("1", "1", "1", "0", "2000"));
+	/* One that somebody else committed needs no end. */
+	push_commit(NULL);
+	fake_now_ms = 3000;
+	take(SCRAPED_OK, NULL, "a 3\n");
+	assert_string_equal(fake_pushed,
+			    "a{job=j} 3@3000 " REPORT("1", "1", "1", "0", "3000"));
+}
+
+static void a_scrape_that_fails_ends_what_was_there(void **state)
+{
+	(void)state;
+	take(SCRAPED_OK, NULL, "a 1\n");
+	fake_now_ms = 2000;
+	take(SCRAPED_BAD_STATUS, NULL, "HTTP status 500");
+	assert_string_equal(fake_pushed,
+			    "|a{job=j} stale@2000 " REPORT("0", "0", "0", "0", "2000"));
+	assert_false(scraped->is_up);
+	assert_string_equal(scraped->error, "HTTP status 500");
+	assert_int_equal(counters.results[SCRAPED_BAD_STATUS], 1);
+}
+
+static void a_body_that_does_not_parse_says_why(void **state)
+{
+	(void)state;
+	take(SCRAPED_OK, NULL, "a 1\nb x\n");
+	assert_non_null(strstr(fake_pushed, "up{job=j} 0@1000"));
+	assert_null(strstr(fake_pushed, "a{"));
+	assert_true(*scraped->error);
+	assert_int_equal(counters.results[SCRAPED_OK], 0);
+	assert_int_equal(counters.results[SCRAPED_BAD_BODY], 1);
+}
+
+static void only_no_answer_or_a_late_one_is_slow(void **state)
+{
+	(void)state;
+	take(SCRAPED_NO_ANSWER, NULL, "timed out");
+	assert_true(scraped->is_slow);
+	take(SCRAPED_BAD_STATUS, NULL, "HTTP status 500");
+	assert_false(scraped->is_slow);
+}
+
+static void a_type_says_how_a_body_is_read(void **state)
+{
+	static const struct {
+		const char *type;
+		enum textparse_format text, openmetrics; /* by fallback */
+	} cases[] = {
+	    {"application/openmetrics-text; version=1.0.0; charset=utf-8",
+	     TEXTPARSE_OPENMETRICS, TEXTPARSE_OPENMETRICS},
+	    {"Application/OpenMetrics-Text", TEXTPARSE_OPENMETRICS,
+	     TEXTPARSE_OPENMETRICS},
+	    {"text/plain; version=0.0.4", TEXTPARSE_PROMETHEUS, TEXTPARSE_PROMETHEUS},
+	    {"text/plain", TEXTPARSE_PROMETHEUS, TEXTPARSE_PROMETHEUS},
+	    {NULL, TEXTPARSE_PROMETHEUS, TEXTPARSE_OPENMETRICS},
+	    {"text/html", TEXTPARSE_PROMETHEUS, TEXTPARSE_OPENMETRICS},
+	    {"text/plainer", TEXTPARSE_PROMETHEUS, TEXTPARSE_OPENMETRICS},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		struct config_scrape config = {.fallback = CONFIG_EXPOSITION_TEXT};
+
+		assert_int_equal(scraped_format(&config, cases[i].type), cases[i].text);
+		config.fallback = CONFIG_EXPOSITION_OPENMETRICS;
+		assert_int_equal(scraped_format(&config, cases[i].type),
+				 cases[i].openmetrics);
+	}
+}
+
+static void a_target_that_goes_leaves_nothing(void **state)
+{
+	(void)state;
+	take(SCRAPED_OK, NULL, "a 1\n");
+	fake_push_forget();
+	/* In the same millisecond: a marker is later than what it ends. */
+	scraped_end(scraped, NULL, &counters);
+	assert_string_equal(fake_pushed,
+			    "|a{job=j} stale@1001 up{job=j} stale@1001 "
+			    "scrape_duration_seconds{job=j} stale@1001 "
+			    "scrape_samples_scraped{job=j} stale@1001 "
+			    "scrape_samples_post_metric_relabeling{job=j} stale@1001 "
+			    "scrape_series_added{job=j} stale@1001 ");
+}
+
+static void one_that_was_never_asked_leaves_nothing_either(void **state)
+{
+	(void)state;
+	scraped_end(scraped, NULL, &counters);
+	assert_string_equal(fake_pushed, "");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, build, destroy)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_scrape_is_its_samples_and_a_report),
+	    TEST(two_scrapes_are_never_in_one_collection),
+	    TEST(a_scrape_that_fails_ends_what_was_there),
+	    TEST(a_body_that_does_not_parse_says_why),
+	    TEST(only_no_answer_or_a_late_one_is_slow),
+	    TEST(a_type_says_how_a_body_is_read),
+	    TEST(a_target_that_goes_leaves_nothing),
+	    TEST(one_that_was_never_asked_leaves_nothing_either),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
