@@ -9,13 +9,15 @@
 
 /* Remembers the counts of the last page, of STATUS_ROWS_MAX rows at most. */
 struct status;
+struct scrape;
 
 #define STATUS_ROWS_MAX 512 /* rows of the table of services; more are only counted */
 
 int status_create(struct status **ret_status);
 void status_free(struct status **status);
 
-/* uptime_s: since the agent attached. subject: what is observed, one line. */
+/* uptime_s: since the agent attached. subject: what is observed, one line. scrape:
+ * whose targets are shown, STATUS_ROWS_MAX of them; NULL: none. */
 void status_write(struct status *status, struct buf *out,
-		  const struct snapshot *snapshot, const char *subject,
-		  double uptime_s);
+		  const struct snapshot *snapshot, const struct scrape *scrape,
+		  const char *subject, double uptime_s);

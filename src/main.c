@@ -26,6 +26,7 @@
 #include "privileges.h"
 #include "processes.h"
 #include "push.h"
+#include "scrape.h"
 #include "snapshot.h"
 #include "status.h"
 #include "web.h"
@@ -43,6 +44,7 @@ struct agent {
 	struct observer *observer; /* NULL: --no-bpf */
 	struct status *status;
 	struct push *push;
+	struct scrape *scrape; /* NULL: no jobs */
 	struct loop_timer *push_timer;
 	struct loop_timer *greeting_timer;
 	int signal_fd;
@@ -81,6 +83,8 @@ static int gather(struct agent *agent, struct snapshot *snapshot)
 		err = processes_collect(agent->processes, NULL, NULL, snapshot);
 	if (!err && agent->push)
 		push_describe(agent->push, snapshot);
+	if (!err && agent->scrape)
+		scrape_describe(agent->scrape, snapshot);
 	return err;
 }
 
@@ -122,9 +126,9 @@ static int page_status(void *context, struct buf *ret_html)
 	int err = collect(agent, &snapshot);
 
 	if (!err)
-		status_write(agent->status, ret_html, &snapshot, subject(agent),
-			     (double)(clock_ms(CLOCK_BOOTTIME) - agent->started_ms) /
-				 1000);
+		status_write(
+		    agent->status, ret_html, &snapshot, agent->scrape, subject(agent),
+		    (double)(clock_ms(CLOCK_BOOTTIME) - agent->started_ms) / 1000);
 	snapshot_free(&snapshot);
 	return err;
 }
@@ -337,6 +341,9 @@ static int build(struct agent *agent)
 				      &agent->observer);
 	if (!err)
 		err = start_push(agent);
+	if (!err && agent->config.scrape_count)
+		err = scrape_create(agent->loop, &agent->config, agent->push,
+				    agent->observer, &agent->scrape);
 	if (err)
 		return err;
 	if (agent->observer)
@@ -357,6 +364,7 @@ static void tear_down(struct agent *agent)
 	httpd_stop(&agent->httpd);
 	web_free(&agent->web);
 	push_free(&agent->push);
+	scrape_free(&agent->scrape);
 	observer_free(&agent->observer);
 	status_free(&agent->status);
 	processes_free(&agent->processes);
@@ -373,6 +381,8 @@ static int run(struct agent *agent)
 		err = loop_run(agent->loop);
 	if (!err && agent->push) {
 		loop_timer_free(&agent->push_timer);
+		if (agent->scrape)
+			scrape_stop(agent->scrape);
 		collect_and_push(agent);
 		push_flush(agent->push, FLUSH_MS);
 	}

@@ -232,7 +232,8 @@ void push_add(struct push *push, const struct sample *sample, int64_t stamp_ms)
 		return;
 	on_sample(push, sample);
 	/* Only what its help says would be missing. */
-	note_family(push, sample->family);
+	if (*sample->family->name)
+		note_family(push, sample->family);
 	note_scraped(push);
 }
 

@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "ledger.h"
 #include "quantile.h"
+#include "scrape.h"
 
 #define NS_PER_S 1e9
 #define NAME_LEN 256 /* of what is remembered; longer names are compared cut */
@@ -385,8 +386,54 @@ static void write_missed(struct buf *out, const struct snapshot *snapshot)
 	buf_string(out, "</table>\n");
 }
 
+/* --- targets ------------------------------------------------------------------ */
+
+struct targets {
+	struct buf *out;
+	size_t count;
+};
+
+static void write_cell(struct buf *out, const char *text)
+{
+	buf_string(out, "<td>");
+	write_escaped(out, text);
+	buf_string(out, "</td>");
+}
+
+static void write_target(void *context, const struct scrape_view *view)
+{
+	struct targets *targets = context;
+	struct buf *out = targets->out;
+
+	if (targets->count++ >= STATUS_ROWS_MAX)
+		return;
+	buf_string(out, "<tr>");
+	write_cell(out, view->job_name);
+	write_cell(out, view->url);
+	write_cell(out, view->state);
+	write_duration(out, view->duration_s > 0 ? view->duration_s : NAN);
+	write_count(out, view->series);
+	write_cell(out, view->error);
+	buf_string(out, "</tr>\n");
+}
+
+static void write_targets(struct buf *out, const struct scrape *scrape)
+{
+	struct targets targets = {.out = out};
+
+	buf_string(out, "<h2>Targets</h2>\n<table>\n<tr><th>job</th><th>target</th>"
+			"<th>state</th><th class=\"n\">last scrape</th>"
+			"<th class=\"n\">series</th><th>error</th></tr>\n");
+	scrape_each(scrape, write_target, &targets);
+	buf_string(out, "</table>\n");
+	if (targets.count > STATUS_ROWS_MAX)
+		buf_printf(out, "<p>and %zu more.</p>\n",
+			   targets.count - STATUS_ROWS_MAX);
+}
+
 void status_write(struct status *status, struct buf *out,
-		  const struct snapshot *snapshot, const char *subject, double uptime_s)
+		  const struct snapshot *snapshot, const struct scrape *scrape,
+		  const char *subject, double uptime_s)
 {
 	AUTO_FREE struct line *lines = calloc(STATUS_ROWS_MAX, sizeof(*lines));
 	struct page page = {.lines = lines};
@@ -398,6 +445,8 @@ void status_write(struct status *status, struct buf *out,
 	add_up(&page, snapshot);
 	write_head(out, subject, uptime_s);
 	write_services(out, status, &page, uptime_s);
+	if (scrape)
+		write_targets(out, scrape);
 	write_missed(out, snapshot);
 	buf_string(out, "</body>\n</html>\n");
 	remember(status, &page, uptime_s);

@@ -13,7 +13,28 @@
 
 #include "buckets.h"
 #include "probes.h"
+#include "scrape.h"
 #include "status.h"
+
+static const struct scrape *scraper; /* NULL: nothing is scraped */
+static size_t target_count;
+
+/* Found before the library's: a page asks for nothing else of it. */
+void scrape_each(const struct scrape *scrape, scrape_visit visit, void *context)
+{
+	struct scrape_view view = {
+	    .job_name = "j<",
+	    .url = "http://a/",
+	    .state = "down",
+	    .error = "HTTP status 500 & more",
+	    .duration_s = 0.25,
+	    .series = 7,
+	};
+
+	assert_ptr_equal(scrape, scraper);
+	for (size_t i = 0; i < target_count; i++)
+		visit(context, &view);
+}
 
 /* ledger.c names the reasons here and is not asked to collect. */
 const struct tally_counters *probes_counters(const struct probes *probes)
@@ -131,7 +152,8 @@ static void write_page(struct scene *scene, const char *subject, double uptime_s
 {
 	assert_int_equal(snapshot_finish(&scene->snapshot), 0);
 	buf_clear(&scene->page);
-	status_write(scene->status, &scene->page, &scene->snapshot, subject, uptime_s);
+	status_write(scene->status, &scene->page, &scene->snapshot, scraper, subject,
+		     uptime_s);
 	buf_append(&scene->page, "", 1);
 	assert_int_equal(scene->page.error, 0);
 	snapshot_free(&scene->snapshot);
@@ -275,9 +297,28 @@ static void a_full_buffer_sticks(void **state)
 	struct scene *scene = *state;
 	struct buf out = BUF_INIT(100);
 
-	status_write(scene->status, &out, &scene->snapshot, "x", 1);
+	status_write(scene->status, &out, &scene->snapshot, NULL, "x", 1);
 	assert_int_equal(out.error, -E2BIG);
 	buf_free(&out);
+}
+
+static void targets_are_there_where_something_is_scraped(void **state)
+{
+	struct scene *scene = *state;
+
+	write_page(scene, "x", 1);
+	assert_null(strstr(scene->page.data, "Targets"));
+	scraper = (const struct scrape *)scene;
+	target_count = 1;
+	write_page(scene, "x", 1);
+	assert_non_null(strstr(scene->page.data,
+			       "<tr><td>j&lt;</td><td>http://a/</td><td>down</td>"
+			       "<td class=\"n\">250 ms</td><td class=\"n\">7</td>"
+			       "<td>HTTP status 500 &amp; more</td></tr>"));
+	target_count = STATUS_ROWS_MAX + 3;
+	write_page(scene, "x", 1);
+	assert_non_null(strstr(scene->page.data, "<p>and 3 more.</p>"));
+	scraper = NULL;
 }
 
 int main(void)
@@ -285,6 +326,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_scene, close_scene)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_service_is_one_line_an_end),
+	    TEST(targets_are_there_where_something_is_scraped),
 	    TEST(a_service_without_requests_has_no_quantiles),
 	    TEST(rates_are_since_the_last_view),
 	    TEST(two_views_at_once_divide_by_nothing),
