@@ -39,3 +39,7 @@ def collector_scraping():
 def alloy_syntax():
     """The reader of Grafana Alloy's files."""
     return receiver("alloy-syntax", "ALLOY_SYNTAX")
+
+
+def victoria_metrics():
+    return receiver("victoria-metrics", "VICTORIA_METRICS")
