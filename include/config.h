@@ -27,6 +27,7 @@
 #define CONFIG_BOUNDS_MAX 32
 #define CONFIG_QUANTILES_MAX 16
 #define CONFIG_OTLP_PREFIX "otlp:" /* of names that no remote_write has */
+#define CONFIG_LOKI_PREFIX "loki:" /* the same */
 
 struct config_label {
 	char *name;
@@ -200,6 +201,13 @@ struct config_scrape {
 	struct config_scrape_limits limits;
 };
 
+/* One `loki_write` entry: a receiver of log lines. */
+struct config_loki_write {
+	char *name;
+	struct config_http http;
+	struct config_queue queue;
+};
+
 /* What is collected for receivers waits here until they have taken it. */
 struct config_spool {
 	char *directory; /* NULL: in memory */
@@ -328,6 +336,8 @@ struct config {
 	size_t otlp_count;
 	struct config_scrape *scrapes;
 	size_t scrape_count;
+	struct config_loki_write *loki_writes;
+	size_t loki_write_count;
 	struct config_function *functions;
 	size_t function_count;
 	bool check_probes;  /* --check-config is to look into the binaries, too */

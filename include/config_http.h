@@ -24,6 +24,9 @@ extern const struct config_section config_tls_section;
 /* A client certificate has a key; section: as the file calls it. */
 int config_check_key_pair(struct config_reader *reader, const struct config_node *node,
 			  const struct config_tls *tls, const char *section);
+/* struct config_queue, with Prometheus' names of its keys. */
+int config_check_backoff(struct config_reader *reader, const struct config_node *node,
+			 const struct config_queue *queue);
 /* The whole: sets what has a default, judges what excludes what. */
 int config_check_http(struct config_reader *reader, const struct config_node *node,
 		      struct config_http *http);

@@ -12,6 +12,7 @@
 
 #define CONFIG_REMOTE_WRITES_MAX 16
 #define CONFIG_OTLPS_MAX 16
+#define CONFIG_LOKI_WRITES_MAX 16
 #define CONFIG_SCRAPES_MAX 1024
 #define CONFIG_PID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 #define CAPTURE_NAMES "auto, tracepoint or fentry"
@@ -153,6 +154,10 @@ void config_free_relabels(struct config_relabel **relabels, size_t *count);
 /* --- config_otlp.c --- */
 config_read config_read_otlps; /* struct config */
 void config_free_otlps(struct config *config);
+
+/* --- config_loki_write.c --- */
+config_read config_read_loki_writes; /* struct config */
+void config_free_loki_writes(struct config *config);
 
 /* --- config_scrape.c --- */
 config_read config_read_scrapes;   /* struct config */

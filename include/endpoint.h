@@ -9,6 +9,9 @@
  * 4xx, nor a 3xx that was not followed. Backoff doubles from min to max with upward
  * jitter and never shrinks while failing.
  *
+ * To Loki go batches that others put into its lane: 429 and 5xx are tried again, and
+ * there is one request at a time, as a stream is in many of them.
+ *
  * With OTLP, which has a message for a metric, not for its samples: 429, 502, 503, 504
  * and nothing else; what a 2xx says was rejected counts as refused.
  *
@@ -26,9 +29,10 @@
 #define ENDPOINT_REQUESTS_MAX 8
 
 struct endpoint;
+struct protocol;
 
 struct endpoint_counters {
-	uint64_t samples; /* accepted; a native histogram is one */
+	uint64_t samples; /* accepted; a native histogram is one, and a log entry */
 	uint64_t failed;  /* refused for good */
 	uint64_t retried;
 	uint64_t bytes;        /* compressed, accepted */
@@ -37,11 +41,12 @@ struct endpoint_counters {
 	double last_duration_s;
 };
 
-/* Of remote_write or of OTLP: the other one is NULL. labels: of whoever measures, with
+/* Of one of these: the others are NULL. labels: of whoever measures, with
  * job and instance; OTLP only, whose samples do not have them. */
 struct endpoint_config {
 	const struct config_remote_write *remote_write;
 	const struct config_otlp *otlp;
+	const struct config_loki_write *loki_write;
 	const struct config_labels *labels;
 };
 
@@ -74,6 +79,11 @@ void endpoint_send(struct endpoint *endpoint, bool hurry);
 bool endpoint_is_busy(const struct endpoint *endpoint, uint64_t until_ms);
 
 bool endpoint_is_otlp(const struct endpoint *endpoint);
+const struct protocol *endpoint_protocol(const struct endpoint *endpoint);
+/* What it sends, as log lines call it: "samples". */
+const char *endpoint_thing(const struct endpoint *endpoint);
+/* A spool_orphan: logs whose it was. */
+void endpoint_tell_orphan(void *context, const char *lane, uint64_t count);
 const char *endpoint_name(const struct endpoint *endpoint);
 /* As log lines begin: remote_write "NAME". */
 const char *endpoint_title(const struct endpoint *endpoint);

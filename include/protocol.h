@@ -51,7 +51,7 @@ struct protocol {
 	size_t requests_max;     /* under way at a time */
 	size_t answer_max;       /* bytes of an answer that it reads; 0: as it is */
 
-	/* -ENOMEM, -EINVAL. */
+	/* -ENOMEM, -EINVAL. NULL, both: it has no state. */
 	int (*create)(const struct endpoint_config *config,
 		      const struct protocol_host *host, void **ret_state);
 	void (*free)(void *state); /* not NULL */
@@ -76,4 +76,4 @@ struct protocol {
 		      struct protocol_judgement *judgement);
 };
 
-extern const struct protocol protocol_write, protocol_otlp;
+extern const struct protocol protocol_write, protocol_otlp, protocol_loki;

@@ -246,6 +246,7 @@ static const struct config_field file_fields[] = {
     {"spool", config_read_section, .section = &spool_section},
     {"remote_write", config_read_remote_writes, CONFIG_NO_TARGET},
     {"otlp", config_read_otlps, CONFIG_NO_TARGET},
+    {"loki_write", config_read_loki_writes, CONFIG_NO_TARGET},
     {"scrape_configs", config_read_scrapes, CONFIG_NO_TARGET},
     {"functions", config_read_functions, CONFIG_NO_TARGET},
 };
@@ -463,6 +464,7 @@ void config_free(struct config *config)
 	config_free_labels(&config->external_labels);
 	config_free_remote_writes(config);
 	config_free_otlps(config);
+	config_free_loki_writes(config);
 	config_free_scrapes(config);
 	config_free_functions(config);
 	free(config->list_subject);

@@ -341,6 +341,17 @@ static const struct config_field tls_fields[] = {
 const struct config_section config_tls_section = {"tls_config", tls_fields,
 						  LENGTH(tls_fields), check_tls};
 
+int config_check_backoff(struct config_reader *reader, const struct config_node *node,
+			 const struct config_queue *queue)
+{
+	if (queue->min_backoff_ms <= queue->max_backoff_ms)
+		return 0;
+	return config_fail(reader, node,
+			   "'min_backoff' (%llums) is above 'max_backoff' (%llums)",
+			   (unsigned long long)queue->min_backoff_ms,
+			   (unsigned long long)queue->max_backoff_ms);
+}
+
 int config_check_http(struct config_reader *reader, const struct config_node *node,
 		      struct config_http *http)
 {

@@ -65,14 +65,7 @@ static const struct config_field queue_fields[] = {
 static int check_queue(struct config_reader *reader, const struct config_node *node,
 		       void *target)
 {
-	const struct config_queue *queue = target;
-
-	if (queue->min_backoff_ms <= queue->max_backoff_ms)
-		return 0;
-	return config_fail(reader, node,
-			   "'min_backoff' (%llums) is above 'max_backoff' (%llums)",
-			   (unsigned long long)queue->min_backoff_ms,
-			   (unsigned long long)queue->max_backoff_ms);
+	return config_check_backoff(reader, node, target);
 }
 
 static const struct config_section queue_section = {"queue_config", queue_fields,
@@ -144,13 +137,15 @@ static const struct config_field endpoint_fields[] = {
 static int check_endpoint(struct config_reader *reader, const struct config_node *node,
 			  void *target)
 {
+	static const char *const prefixes[] = {CONFIG_OTLP_PREFIX, CONFIG_LOKI_PREFIX};
 	struct config_remote_write *endpoint = target;
 
-	/* In the spool those are the queues of `otlp`. */
-	if (endpoint->name &&
-	    !strncmp(endpoint->name, CONFIG_OTLP_PREFIX, strlen(CONFIG_OTLP_PREFIX)))
-		return config_fail(reader, node,
-				   "'name' must not begin with " CONFIG_OTLP_PREFIX);
+	/* In the spool those are the queues of `otlp` and `loki_write`. */
+	for (size_t i = 0; endpoint->name && i < LENGTH(prefixes); i++) {
+		if (!strncmp(endpoint->name, prefixes[i], strlen(prefixes[i])))
+			return config_fail(
+			    reader, node, "'name' must not begin with %s", prefixes[i]);
+	}
 	return config_check_http(reader, node, &endpoint->http);
 }
 

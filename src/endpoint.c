@@ -509,7 +509,12 @@ static int find_lane(struct endpoint *endpoint, struct spool *spool)
 
 static void set_config(struct endpoint *endpoint, const struct endpoint_config *config)
 {
-	if (config->otlp) {
+	if (config->loki_write) {
+		endpoint->protocol = &protocol_loki;
+		endpoint->name = config->loki_write->name;
+		endpoint->http = &config->loki_write->http;
+		endpoint->queue = &config->loki_write->queue;
+	} else if (config->otlp) {
 		endpoint->protocol = &protocol_otlp;
 		endpoint->name = config->otlp->name;
 		endpoint->http = &config->otlp->http;
@@ -528,6 +533,8 @@ static int make_state(struct endpoint *endpoint, struct spool *spool,
 	endpoint->host.title = endpoint->title;
 	endpoint->host.spool = spool;
 	endpoint->host.counters = &endpoint->counters;
+	if (!endpoint->protocol->create)
+		return 0;
 	return endpoint->protocol->create(config, &endpoint->host, &endpoint->state);
 }
 
@@ -582,6 +589,36 @@ void endpoint_free(struct endpoint **endpoint)
 bool endpoint_is_otlp(const struct endpoint *endpoint)
 {
 	return endpoint->protocol == &protocol_otlp;
+}
+
+const struct protocol *endpoint_protocol(const struct endpoint *endpoint)
+{
+	return endpoint->protocol;
+}
+
+const char *endpoint_thing(const struct endpoint *endpoint)
+{
+	return endpoint->protocol->thing;
+}
+
+void endpoint_tell_orphan(void *context, const char *lane, uint64_t count)
+{
+	static const struct protocol *const prefixed[] = {&protocol_otlp,
+							  &protocol_loki};
+	const struct protocol *protocol = &protocol_write;
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(prefixed) / sizeof(prefixed[0]); i++) {
+		const char *prefix = prefixed[i]->lane_prefix;
+
+		if (!strncmp(lane, prefix, strlen(prefix)))
+			protocol = prefixed[i];
+	}
+	log_warning(
+	    "%llu %s wait for %s \"%s\", which is not configured any more: they "
+	    "go when they are too old",
+	    (unsigned long long)count, protocol->thing, protocol->kind,
+	    lane + strlen(protocol->lane_prefix));
 }
 
 const char *endpoint_name(const struct endpoint *endpoint)

@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "client.h"
 #include "endpoint.h"
+#include "endpoint_metrics.h"
 #include "log.h"
 #include "samples.h"
 #include "slice.h"
@@ -304,16 +305,17 @@ static void tell_leftover(const struct push *push)
 {
 	for (size_t i = 0; i < push->endpoint_count; i++) {
 		const char *title = endpoint_title(push->endpoints[i]);
+		const char *thing = endpoint_thing(push->endpoints[i]);
 		struct spool_waiting waiting;
 
 		endpoint_waiting(push->endpoints[i], &waiting);
 		if (waiting.samples && push->is_durable)
-			log_info("%s: %llu samples wait in %s for the next start",
-				 title, (unsigned long long)waiting.samples,
+			log_info("%s: %llu %s wait in %s for the next start", title,
+				 (unsigned long long)waiting.samples, thing,
 				 push->config->spool.directory);
 		else if (waiting.samples)
-			log_warning("%s: %llu samples were not sent before the end",
-				    title, (unsigned long long)waiting.samples);
+			log_warning("%s: %llu %s were not sent before the end", title,
+				    (unsigned long long)waiting.samples, thing);
 	}
 }
 
@@ -378,19 +380,6 @@ static int make_labels(struct push *push)
 	return 0;
 }
 
-static void tell_orphan(void *context, const char *name, uint64_t samples)
-{
-	size_t prefix_len = strlen(CONFIG_OTLP_PREFIX);
-	bool is_otlp = !strncmp(name, CONFIG_OTLP_PREFIX, prefix_len);
-
-	(void)context;
-	log_warning(
-	    "%llu samples wait for %s \"%s\", which is not configured any more: "
-	    "they go when they are too old",
-	    (unsigned long long)samples, is_otlp ? "otlp" : "remote_write",
-	    is_otlp ? name + prefix_len : name);
-}
-
 /* The default directory may be impossible, in a container for example: that must not
  * stop what else there is to do. One that was asked for must work. */
 static int open_spool(struct push *push)
@@ -435,17 +424,15 @@ static int make_endpoint(struct push *push, const struct endpoint_config *config
 
 static size_t count_receivers(const struct config *config)
 {
-	return config->remote_write_count + config->otlp_count;
+	return config->remote_write_count + config->otlp_count +
+	       config->loki_write_count;
 }
 
-static int make_endpoints(struct push *push)
+static int make_writes(struct push *push)
 {
 	const struct config *config = push->config;
 	int err = 0;
 
-	push->endpoints = calloc(count_receivers(config), sizeof(*push->endpoints));
-	if (!push->endpoints)
-		return -ENOMEM;
 	for (size_t i = 0; !err && i < config->remote_write_count; i++) {
 		const struct endpoint_config endpoint = {
 		    .remote_write = &config->remote_writes[i],
@@ -453,6 +440,25 @@ static int make_endpoints(struct push *push)
 
 		err = make_endpoint(push, &endpoint);
 	}
+	for (size_t i = 0; !err && i < config->loki_write_count; i++) {
+		const struct endpoint_config endpoint = {
+		    .loki_write = &config->loki_writes[i],
+		};
+
+		err = make_endpoint(push, &endpoint);
+	}
+	return err;
+}
+
+static int make_endpoints(struct push *push)
+{
+	const struct config *config = push->config;
+	int err;
+
+	push->endpoints = calloc(count_receivers(config), sizeof(*push->endpoints));
+	if (!push->endpoints)
+		return -ENOMEM;
+	err = make_writes(push);
 	for (size_t i = 0; !err && i < config->otlp_count; i++) {
 		const struct endpoint_config endpoint = {
 		    .otlp = &config->otlps[i],
@@ -486,7 +492,7 @@ static int start_delivery(struct push *push)
 	last_ms = spool_last_time_ms(push->spool);
 	samples_continue(push->samples, last_ms);
 	timeline_continue(&push->timeline, last_ms);
-	spool_orphans(push->spool, tell_orphan, NULL);
+	spool_orphans(push->spool, endpoint_tell_orphan, NULL);
 	for (size_t i = 0; i < push->endpoint_count; i++)
 		endpoint_send(push->endpoints[i], false);
 	return 0;
@@ -531,120 +537,10 @@ void push_free(struct push **push)
 
 /* --- about itself -------------------------------------------------------------- */
 
-enum {
-	SAMPLES,
-	SAMPLES_FAILED,
-	SAMPLES_DROPPED,
-	SAMPLES_RETRIED,
-	SAMPLES_PENDING,
-	BYTES_PENDING,
-	BYTES,
-	LAST_DURATION,
-	HIGHEST_SENT,
-	FAMILIES
-};
-
-/* What is counted is a sample to one, a data point to the other. */
-#define DESCRIBED(prefix, thing, Things, position)                                     \
-	{                                                                              \
-		[SAMPLES] = {prefix thing, Things " that the endpoint accepted.", "",  \
-			     METRIC_COUNTER, position},                                \
-		[SAMPLES_FAILED] = {prefix thing "_failed",                            \
-				    Things " that the endpoint refused for good.", "", \
-				    METRIC_COUNTER, (position) + 1},                   \
-		[SAMPLES_DROPPED] = {prefix thing "_dropped",                          \
-				     Things " that were given up before they were "    \
-					    "sent, by reason.",                        \
-				     "", METRIC_COUNTER, (position) + 2},              \
-		[SAMPLES_RETRIED] = {prefix thing "_retried",                          \
-				     Things " in requests that failed and are sent "   \
-					    "again.",                                  \
-				     "", METRIC_COUNTER, (position) + 3},              \
-		[SAMPLES_PENDING] = {prefix thing "_pending",                          \
-				     Things " that wait to be sent or are on their "   \
-					    "way.",                                    \
-				     "", METRIC_GAUGE, (position) + 4},                \
-		[BYTES_PENDING] = {prefix "pending_bytes",                             \
-				   "Bytes that wait, as they will be sent.", "bytes",  \
-				   METRIC_GAUGE, (position) + 5},                      \
-		[BYTES] = {prefix "bytes",                                             \
-			   "Bytes that the endpoint accepted, as sent.", "bytes",      \
-			   METRIC_COUNTER, (position) + 6},                            \
-		[LAST_DURATION] = {prefix "last_request_duration_seconds",             \
-				   "How long the last request took, successful or "    \
-				   "not.",                                             \
-				   "seconds", METRIC_GAUGE, (position) + 7},           \
-		[HIGHEST_SENT] = {prefix "highest_sent_timestamp_seconds",             \
-				  "Time of the newest that the endpoint accepted, 0 "  \
-				  "if none.",                                          \
-				  "seconds", METRIC_GAUGE, (position) + 8},            \
-	}
-
-static const struct family write_families[FAMILIES] =
-    DESCRIBED("bpftally_remote_write_", "samples", "Samples", 1000);
-static const struct family otlp_families[FAMILIES] =
-    DESCRIBED("bpftally_otlp_", "data_points", "Data points", 1020);
-
-static void describe_dropped(const struct endpoint *endpoint,
-			     const struct family *family,
-			     const struct spool_waiting *waiting,
-			     struct label labels[static 3], struct snapshot *snapshot)
-{
-	const struct {
-		const char *reason;
-		uint64_t samples;
-	} dropped[] = {
-	    {"too_old", waiting->dropped[SPOOL_TOO_OLD]},
-	    {"spool_full", waiting->dropped[SPOOL_FULL]},
-	    {"corrupt", waiting->dropped[SPOOL_CORRUPT]},
-	    {"relabel_failed", endpoint_counters(endpoint)->unrelabelled},
-	};
-	/* The last one is of remote_write alone. */
-	size_t count = sizeof(dropped) / sizeof(dropped[0]) -
-		       (family != &write_families[SAMPLES_DROPPED]);
-
-	for (size_t i = 0; i < count; i++) {
-		labels[2] = (struct label){"reason", dropped[i].reason};
-		snapshot_value(snapshot, family, snapshot_labels(snapshot, labels, 3),
-			       (double)dropped[i].samples);
-	}
-}
-
-static void describe_endpoint(const struct endpoint *endpoint,
-			      struct snapshot *snapshot)
-{
-	const struct family *families =
-	    endpoint_is_otlp(endpoint) ? otlp_families : write_families;
-	const struct endpoint_counters *counters = endpoint_counters(endpoint);
-	struct label labels[3] = {
-	    {"remote_name", endpoint_name(endpoint)},
-	    {"url", endpoint_shown_url(endpoint)},
-	};
-	struct label_set set = snapshot_labels(snapshot, labels, 2);
-	struct spool_waiting waiting;
-	double values[FAMILIES];
-
-	endpoint_waiting(endpoint, &waiting);
-	values[SAMPLES] = (double)counters->samples;
-	values[SAMPLES_FAILED] = (double)counters->failed;
-	values[SAMPLES_RETRIED] = (double)counters->retried;
-	values[SAMPLES_PENDING] = (double)waiting.samples;
-	values[BYTES_PENDING] = (double)waiting.bytes;
-	values[BYTES] = (double)counters->bytes;
-	values[LAST_DURATION] = counters->last_duration_s;
-	values[HIGHEST_SENT] = (double)counters->highest_sent_ms / 1000;
-	for (size_t i = 0; i < FAMILIES; i++) {
-		if (i != SAMPLES_DROPPED)
-			snapshot_value(snapshot, &families[i], set, values[i]);
-	}
-	describe_dropped(endpoint, &families[SAMPLES_DROPPED], &waiting, labels,
-			 snapshot);
-}
-
 void push_describe(const struct push *push, struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < push->endpoint_count; i++)
-		describe_endpoint(push->endpoints[i], snapshot);
+		endpoint_describe(push->endpoints[i], snapshot);
 }
 
 static const struct family up = {"up",

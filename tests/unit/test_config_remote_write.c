@@ -347,6 +347,7 @@ static const struct {
      "2: 'proxy_url' and 'proxy_from_environment' exclude each other"},
     {URL "  no_proxy: a\n", "2: 'no_proxy' needs 'proxy_url'"},
     {URL "  name: otlp:a\n", "2: 'name' must not begin with otlp:"},
+    {URL "  name: loki:a\n", "2: 'name' must not begin with loki:"},
     {URL "  queue_config: {min_backoff: 6s}\n",
      "3: 'min_backoff' (6000ms) is above 'max_backoff' (5000ms)"},
     {"remote_write:\n- {url: 'http://a', name: x}\n- {url: 'http://b', name: "

@@ -8,8 +8,7 @@
 #include <cmocka.h>
 
 #include "buckets.h"
-#include "endpoint.h"
-#include "receiving.h"
+#include "direct.h"
 #include "wire.h"
 
 static void what_failed_is_sent_again_before_what_is_newer(void **state)
@@ -377,49 +376,19 @@ static void what_gets_too_old_while_it_fails_is_given_up(void **state)
 
 /* --- without push: what is in the spool is made here ----------------------------- */
 
-struct direct {
-	struct client *client;
-	struct spool *spool;
-	struct spool_lane *lane;
-	struct endpoint *endpoint;
-};
-
-static void on_settled(void *context)
-{
-	(void)context;
-}
-
 /* Its receiver took nothing but 1.0 in an earlier life. */
-static void direct_start(struct direct *direct, struct scene *scene)
+static void start_direct(struct direct *direct, struct scene *scene)
 {
-	const struct spool_config config = {
-	    .bytes_max = 64 << 20, .memory_bytes_max = 64 << 20, .age_max_ms = 1000000};
-	char error[SPOOL_ERROR_LEN];
-
 	scene->endpoints[0].is_v2 = true;
-	scene->servers[0]->answers = accept_all;
-	server_listen(scene->servers[0]);
-	assert_int_equal(client_create(scene->loop, &direct->client), 0);
-	assert_int_equal(spool_open(&config, scene->time_ms, &direct->spool, error), 0);
-	assert_int_equal(spool_lane(direct->spool, "first", &direct->lane), 0);
+	direct_open(direct, scene, "first");
 	assert_int_equal(spool_set(direct->spool, direct->lane, "wants_v1", 1), 0);
 }
 
-static void direct_endpoint(struct direct *direct, struct scene *scene)
+static void make_endpoint(struct direct *direct, struct scene *scene)
 {
 	const struct endpoint_config config = {.remote_write = &scene->endpoints[0]};
 
-	assert_int_equal(endpoint_create(scene->loop, direct->client, direct->spool,
-					 &config, on_settled, NULL, &direct->endpoint),
-			 0);
-	forget_log(scene);
-}
-
-static void direct_end(struct direct *direct)
-{
-	endpoint_free(&direct->endpoint);
-	client_free(&direct->client);
-	spool_close(&direct->spool);
+	direct_endpoint(direct, scene, &config);
 }
 
 static void put_garbage(struct direct *direct, uint32_t samples)
@@ -464,26 +433,18 @@ static void put_one(struct direct *direct, bool is_native)
 	wire_writer_free(&writer);
 }
 
-static struct spool_waiting waiting_of(const struct direct *direct)
-{
-	struct spool_waiting waiting;
-
-	endpoint_waiting(direct->endpoint, &waiting);
-	return waiting;
-}
-
 static void what_can_never_be_sent_is_dropped_and_told(void **state)
 {
 	struct scene *scene = *state;
 	struct direct direct;
 
-	direct_start(&direct, scene);
+	start_direct(&direct, scene);
 	spool_begin(direct.spool, scene->time_ms);
 	put_garbage(&direct, 3);
 	put_garbage(&direct, 4);
 	put_one(&direct, false);
 	spool_commit(direct.spool, false);
-	direct_endpoint(&direct, scene);
+	make_endpoint(&direct, scene);
 	endpoint_send(direct.endpoint, false);
 	for (int i = 0; i < 1000 && endpoint_is_busy(direct.endpoint, UINT64_MAX); i++)
 		run_for(scene, 1);
@@ -506,12 +467,12 @@ static void many_batches_that_are_not_sent_leave_the_loop_to_others(void **state
 	struct direct direct;
 	uint64_t before = 200;
 
-	direct_start(&direct, scene);
+	start_direct(&direct, scene);
 	spool_begin(direct.spool, scene->time_ms);
 	for (int i = 0; i < 200; i++)
 		put_one(&direct, true);
 	spool_commit(direct.spool, false);
-	direct_endpoint(&direct, scene);
+	make_endpoint(&direct, scene);
 	endpoint_send(direct.endpoint, false);
 	assert_int_equal(waiting_of(&direct).samples, 200 - 64);
 	while (endpoint_is_busy(direct.endpoint, 0)) {

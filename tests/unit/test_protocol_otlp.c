@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "documented.h"
 #include "receiving.h"
 
 #define ACCEPTED STATUS("200 OK")
@@ -473,24 +472,6 @@ static void what_waits_for_a_receiver_that_is_gone_is_told_by_its_name(void **st
 	remove_directory(directory);
 }
 
-static void metrics_of_both_kinds_are_documented(void **state)
-{
-	struct scene *scene = *state;
-	struct names documented, exposed;
-	struct snapshot snapshot;
-
-	set_otlp(scene);
-	scene->config.remote_write_count = 1;
-	start(scene, accept_all);
-	names_read(&documented, "Forwarding");
-	snapshot_init(&snapshot, 0);
-	push_describe(scene->push, &snapshot);
-	assert_int_equal(snapshot_finish(&snapshot), 0);
-	names_of_snapshot(&exposed, &snapshot);
-	names_check_same(&documented, &exposed);
-	snapshot_free(&snapshot);
-}
-
 /* While it fails there is one request at a time, and waits do not shrink. */
 static void an_outage_loses_nothing(void **state)
 {
@@ -532,7 +513,6 @@ int main(void)
 	    TEST(a_flush_ends_every_series),
 	    TEST(what_waits_on_disk_keeps_its_encoding),
 	    TEST(what_waits_for_a_receiver_that_is_gone_is_told_by_its_name),
-	    TEST(metrics_of_both_kinds_are_documented),
 	    TEST(an_outage_loses_nothing),
 	};
 
