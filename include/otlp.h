@@ -7,6 +7,7 @@
  * says, service.instance.id (the label `instance`, of whoever measures: one of them
  * has each service once) and the other external labels. What has no service is of
  * the agent, whose name is the label `job`. All else are attributes of data points.
+ * What was scraped is of a resource by its labels job and instance (assemble.h).
  * Counts are cumulative, with the start that the metric came with. Of a series that
  * ended comes one point with NO_RECORDED_VALUE.
  *

@@ -55,6 +55,7 @@ struct group {
 
 struct resource {
 	const char *service, *name_space;
+	const char *instance; /* of what was scraped; "": ours */
 	ProtobufCBinaryData packed;
 	/* in the draft: */
 	bool is_drafted;
@@ -169,8 +170,19 @@ static bool is_of_service(const char *label)
 	return !strcmp(label, "service_name") || !strcmp(label, "service_namespace");
 }
 
+static bool is_of_target(const char *label)
+{
+	return !strcmp(label, "job") || !strcmp(label, "instance");
+}
+
+/* Of a family that is only on its way through. */
+static bool is_scraped(const struct family *family)
+{
+	return family->order == FAMILY_SCRAPED;
+}
+
 /* What is left of the labels when the resource has got its own. */
-static int set_point_attributes(struct otlp_writer *writer,
+static int set_point_attributes(struct otlp_writer *writer, const struct family *family,
 				const struct label_set *labels)
 {
 	struct attributes *attributes = &writer->attributes;
@@ -181,7 +193,8 @@ static int set_point_attributes(struct otlp_writer *writer,
 		const char *key = label->name;
 		bool is_number = false;
 
-		if (is_of_service(label->name))
+		if (is_scraped(family) ? is_of_target(label->name)
+				       : is_of_service(label->name))
 			continue;
 		if (writer->name.is_convention)
 			key = otlp_attribute_name(label->name, &is_number);
@@ -205,7 +218,9 @@ static bool is_same_resource(const void *item, const void *wanted)
 {
 	const struct resource *a = item, *b = wanted;
 
-	return !strcmp(a->service, b->service) && !strcmp(a->name_space, b->name_space);
+	return !strcmp(a->service, b->service) &&
+	       !strcmp(a->name_space, b->name_space) &&
+	       !strcmp(a->instance, b->instance);
 }
 
 static uint64_t hash_resource(const struct otlp_writer *writer,
@@ -214,7 +229,8 @@ static uint64_t hash_resource(const struct otlp_writer *writer,
 	uint64_t hash =
 	    table_hash(writer->seed, resource->service, strlen(resource->service) + 1);
 
-	return table_hash(hash, resource->name_space, strlen(resource->name_space));
+	hash = table_hash(hash, resource->name_space, strlen(resource->name_space) + 1);
+	return table_hash(hash, resource->instance, strlen(resource->instance));
 }
 
 /* The metric's own labels first, then those that it lacks. */
@@ -278,11 +294,27 @@ static int add_resource(struct otlp_writer *writer, const struct resource *wante
 		return -ENOMEM;
 	resource->service = keep_string(arena, wanted->service);
 	resource->name_space = keep_string(arena, wanted->name_space);
+	resource->instance = keep_string(arena, wanted->instance);
 	if (arena->error || pack_resource(writer, resource) ||
 	    !table_add(&writer->resources, hash_resource(writer, wanted), resource,
 		       arena))
 		return -ENOMEM;
 	*ret_resource = resource;
+	return 0;
+}
+
+static int find_or_add_resource(struct otlp_writer *writer,
+				const struct resource *wanted,
+				const struct label_set *labels,
+				struct resource **ret_resource)
+{
+	struct resource *found =
+	    table_find(&writer->resources, hash_resource(writer, wanted),
+		       is_same_resource, wanted);
+
+	if (!found)
+		return add_resource(writer, wanted, labels, ret_resource);
+	*ret_resource = found;
 	return 0;
 }
 
@@ -296,19 +328,34 @@ static int find_resource(struct otlp_writer *writer, const struct label_set *lab
 	    {"service_namespace", label_value(labels, "service_namespace")},
 	};
 	const struct label_set own = {named, 2};
-	struct resource wanted = {
+	const struct resource wanted = {
 	    .service = named[0].value,
 	    .name_space = named[1].value,
+	    .instance = "",
 	};
-	struct resource *found =
-	    table_find(&writer->resources, hash_resource(writer, &wanted),
-		       is_same_resource, &wanted);
 
-	if (!found)
-		return add_resource(writer, &wanted, is_target_info ? labels : &own,
+	return find_or_add_resource(writer, &wanted, is_target_info ? labels : &own,
 				    ret_resource);
-	*ret_resource = found;
-	return 0;
+}
+
+/* Whose job and instance the labels have: the compatibility specification makes
+ * service.name and service.instance.id of them, receivers make labels of those again.
+ */
+static int find_target(struct otlp_writer *writer, const struct label_set *labels,
+		       struct resource **ret_resource)
+{
+	struct label named[] = {
+	    {"service.name", label_value(labels, "job")},
+	    {"service.instance.id", label_value(labels, "instance")},
+	};
+	const struct label_set own = {named, 2};
+	const struct resource wanted = {
+	    .service = named[0].value,
+	    .name_space = "",
+	    .instance = named[1].value,
+	};
+
+	return find_or_add_resource(writer, &wanted, &own, ret_resource);
 }
 
 /* --- the draft ---------------------------------------------------------------- */
@@ -833,7 +880,8 @@ static void set_family(struct otlp_writer *writer, const struct family *family)
 
 static bool is_target_info(const struct family *family)
 {
-	return family->type == METRIC_INFO && !strcmp(family->name, "target");
+	return family->type == METRIC_INFO && !is_scraped(family) &&
+	       !strcmp(family->name, "target");
 }
 
 static int add_metric(struct otlp_writer *writer, const struct sample_metric *item)
@@ -847,13 +895,16 @@ static int add_metric(struct otlp_writer *writer, const struct sample_metric *it
 	    .flags = item->is_stale ? OTLP__DATA_POINT_FLAGS__NO_RECORDED_VALUE : 0,
 	};
 	bool is_info = is_target_info(metric->family);
-	int err = find_resource(writer, &metric->labels, is_info, &adding.resource);
+	int err =
+	    is_scraped(metric->family)
+		? find_target(writer, &metric->labels, &adding.resource)
+		: find_resource(writer, &metric->labels, is_info, &adding.resource);
 
 	if (err || is_info)
 		return err;
 	set_family(writer, metric->family);
 	adding.kind = kind_of(writer, item);
-	err = set_point_attributes(writer, &metric->labels);
+	err = set_point_attributes(writer, metric->family, &metric->labels);
 	return err ? err : add_by_kind(&adding);
 }
 
@@ -868,7 +919,8 @@ int otlp_finish(struct otlp_writer *writer)
 {
 	int err = writer->error ? writer->error : emit_draft(writer);
 
-	/* Between collections there is no memory in use. */
+	/* Between collections there is no memory in use, of families neither. */
+	writer->family = NULL;
 	clear_draft(&writer->draft);
 	snapshot_free(&writer->collection);
 	writer->resources = (struct table){0};

@@ -71,7 +71,9 @@ struct otlp_name otlp_metric_name(const struct family *family)
 {
 	bool is_info = family->type == METRIC_INFO;
 
-	for (size_t i = 0; i < LENGTH(metrics); i++) {
+	/* What was scraped is what its target says, not what we would. */
+	for (size_t i = 0; i < LENGTH(metrics) && family->order != FAMILY_SCRAPED;
+	     i++) {
 		if (strcmp(metrics[i].family, family->name) != 0)
 			continue;
 		return (struct otlp_name){

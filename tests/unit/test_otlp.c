@@ -610,6 +610,59 @@ static void a_namespace_makes_another_service(void **state)
 	end(&received);
 }
 
+static void what_was_scraped_is_of_its_target(void **state)
+{
+	static const struct family scraped = {"jobs", "Jobs.", "", METRIC_COUNTER,
+					      FAMILY_SCRAPED};
+	static const struct label labels[2][4] = {
+	    {{"instance", "a:1"},
+	     {"job", "x/y"},
+	     {"le", "1"},
+	     {"service_name", "shop"}},
+	    {{"instance", "b:1"},
+	     {"job", "x/y"},
+	     {"le", "1"},
+	     {"service_name", "shop"}},
+	};
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &external);
+	for (size_t i = 0; i < 2; i++) {
+		struct metric metric = value_of(&scraped, labels[i], 4, 5);
+
+		add(&received, &metric, false);
+	}
+	finish(&received);
+	assert_string_equal(received.points[0].resource,
+			    " service.name=x/y service.instance.id=a:1 zone=eu");
+	assert_string_equal(received.points[1].resource,
+			    " service.name=x/y service.instance.id=b:1 zone=eu");
+	check_point(&received, 0,
+		    "jobs [] sum 2 monotonic: le=1 service_name=shop" TIMES " value=5");
+	end(&received);
+}
+
+/* The memory of a family may be that of another one by then. */
+static void the_next_collection_has_families_of_its_own(void **state)
+{
+	struct family family = missed;
+	const struct metric metric = value_of(&family, NULL, 0, 5);
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &two_external);
+	add(&received, &metric, false);
+	finish(&received);
+	family = build;
+	family.type = METRIC_COUNTER;
+	add(&received, &metric, false);
+	finish(&received);
+	assert_string_equal(received.points[0].name, "bpftally_missed");
+	assert_string_equal(received.points[1].name, "bpftally_build");
+	end(&received);
+}
+
 static void the_next_collection_starts_anew(void **state)
 {
 	const struct metric info = value_of(&target, target_labels, 6, 1);
@@ -1150,6 +1203,8 @@ int main(void)
 	    cmocka_unit_test(an_external_label_yields_to_target_info),
 	    cmocka_unit_test(a_request_has_each_resource_once),
 	    cmocka_unit_test(a_namespace_makes_another_service),
+	    cmocka_unit_test(what_was_scraped_is_of_its_target),
+	    cmocka_unit_test(the_next_collection_has_families_of_its_own),
 	    cmocka_unit_test(the_next_collection_starts_anew),
 	    cmocka_unit_test(what_is_no_number_stays_a_text),
 	    cmocka_unit_test(labels_of_other_metrics_keep_their_names),

@@ -91,6 +91,18 @@ static void all_else_keeps_its_name(void **state)
 	assert_false(other.is_convention);
 }
 
+static void what_was_scraped_keeps_its_name(void **state)
+{
+	const struct family family = {"http_server_request_duration_seconds", "",
+				      "seconds", METRIC_HISTOGRAM, FAMILY_SCRAPED};
+	struct otlp_name name = otlp_metric_name(&family);
+
+	(void)state;
+	assert_string_equal(name.name, family.name);
+	assert_string_equal(name.unit, "s");
+	assert_false(name.is_convention);
+}
+
 static void an_info_keeps_its_suffix(void **state)
 {
 	struct otlp_name name = named("bpftally_build", "", METRIC_INFO);
@@ -151,6 +163,7 @@ int main(void)
 	    cmocka_unit_test(http_has_the_names_of_the_conventions),
 	    cmocka_unit_test(what_no_convention_names_is_named_alike),
 	    cmocka_unit_test(all_else_keeps_its_name),
+	    cmocka_unit_test(what_was_scraped_keeps_its_name),
 	    cmocka_unit_test(an_info_keeps_its_suffix),
 	    cmocka_unit_test(attributes_have_the_names_of_the_conventions),
 	    cmocka_unit_test(what_a_service_is_has_names_of_the_conventions),
