@@ -21,6 +21,10 @@ struct exchange;
 
 /* The loop outlives it. -ENOMEM, -EINVAL (a libcurl that lacks something). */
 int client_create(struct loop *loop, struct client **ret_client);
+/* How many connections stay open at most, and how many bytes the bodies that GETs are
+ * being answered with have together: one for which there is no room has the status 0.
+ * Without it, curl's number (four a request under way), and no bound. */
+void client_limit(struct client *client, unsigned int connections, size_t bodies_bytes);
 /* After its exchanges. */
 void client_free(struct client **client);
 

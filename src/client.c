@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -19,6 +20,7 @@ struct client {
 	struct loop_timer *timer;
 	CURLM *multi;
 	bool has_curl;
+	size_t bodies_bytes, bodies_bytes_max; /* of bodies that are being read */
 };
 
 /* A descriptor of curl's that the loop watches. */
@@ -128,6 +130,26 @@ void client_stop(struct client *client, void *easy)
 	curl_multi_remove_handle(client->multi, easy);
 }
 
+void client_limit(struct client *client, unsigned int connections, size_t bodies_bytes)
+{
+	/* Cannot fail: it is a number of curl's own. */
+	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)connections);
+	client->bodies_bytes_max = bodies_bytes;
+}
+
+bool client_take_room(struct client *client, size_t len)
+{
+	if (len > client->bodies_bytes_max - client->bodies_bytes)
+		return false;
+	client->bodies_bytes += len;
+	return true;
+}
+
+void client_give_room(struct client *client, size_t len)
+{
+	client->bodies_bytes -= len;
+}
+
 /* --- its life ------------------------------------------------------------------ */
 
 static int start_curl(struct client *client)
@@ -154,6 +176,7 @@ int client_create(struct loop *loop, struct client **ret_client)
 	if (!client)
 		return -ENOMEM;
 	client->loop = loop;
+	client->bodies_bytes_max = SIZE_MAX;
 	err = loop_timer_create(loop, on_timer, client, &client->timer);
 	if (!err)
 		err = start_curl(client);

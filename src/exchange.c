@@ -29,7 +29,9 @@ _Static_assert(CURL_ERROR_SIZE >= REQUEST_ERROR_LEN, "one buffer for both");
 struct response {
 	struct buf body; /* body_max of it at most, then a NUL */
 	size_t body_max;
+	size_t room_bytes; /* of the client's, that the body has */
 	bool is_too_long;
+	bool is_crowded; /* others have the room that it needs */
 	char text[CLIENT_TEXT_MAX + 1];
 	char error[CURL_ERROR_SIZE];
 };
@@ -134,9 +136,16 @@ static void wipe_request(struct exchange *exchange)
 	request_head_wipe(&exchange->head);
 }
 
+static void give_room(struct exchange *exchange)
+{
+	client_give_room(exchange->client, exchange->response.room_bytes);
+	exchange->response.room_bytes = 0;
+}
+
 static void forget_request(struct exchange *exchange)
 {
 	wipe_request(exchange);
+	give_room(exchange);
 	buf_free(&exchange->response.body);
 }
 
@@ -179,8 +188,10 @@ static void explain(struct response *response, CURLcode code)
 	if (response->is_too_long)
 		snprintf(response->error, sizeof(response->error),
 			 "the body is longer than %zu bytes", response->body_max);
-	else if (response->body.error)
-		snprintf(response->error, sizeof(response->error), "out of memory");
+	else if (response->is_crowded || response->body.error)
+		snprintf(response->error, sizeof(response->error), "%s",
+			 response->is_crowded ? "other bodies take all the room"
+					      : "out of memory");
 	else if (!*response->error)
 		snprintf(response->error, sizeof(response->error), "%s",
 			 curl_easy_strerror(code));
@@ -212,13 +223,19 @@ void exchange_finish(struct exchange *exchange, int code)
 /* An answer that does not end is cut off. */
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
-	struct response *response = context;
+	struct exchange *exchange = context;
+	struct response *response = &exchange->response;
 	size_t len = size * count;
 
 	if (len > response->body_max - response->body.len) {
 		response->is_too_long = true;
 		return 0;
 	}
+	if (!client_take_room(exchange->client, len)) {
+		response->is_crowded = true;
+		return 0;
+	}
+	response->room_bytes += len;
 	buf_append(&response->body, data, len);
 	return response->body.error ? 0 : len;
 }
@@ -288,7 +305,7 @@ static int set_options(struct exchange *exchange)
 	if (curl_easy_setopt(easy, CURLOPT_PRIVATE, exchange) ||
 	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->response.error) ||
 	    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) ||
-	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &exchange->response))
+	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange))
 		return -EINVAL;
 	return 0;
 }
@@ -427,9 +444,10 @@ static void expect_answer(struct exchange *exchange, size_t body_max)
 	if (body_max > SIZE_MAX / 2)
 		body_max = SIZE_MAX / 2;
 	buf_clear(&response->body);
+	give_room(exchange);
 	response->body.ceiling = body_max + 1;
 	response->body_max = body_max;
-	response->is_too_long = false;
+	response->is_too_long = response->is_crowded = false;
 	snprintf(response->error, sizeof(response->error), "out of memory");
 }
 

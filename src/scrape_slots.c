@@ -11,6 +11,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HEADERS_MAX 3
+#define BODIES_BYTES_MAX ((size_t)256 << 20) /* of all that are read at a time */
 
 /* A request, or the memory of one: what it was made with serves the next of its job. */
 struct scrape_slot {
@@ -312,6 +313,7 @@ int scrape_slots_create(struct loop *loop, struct push *push, scrape_slots_done 
 		err = loop_timer_create(loop, on_timer, slots, &slots->timer);
 	if (err)
 		return err;
+	client_limit(slots->client, SCRAPE_SLOTS_MAX, BODIES_BYTES_MAX);
 	*ret_slots = TAKE(slots);
 	return 0;
 }

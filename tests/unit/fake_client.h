@@ -45,6 +45,13 @@ void client_free(struct client **client)
 	*client = NULL;
 }
 
+void client_limit(struct client *client, unsigned int connections, size_t bodies_bytes)
+{
+	(void)client;
+	(void)connections;
+	(void)bodies_bytes;
+}
+
 int exchange_create(struct client *client, const struct config_http *config,
 		    client_done done, void *context, struct exchange **ret_exchange)
 {

@@ -121,6 +121,27 @@ static void a_body_is_never_longer_than_it_may_be(void **state)
 	get_free(&get);
 }
 
+/* Of one client there is one here, so that its own body is all there is; what it had
+ * is given back for the next. */
+static void bodies_share_what_room_the_client_has(void **state)
+{
+	static char plain[60000] = "HTTP/1.1 200 OK\r\n\r\n";
+	const char *answers[] = {plain, GZIPPED "short", GZIPPED "again", NULL};
+	struct get get;
+
+	memset(plain + strlen(plain), 'a', 50000);
+	get_create(&get, *state, answers);
+	client_limit(get.client, 4, 5);
+	get_run(&get, 100000);
+	assert_int_equal(get.status, 0);
+	assert_string_equal(get.text, "other bodies take all the room");
+	get_run(&get, 100000);
+	assert_string_equal(get.body, "short");
+	get_run(&get, 100000);
+	assert_string_equal(get.body, "again");
+	get_free(&get);
+}
+
 static void a_body_may_be_as_long_as_it_likes(void **state)
 {
 	struct get get;
@@ -216,6 +237,7 @@ int main(void)
 	    TEST(an_exchange_gets_and_posts_in_turn),
 	    TEST(a_gzipped_body_arrives_decoded),
 	    TEST(a_body_is_never_longer_than_it_may_be),
+	    TEST(bodies_share_what_room_the_client_has),
 	    TEST(a_body_may_be_as_long_as_it_likes),
 	    TEST(half_a_body_is_none),
 	    TEST(a_refusal_is_told_with_its_text_and_no_secret),
