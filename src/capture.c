@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "length.h"
 
 /* Every kernel since 4.16 has them. */
 #define TRIAL_TRACEPOINT "btf_trace_inet_sock_set_state"
@@ -73,7 +74,7 @@ static const struct capture_hook hooks[] = {
     FUNCTION("sock_def_readable_entry", "sock_def_readable", 1, 1, false),
 };
 
-#define LEN(array) (sizeof(array) / sizeof((array)[0]))
+#define LEN(array) (LENGTH(array))
 #define HOOKS LEN(hooks)
 _Static_assert(HOOKS <= CAPTURE_HOOKS_MAX, "a fact each");
 

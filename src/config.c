@@ -12,9 +12,9 @@
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
+#include "length.h"
 #include "options.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define DEFAULT_LISTEN ":9965"
 #define DEFAULT_STATE_DIR "/var/lib/bpftally"
 #define STATE_DIR_OFF "off"

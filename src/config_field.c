@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
+#include "length.h"
 #include "secret.h"
 
 #define PEM_BYTES_MAX ((size_t)1 << 20)
@@ -314,7 +315,7 @@ bool config_parse_process_metrics(const char *text, enum config_process_metrics 
 	    [CONFIG_PROCESS_METRICS_OFF] = "off",
 	};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (size_t i = 0; i < LENGTH(names); i++) {
 		if (strcmp(text, names[i]) != 0)
 			continue;
 		*ret_by = (enum config_process_metrics)i;

@@ -10,8 +10,8 @@
 #include "config_internal.h"
 #include "config_rule.h"
 #include "config_value.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HELP_LEN_MAX 1000
 #define PATH_LEN_MAX 4095
 #define NAME_LEN_MAX 4095 /* of a function: C++ has long ones */

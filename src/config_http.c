@@ -8,9 +8,9 @@
 
 #include "cleanup.h"
 #include "config_value.h"
+#include "length.h"
 #include "secret.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FIELD(type, member) .offset = offsetof(struct type, member)
 
 enum { CHOICE_NONE, CHOICE_SECRET };

@@ -13,9 +13,9 @@
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
+#include "length.h"
 #include "pattern.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define DEFAULT_SEPARATOR ";"
 #define DEFAULT_REGEX "(.*)"
 #define DEFAULT_REPLACEMENT "$1"

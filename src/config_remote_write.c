@@ -12,8 +12,8 @@
 #include "cleanup.h"
 #include "config_http.h"
 #include "config_value.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HOUR_MS 3600000
 #define DAY_MS (24ull * HOUR_MS)
 

@@ -10,8 +10,8 @@
 
 #include "buckets.h"
 #include "config_value.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define OFFSET_DIGITS_MAX 16
 #define SECONDS_MAX 1e9 /* of a bound of a latency: 31 years */
 #define NUMBERS "argN, return or a difference of two"

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "length.h"
 #include "slice.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define WORD_LEN_MAX 64
 #define HOST_NAME_LEN_MAX 253 /* RFC 1035: 255 on the wire */
 
@@ -28,7 +28,7 @@ static const struct {
     {"ms", 1},
 };
 #define SECONDS 5
-#define DURATION_UNITS (sizeof(duration_units) / sizeof(duration_units[0]))
+#define DURATION_UNITS (LENGTH(duration_units))
 
 static bool is_digit(char byte)
 {
@@ -187,7 +187,7 @@ bool value_flag(const char *text, bool *ret_flag)
 	static const char *const yes[] = {"true", "yes", "on"};
 	static const char *const no[] = {"false", "no", "off"};
 
-	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+	for (size_t i = 0; i < LENGTH(yes); i++) {
 		if (is_word(text, yes[i]) || is_word(text, no[i])) {
 			*ret_flag = is_word(text, yes[i]);
 			return true;

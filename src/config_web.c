@@ -7,9 +7,9 @@
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
+#include "length.h"
 #include "secret.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define BCRYPT_LEN 60
 #define BCRYPT_SALT_AT 7 /* behind "$2b$10$" */
 

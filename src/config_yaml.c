@@ -20,10 +20,10 @@
 #include "cleanup.h"
 #include "config_internal.h"
 #include "config_value.h"
+#include "length.h"
 #include "secret.h"
 #include "slice.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FILE_LEN_MAX (1024 * 1024)
 #define PIPE_PATIENCE_MS 10000
 #define VALUE_LEN_MAX (64 * 1024)

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "elf_internal.h"
+#include "length.h"
 
 #define PATH_BYTES 4096
 #define BUILD_ID_MAX 64
@@ -180,7 +181,7 @@ static struct elf_file *find_by_link(const struct elf_file *file, const char *pa
 		return NULL;
 	memcpy(&search->checksum, bytes + position, sizeof(search->checksum));
 	directory_of(path, debug_root, directory);
-	for (size_t i = 0; !found && i < sizeof(places) / sizeof(places[0]); i++) {
+	for (size_t i = 0; !found && i < LENGTH(places); i++) {
 		snprintf(candidate, sizeof(candidate), places[i], directory, name);
 		found = try_path(search, candidate);
 	}

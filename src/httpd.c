@@ -16,6 +16,7 @@
 #include "body.h"
 #include "cleanup.h"
 #include "clients.h"
+#include "length.h"
 #include "listener.h"
 #include "log.h"
 #include "negotiate.h"
@@ -493,7 +494,7 @@ static enum MHD_Result answer(struct httpd *httpd, struct client *client,
 				 "too many passwords are being checked\n");
 	}
 	is_read = client->is_head || !strcmp(method, "GET");
-	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+	for (size_t i = 0; i < LENGTH(routes); i++) {
 		if (strcmp(path, routes[i].path))
 			continue;
 		if (is_read)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "length.h"
 #include "slice.h"
 
 #define QUALITY_ONE 1000 /* q in thousandths: RFC 9110 gives it three digits */
@@ -208,7 +209,7 @@ enum exposition_format negotiate_format(const char *accept)
 	enum exposition_format best_format = EXPOSITION_TEXT;
 	struct preference best = {.quality = 0};
 
-	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+	for (size_t i = 0; i < LENGTH(formats); i++) {
 		struct preference other = preference_for(accept, formats[i]);
 
 		if (other.quality > best.quality ||

@@ -9,6 +9,7 @@
 
 #include "config_internal.h"
 #include "config_value.h"
+#include "length.h"
 
 enum {
 	OPTION_WORD = 1, /* getopt's "-": an argument that is no option */
@@ -252,7 +253,7 @@ static const struct {
     {"doctor", CONFIG_DOCTOR},
     {"functions", CONFIG_FUNCTIONS},
 };
-#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+#define VERBS (LENGTH(verbs))
 
 /* What `functions` is to list, then which of them. */
 static bool take_list_word(const struct parse *parse)

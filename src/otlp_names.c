@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "length.h"
 
 /* OpenTelemetry semantic conventions 1.44, "HTTP metrics"; what is not in there
  * (queue, time to first byte, quantiles, a server's connections) is named alike.

@@ -6,13 +6,15 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 
+#include "length.h"
+
 /* Maps and iterator; /proc/PID of others; what they may read; their exe links; leases
  * on their files. */
 static const int needed[] = {
     CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_LEASE,
 };
 
-#define NEEDED (sizeof(needed) / sizeof(needed[0]))
+#define NEEDED (LENGTH(needed))
 
 int privileges_drop(void)
 {

@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "doctor.h"
 #include "drain.h"
+#include "length.h"
 #include "log.h"
 #include "objects.h"
 
@@ -439,7 +440,7 @@ static uint64_t count_missed(const struct probes *probes, const char *program,
 {
 	if (capture_is_again(program))
 		return 0;
-	for (size_t i = 0; i < sizeof(first_programs) / sizeof(first_programs[0]); i++)
+	for (size_t i = 0; i < LENGTH(first_programs); i++)
 		if (!strcmp(program, first_programs[i].program))
 			return nobody_saw(probes, first_programs[i].hook, skipped);
 	return skipped;

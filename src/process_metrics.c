@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "length.h"
+
 #define PID_LEN 12
 #define MS_PER_S 1000
 
@@ -93,7 +95,7 @@ static struct label_set owner_labels(struct snapshot *snapshot,
 
 	if (pid)
 		snprintf(pid, PID_LEN, "%" PRIu32, owner->pid);
-	return snapshot_labels(snapshot, labels, sizeof(labels) / sizeof(labels[0]));
+	return snapshot_labels(snapshot, labels, LENGTH(labels));
 }
 
 /* Bytes are counted since bpftally runs, where the process is older. */

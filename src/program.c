@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "length.h"
+
 /* Short options come in clusters; a letter in none of the lists is a flag. */
 struct interpreter {
 	const char *stem;     /* followed by a version, if any */
@@ -120,7 +122,7 @@ static bool is_version(struct slice suffix)
 
 static const struct interpreter *find_interpreter(struct slice program)
 {
-	for (size_t i = 0; i < sizeof(interpreters) / sizeof(interpreters[0]); i++) {
+	for (size_t i = 0; i < LENGTH(interpreters); i++) {
 		size_t len = strlen(interpreters[i].stem);
 
 		if (slice_starts_with(program, interpreters[i].stem) &&
@@ -217,7 +219,7 @@ static bool script_to_label(struct slice path, char *ret_name, size_t size)
 	/* <(...) of a shell, or standard input, by its file. */
 	if (slice_in(script, nameless) || slice_starts_with(path, "/dev/"))
 		return false;
-	for (size_t i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++) {
+	for (size_t i = 0; i < LENGTH(extensions); i++) {
 		if (slice_strip_suffix(&script, extensions[i]))
 			break;
 	}

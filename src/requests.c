@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "length.h"
+
 #define NUMBER_LEN 8 /* of 16 bits */
 #define NS_PER_S 1e9
 
@@ -68,7 +70,7 @@ struct label_set requests_labels(struct snapshot *snapshot,
 	    {"url_scheme", "http"},
 	};
 
-	return snapshot_labels(snapshot, labels, sizeof(labels) / sizeof(labels[0]));
+	return snapshot_labels(snapshot, labels, LENGTH(labels));
 }
 
 /* --- families ---------------------------------------------------------------- */
@@ -247,8 +249,8 @@ static const double quantiles[] = {0.5, 0.95, 0.99};
 	{                                                                              \
 		.family = &duration_quantiles[role], .scale = &quantile_durations,     \
 		.unit = NS_PER_S, .quantiles = quantiles,                              \
-		.quantile_count = sizeof(quantiles) / sizeof(quantiles[0]),            \
-		.max_age_ms = 600000, .age_buckets = 5,                                \
+		.quantile_count = LENGTH(quantiles), .max_age_ms = 600000,             \
+		.age_buckets = 5,                                                      \
 	}
 
 static const struct summary_kind duration_summaries[REQUESTS_ROLES] = {

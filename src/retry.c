@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "length.h"
+
 #define YEAR_S (365 * 86400ll)
 
 enum retry_verdict retry_judge(long http_status, bool retry_on_429)
@@ -73,7 +75,7 @@ static bool parse_date(const char *value, int64_t now_s, int64_t *ret_s)
 	};
 	const size_t two_digits = 2;
 
-	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+	for (size_t i = 0; i < LENGTH(formats); i++) {
 		struct tm date = {0};
 		const char *end = strptime(value, formats[i], &date);
 

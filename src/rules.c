@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "length.h"
 #include "slice.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define NS_PER_SECOND 1e9
 
 /* --- the rule -------------------------------------------------------------------- */

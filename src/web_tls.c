@@ -23,8 +23,8 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "config_value.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PEM_BYTES_MAX ((size_t)1 << 20)
 #define PRIORITY_BYTES_MAX 1024
 #define SAN_BYTES_MAX 1024

@@ -28,9 +28,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "length.h"
 #include "push.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define DEADLINE_MS 20000
 #define REQUESTS_MAX 64
 #define CONNECTIONS_MAX 64

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 
 #include "config_case.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define EXAMPLES "docs/examples/" /* tests run in the root of the repository */
 
 static void nothing_given_is_the_documented_defaults(void **state)

@@ -12,8 +12,7 @@
 
 #include "config_case.h"
 #include "config_internal.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "length.h"
 
 struct sample {
 	char *text;

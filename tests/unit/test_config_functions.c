@@ -13,8 +13,8 @@
 #include "buckets.h"
 #include "config_case.h"
 #include "config_internal.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define REST "exe: /a, function: f" /* of an entry, the metric aside */
 #define ENTRY(more) "functions:\n- {metric: m, " REST ",\n   " more "}\n"
 

@@ -11,8 +11,7 @@
 #include <stdlib.h>
 
 #include "config_case.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "length.h"
 
 static const char *const sections[] = {
     "remote_write:\n- url: http://a\n",

@@ -10,8 +10,8 @@
 
 #include "config_case.h"
 #include "config_internal.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define RULES                                                                          \
 	"remote_write:\n- url: http://a/\n  write_relabel_configs:\n" /* 3 lines */
 

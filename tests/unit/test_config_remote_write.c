@@ -11,8 +11,8 @@
 
 #include "config_case.h"
 #include "config_internal.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PEM "/proc/self/fd/100"                 /* of make_pem_file */
 #define URL "remote_write:\n- url: http://a/\n" /* two lines */
 

@@ -12,8 +12,7 @@
 #include <string.h>
 
 #include "config_rule.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "length.h"
 
 static void a_value_is_a_word_or_numbers(void **state)
 {

@@ -11,8 +11,7 @@
 #include <string.h>
 
 #include "config_value.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "length.h"
 
 static void numbers_are_digits_within_their_range(void **state)
 {

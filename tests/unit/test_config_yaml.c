@@ -14,8 +14,8 @@
 #include <time.h>
 
 #include "config_case.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define MIB (1024 * 1024)
 
 static bool poll_times_out;

@@ -7,8 +7,7 @@
 #include <cmocka.h>
 
 #include "families.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "length.h"
 
 /* A rule counts the calls of checkout unless more is said. */
 static struct config_function rule_of(const char *metric)

@@ -13,9 +13,9 @@
 #include <sys/utsname.h>
 
 #include "groups.h"
+#include "length.h"
 #include "text.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define WEB "service_name=\"web\",service_namespace=\"eu\""
 
 static const char *node_name = "host";

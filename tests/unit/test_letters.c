@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "length.h"
 #include "letters.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static void a_word_is_letters_digits_and_underscores(void **state)
 {

@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "config_case.h"
+#include "length.h"
 #include "options.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define ARGUMENTS_MAX 80
 
 /* Splits at blanks, in place: "--pid 1" is two arguments. */

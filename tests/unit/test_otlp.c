@@ -12,12 +12,12 @@
 #include <string.h>
 
 #include "buckets.h"
+#include "length.h"
 #include "otlp.h"
 #include "otlp_decoder.h"
 #include "requests.h"
 #include "text.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define TIME_MS 1700000000123
 #define START_MS 1690000000456
 #define TIMES " start=1690000000456000000 time=1700000000123000000"

@@ -10,9 +10,8 @@
 
 #include <string.h>
 
+#include "length.h"
 #include "otlp_names.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct otlp_name named(const char *name, const char *unit, enum metric_type type)
 {

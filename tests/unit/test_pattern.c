@@ -15,9 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "length.h"
 #include "pattern.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #ifndef PR_SET_MDWE /* Linux 6.3 */
 #define PR_SET_MDWE 65
 #define PR_MDWE_REFUSE_EXEC_GAIN 1

@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "length.h"
 #include "prober.h"
 #include "return_probes.h"
 #include "workshop.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PATH_LEN 256
 #define RULES 3
 

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "length.h"
 #include "relabel.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define LABELS_MAX 300
 #define FROM(...)                                                                      \
 	.source_labels = {(char *[]){__VA_ARGS__},                                     \

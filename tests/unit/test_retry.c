@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
+#include "length.h"
 #include "retry.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define NOW_S 784111777 /* Sun, 06 Nov 1994 08:49:37 GMT, RFC 9110's example */
 
 static void a_status_decides_whether_to_try_again(void **state)

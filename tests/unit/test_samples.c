@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "buckets.h"
+#include "length.h"
 #include "samples.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define STALE 0x7ff0000000000002ull
 #define SERIES_MAX 4096
 

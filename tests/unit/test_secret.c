@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "length.h"
 #include "secret.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define SECRET_MAX 65536
 
 static char path[64];

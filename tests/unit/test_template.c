@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "length.h"
 #include "template.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The pattern of all tests, and what it matched. */
 static struct pattern *pattern;

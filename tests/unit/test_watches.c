@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "length.h"
 #include "watches.h"
 #include "workshop.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PATH_LEN 256
 
 struct scene {

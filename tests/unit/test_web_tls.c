@@ -16,9 +16,8 @@
 #include <gnutls/abstract.h>
 
 #include "certificate.h"
+#include "length.h"
 #include "web_tls.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct identity rsa, ecdsa, authority, client_of_it, stranger;
 

@@ -16,9 +16,9 @@
 #include <string.h>
 
 #include "buckets.h"
+#include "length.h"
 #include "wire.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define STALE 0x7ff0000000000002ull
 #define SERIES_MAX 8192
 #define BATCHES_MAX 512
