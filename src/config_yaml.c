@@ -18,6 +18,7 @@
 
 #include "buf.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "config_internal.h"
 #include "config_value.h"
 #include "length.h"
@@ -514,19 +515,11 @@ static int open_file(struct config_reader *reader, int *ret_fd)
 	return 0;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Of a regular file, only some of the kernel's own have nothing yet. */
 static int wait_for_writer(struct config_reader *reader, int fd, int64_t deadline_ms)
 {
 	struct pollfd poller = {.fd = fd, .events = POLLIN};
-	int64_t left_ms = deadline_ms - now_ms();
+	int64_t left_ms = deadline_ms - clock_ms(CLOCK_MONOTONIC);
 	struct stat status;
 
 	if (fstat(fd, &status) || !S_ISFIFO(status.st_mode))
@@ -539,7 +532,7 @@ static int wait_for_writer(struct config_reader *reader, int fd, int64_t deadlin
 /* One byte more than a file may have, at most. */
 static int read_all(struct config_reader *reader, int fd, char *bytes, size_t *ret_len)
 {
-	int64_t deadline_ms = now_ms() + PIPE_PATIENCE_MS;
+	int64_t deadline_ms = clock_ms(CLOCK_MONOTONIC) + PIPE_PATIENCE_MS;
 	size_t len = 0;
 	ssize_t got = 1;
 	int err;

@@ -16,6 +16,7 @@
 #include "body.h"
 #include "cleanup.h"
 #include "clients.h"
+#include "clock.h"
 #include "length.h"
 #include "listener.h"
 #include "log.h"
@@ -82,10 +83,7 @@ struct page {
 
 static uint64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return (uint64_t)clock_ms(CLOCK_MONOTONIC);
 }
 
 /* --- responses ------------------------------------------------------------- */
