@@ -360,6 +360,19 @@ static __always_inline void count_plainly(const __u32 *rule)
 		__sync_fetch_and_add(&row->count, 1);
 }
 
+/* Empty: it is there to be called into. Since Linux 6.13 the functions of a program of
+ * our type have their stacks in memory of the processor's, which is safe for those that
+ * the kernel does not run again on a processor before they have returned; of uprobes it
+ * does not see to that, and a preemptible kernel runs another thread's call in the
+ * middle of ours, in the same memory. A program with a tail call has the stack of its
+ * thread (check_max_stack_depth() in kernel/bpf/verifier.c), on all kernels. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} function_none SEC(".maps");
+
 SEC("uprobe")
 int function_probe(struct bpf_user_pt_regs_t *regs)
 {
@@ -369,8 +382,10 @@ int function_probe(struct bpf_user_pt_regs_t *regs)
 	struct tally_function_rule *rule;
 	__u64 arguments = TALLY_ARGUMENTS_NONE;
 
-	if (!point)
+	if (!point) { /* never */
+		bpf_tail_call(regs, &function_none, 0);
 		return 0;
+	}
 	number = point->rule;
 	rule = bpf_map_lookup_elem(&function_rules, &number);
 	if (!rule || (rule->selects && !is_selected(number, rule->selects)))
@@ -384,7 +399,7 @@ int function_probe(struct bpf_user_pt_regs_t *regs)
 		return 0;
 	}
 	/* from here: its frame on the stack is the largest, and all of a chain of
-	 * calls have 512 bytes before 6.13 */
+	 * calls have 512 bytes */
 	if (rule->has_labels)
 		arguments = labels_of(regs, rule, point);
 	enter(regs, rule, point, arguments);
