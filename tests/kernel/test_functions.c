@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -438,6 +439,39 @@ static void test_a_string_that_cannot_be_read_is_other(void **state)
 	assert_value(value_where(&rules, "named", "name", "other"), 1);
 	assert_value(missed(&rules, "argument_fault"), 1);
 	stop(&rules);
+}
+
+/* A page of a file that this process has not looked at, with a text at its start. */
+static const char *page_not_seen_yet(const char *text)
+{
+	AUTO_CLOSE int fd = memfd_create("page", MFD_CLOEXEC);
+	const char *page;
+
+	REQUIRE(write(fd, text, strlen(text) + 1) == (ssize_t)strlen(text) + 1);
+	page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+	REQUIRE(page != MAP_FAILED);
+	return page;
+}
+
+/* A probe must not wait, so it cannot have the page fetched. */
+static void test_a_string_that_nobody_has_looked_at_yet_is_other(void **state)
+{
+	const char *name = page_not_seen_yet("gold");
+	struct rules rules = {};
+	struct config_function *rule = add_counter(&rules, "named", "probed_named");
+
+	(void)state;
+	add_label(rule, "name", 1)->is_string = true;
+	start(&rules);
+	probed_named(name, 0);
+	assert_value(value_where(&rules, "named", "name", "other"), 1);
+	assert_value(missed(&rules, "argument_fault"), 1);
+	assert_string_equal(name, "gold"); /* and looks */
+	probed_named(name, 0);
+	assert_value(value_where(&rules, "named", "name", "gold"), 1);
+	assert_value(missed(&rules, "argument_fault"), 1);
+	stop(&rules);
+	munmap((void *)(uintptr_t)name, 4096);
 }
 
 static void test_numbers_are_labels_by_their_enumeration(void **state)
@@ -946,6 +980,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_a_process_killed_inside_is_in_the_ledger),
 	    cmocka_unit_test(test_strings_are_labels_up_to_their_cap),
 	    cmocka_unit_test(test_a_string_that_cannot_be_read_is_other),
+	    cmocka_unit_test(test_a_string_that_nobody_has_looked_at_yet_is_other),
 	    cmocka_unit_test(test_numbers_are_labels_by_their_enumeration),
 	    cmocka_unit_test(test_results_are_labels_up_to_their_cap),
 	    cmocka_unit_test(test_results_are_labels_beside_those_of_arguments),
