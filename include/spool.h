@@ -68,6 +68,10 @@ void spool_set_limit(struct spool_lane *lane, uint64_t bytes_max);
 typedef void (*spool_orphan)(void *context, const char *name, uint64_t samples);
 void spool_orphans(const struct spool *spool, spool_orphan orphan, void *context);
 
+/* What the clocks say, before spool_begin; boot_ms of CLOCK_BOOTTIME. Where the wall
+ * clock was set, by more than a minute, what waits grows no older for it, and no
+ * younger, in later lives neither; set forward, that is logged. */
+void spool_see_clocks(struct spool *spool, int64_t now_ms, int64_t boot_ms);
 /* One collection is one transaction. Between begin and commit: puts (they take the
  * batch over, also where there is no memory: then it is counted as SPOOL_FULL),
  * spool_set and spool_set_time. now_ms: wall clock. */

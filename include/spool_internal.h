@@ -75,6 +75,7 @@ struct spool {
 	bool is_unreadable; /* lanes wait for what is in the file, */
 	int64_t unreadable_since_ms;
 	int64_t now_ms;     /* as last told */
+	int64_t ahead_ms;   /* the wall clock, of the boot clock; 0: not told yet */
 	int64_t collection; /* the newest's */
 	int64_t next_id;
 	int64_t stored_collection; /* what the file said of both when it was opened */
@@ -98,6 +99,9 @@ int spool_set_key(struct spool *spool, const char *key, int64_t number);
 #define KEY_COLLECTION ".collection"
 #define KEY_ID ".id"
 #define KEY_TIME ".time_ms"
+/* How far the wall clock was set since what is below this id was put. */
+#define KEY_STEP ".step_ms"
+#define KEY_STEP_BELOW ".step_below"
 
 const char *spool_path(const struct spool *spool);
 /* Opens it, or a fresh one in the place of one that is damaged, and learns what is in
@@ -115,6 +119,8 @@ void spool_sums_subtract(struct sums *sums, uint64_t samples, uint64_t bytes);
 /* What of the lane is on disk and under way. */
 struct sums spool_sums_under_way(const struct spool_lane *lane);
 uint64_t spool_less(uint64_t from, uint64_t number);
+/* What was collected before is too old, of a batch with this id. */
+int64_t spool_age_limit(const struct spool_lane *lane, int64_t id);
 
 /* src/spool_notes.c: */
 int spool_notes_load(struct spool *spool);

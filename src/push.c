@@ -102,10 +102,13 @@ static int on_sample(void *context, const struct sample *sample)
 	return 0;
 }
 
-static void open_collection(struct push *push, int64_t now_ms)
+/* boot_ms 0: unknown. */
+static void open_collection(struct push *push, int64_t now_ms, int64_t boot_ms)
 {
 	if (push->is_open)
 		return;
+	if (boot_ms)
+		spool_see_clocks(push->spool, now_ms, boot_ms);
 	spool_begin(push->spool, now_ms);
 	push->is_open = true;
 	push->open_samples = 0;
@@ -170,7 +173,7 @@ static int enqueue(struct push *push, const struct snapshot *snapshot, bool is_e
 
 	if (!push->endpoint_count || push->is_ended)
 		return 0;
-	open_collection(push, snapshot->time_ms);
+	open_collection(push, snapshot->time_ms, snapshot->boot_ms);
 	err = samples_walk(push->samples, snapshot, &sink);
 	failed = close_collection(push, snapshot->time_ms, is_end);
 	return err ? err : failed;
@@ -215,7 +218,8 @@ static bool accept_scraped(struct push *push, int64_t stamp_ms)
 {
 	if (!push->endpoint_count || push->is_ended)
 		return false;
-	open_collection(push, (int64_t)clock_ms(CLOCK_REALTIME));
+	open_collection(push, (int64_t)clock_ms(CLOCK_REALTIME),
+			(int64_t)clock_ms(CLOCK_BOOTTIME));
 	if (stamp_ms > push->newest_ms)
 		push->newest_ms = stamp_ms;
 	return true;

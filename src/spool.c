@@ -18,6 +18,9 @@
 #include "log.h"
 #include "spool_internal.h"
 
+/* What two clocks may differ in without having been set. */
+#define STEP_MIN_MS 60000
+
 /* --- opening ------------------------------------------------------------------ */
 
 static int open_directory(struct spool *spool, char error[SPOOL_ERROR_LEN])
@@ -182,10 +185,10 @@ static bool may_fall(const struct spool_lane *lane, int64_t spared)
 static void drop_old(struct spool *spool)
 {
 	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
-		int64_t limit_ms = spool->now_ms - (int64_t)lane->age_max_ms;
+		const struct backlog_item *first;
 
-		while (lane->waiting.first &&
-		       lane->waiting.first->collected_ms < limit_ms)
+		while ((first = lane->waiting.first) &&
+		       first->collected_ms < spool_age_limit(lane, first->row))
 			drop_oldest(lane, SPOOL_TOO_OLD);
 	}
 }
@@ -215,6 +218,42 @@ static void drop_excess(struct spool *spool, int64_t spared)
 			return;
 		drop_oldest(fullest, SPOOL_FULL);
 	}
+}
+
+/* --- time ----------------------------------------------------------------------- */
+
+static int64_t number_of(const struct spool *spool, const char *key)
+{
+	const struct spool_number *number = spool_number(spool, key);
+
+	return number ? number->number : 0;
+}
+
+int64_t spool_age_limit(const struct spool_lane *lane, int64_t id)
+{
+	const struct spool *spool = lane->spool;
+	int64_t limit_ms = spool->now_ms - (int64_t)lane->age_max_ms;
+
+	if (id < number_of(spool, KEY_STEP_BELOW))
+		limit_ms -= number_of(spool, KEY_STEP);
+	return limit_ms;
+}
+
+void spool_see_clocks(struct spool *spool, int64_t now_ms, int64_t boot_ms)
+{
+	int64_t ahead_ms = now_ms - boot_ms, step_ms = ahead_ms - spool->ahead_ms;
+	bool is_first = !spool->ahead_ms;
+
+	spool->ahead_ms = ahead_ms;
+	if (is_first || (step_ms < STEP_MIN_MS && step_ms > -STEP_MIN_MS))
+		return;
+	if (step_ms > 0)
+		log_warning("the wall clock went forward by %" PRId64
+			    " s: what waits for receivers is no older for it",
+			    step_ms / 1000);
+	/* Without memory the clock is believed. */
+	spool_set(spool, NULL, KEY_STEP, number_of(spool, KEY_STEP) + step_ms);
+	spool_set(spool, NULL, KEY_STEP_BELOW, spool->next_id);
 }
 
 /* --- collections -------------------------------------------------------------- */
@@ -310,9 +349,8 @@ void spool_acknowledge(struct spool_lane *lane, int64_t id)
 bool spool_give_up(struct spool_lane *lane, int64_t id)
 {
 	const struct backlog_item *item = backlog_find(&lane->under_way, id);
-	int64_t limit_ms = lane->spool->now_ms - (int64_t)lane->age_max_ms;
 
-	if (!item || item->public.batch->time_ms >= limit_ms)
+	if (!item || item->public.batch->time_ms >= spool_age_limit(lane, item->row))
 		return false;
 	lane->dropped[SPOOL_TOO_OLD] += backlog_item_samples(item);
 	spool_acknowledge(lane, id);
@@ -402,7 +440,5 @@ void spool_set_time(struct spool *spool, int64_t time_ms)
 
 int64_t spool_last_time_ms(const struct spool *spool)
 {
-	const struct spool_number *number = spool_number(spool, KEY_TIME);
-
-	return number ? number->number : 0;
+	return number_of(spool, KEY_TIME);
 }

@@ -69,12 +69,11 @@ static int drop_collection(struct spool_lane *lane, struct store_row row,
 static int drop_old(struct spool *spool)
 {
 	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next) {
-		int64_t limit_ms = spool->now_ms - (int64_t)lane->age_max_ms;
 		struct store_row row;
 		int err;
 
 		while (!(err = find_oldest(lane, INT64_MAX, &row)) &&
-		       row.collected_ms < limit_ms) {
+		       row.collected_ms < spool_age_limit(lane, row.id)) {
 			err = drop_collection(lane, row, SPOOL_TOO_OLD);
 			if (err)
 				return err;

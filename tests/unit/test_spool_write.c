@@ -31,6 +31,81 @@ static void what_is_too_old_falls_out(void **state)
 	assert_null(spool_take(test->lane));
 }
 
+/* A collection at a time of both clocks. */
+static void put_at(struct spool_case *test, uint32_t number, int64_t now_ms,
+		   int64_t boot_ms)
+{
+	spool_see_clocks(test->spool, now_ms, boot_ms);
+	put_one_at(test->lane, test->spool, number, now_ms);
+}
+
+/* On disk and in memory: the age is the time that passed, in the next life too. */
+static void a_clock_that_is_set_makes_nothing_older(void **state)
+{
+	const int64_t jump_ms = 30ll * 86400000;
+
+	for (int on_disk = 0; on_disk <= 1; on_disk++) {
+		struct spool_case *test = *state;
+		const int64_t age_ms = (int64_t)test->config.age_max_ms;
+		const int64_t set_ms = NOW_MS + jump_ms;
+		struct said said;
+
+		test->config.directory = on_disk ? test->directory : NULL;
+		case_open(test);
+		put_at(test, 1, NOW_MS, 1000);
+		case_listen(&said);
+		put_at(test, 2, set_ms + 1000, 2000);
+		assert_non_null(strstr(case_said(&said),
+				       "the wall clock went forward by 2592000 s: what "
+				       "waits for receivers is no older for it"));
+		put_at(test, 3, set_ms + age_ms, 1000 + age_ms);
+		assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 0);
+		put_at(test, 4, set_ms + age_ms + 1, 1000 + age_ms + 1);
+		assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 100);
+		/* And back: what came between is no younger. */
+		put_at(test, 5, NOW_MS + age_ms + 1002, age_ms + 2002);
+		assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 100);
+		spool_close(&test->spool);
+	}
+}
+
+static void a_clock_that_was_set_is_remembered(void **state)
+{
+	struct spool_case *test = *state;
+	const int64_t age_ms = (int64_t)test->config.age_max_ms, jump_ms = 10 * age_ms;
+	struct said said;
+
+	case_open(test);
+	put_at(test, 1, NOW_MS, 1000);
+	case_listen(&said);
+	put_at(test, 2, NOW_MS + jump_ms, 1000);
+	case_said(&said);
+	spool_close(&test->spool);
+	case_open_at(test, NOW_MS + jump_ms + age_ms);
+	/* Another boot. */
+	put_at(test, 3, NOW_MS + jump_ms + age_ms, 500);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 0);
+	put_at(test, 4, NOW_MS + jump_ms + age_ms + 1, 501);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 200);
+	expect_and_acknowledge(test, 3);
+}
+
+static void clocks_that_drift_were_not_set(void **state)
+{
+	struct spool_case *test = *state;
+	const int64_t age_ms = (int64_t)test->config.age_max_ms;
+	struct said said;
+
+	case_open(test);
+	case_listen(&said);
+	put_at(test, 1, NOW_MS, 1000);
+	for (int64_t i = 1; i * 59999 <= age_ms; i++)
+		put_at(test, 1 + (uint32_t)i, NOW_MS + i * 59999, 1000);
+	assert_string_equal(case_said(&said), "");
+	put_at(test, 999, NOW_MS + age_ms + 1, 1000);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_TOO_OLD], 100);
+}
+
 static void what_is_under_way_is_never_too_old(void **state)
 {
 	struct spool_case *test = *state;
@@ -156,6 +231,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, case_set_up, case_tear_down)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_is_too_old_falls_out),
+	    TEST(a_clock_that_is_set_makes_nothing_older),
+	    TEST(a_clock_that_was_set_is_remembered),
+	    TEST(clocks_that_drift_were_not_set),
 	    TEST(what_is_under_way_is_never_too_old),
 	    TEST(what_is_under_way_and_too_old_can_be_given_up),
 	    TEST(the_oldest_collections_give_way_whole),
