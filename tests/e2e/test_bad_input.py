@@ -101,6 +101,7 @@ class CommandLine(Refusal):
 
 
 REMOTE = "remote_write:\n- url: http://127.0.0.1:9/push\n"
+JOB = "remote_write: [{url: 'http://127.0.0.1:9/push'}]\nscrape_configs:\n- job_name: j\n"
 PEM = write_file("some.pem", "-----BEGIN CERTIFICATE-----\n")
 
 
@@ -170,6 +171,20 @@ PEM = write_file("some.pem", "-----BEGIN CERTIFICATE-----\n")
     "backoff_upside_down": (
         f"{REMOTE}  queue_config: {{min_backoff: 5s, max_backoff: 1s}}\n", 3,
         ["min_backoff", "max_backoff"]),
+    "job_without_name": (JOB.replace("job_name: j", "scheme: http"), 3, ["job_name"]),
+    "job_twice": (JOB + "- job_name: j\n", 4, ["same.*job_name"]),
+    "job_key_misspelt": (JOB + "  static_config: []\n", 4,
+                         ["static_config", "did you mean.*static_configs"]),
+    "job_of_a_discovery_we_lack": (JOB + "  kubernetes_sd_configs: [{role: pod}]\n", 4,
+                                   ["_sd_configs", "not supported", "file_sd_configs"]),
+    "job_timeout_above_its_interval": (JOB + "  scrape_timeout: 20s\n", 3,
+                                       ["scrape_timeout.*20000ms", "scrape_interval"]),
+    "job_target_that_is_a_url": (
+        JOB + "  static_configs: [{targets: ['http://a:1/m']}]\n", 3,
+        ["http://a:1/m", "without scheme"]),
+    "job_secret_is_not_shown": (JOB + "  bearer_token: \"S3CRET\\x01\"\n", 4,
+                                ["bearer_token"]),
+    "job_without_receiver": ("scrape_configs: [{job_name: j}]\n", 1, ["remote_write"]),
 })
 class File(Refusal):
     def check(self, row):

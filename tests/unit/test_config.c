@@ -550,6 +550,10 @@ static void the_whole_example_loads(void **state)
 	assert_int_equal(example.loaded.config.exes.count, 2);
 	assert_int_equal(example.loaded.config.max_series, TALLY_SERIES_MAX);
 	assert_int_equal(example.loaded.config.remote_write_count, 2);
+	assert_int_equal(example.loaded.config.scrape_count, 3);
+	assert_string_equal(
+	    example.loaded.config.scrapes[1].http.authorization.credentials_file,
+	    path_in(&example, "token"));
 	assert_string_equal(example.loaded.config.web_config_file,
 			    path_in(&example, "web.yml"));
 	endpoints = example.loaded.config.remote_writes;
