@@ -25,7 +25,8 @@
 #define NATIVE_FIRST (-159)
 #define NATIVE_LAST 48
 #define NATIVE_BUCKETS (NATIVE_LAST - NATIVE_FIRST + 1 + 2)
-#define NATIVE_ZERO_NS 953ull /* floor(1e9 * 2^-20) */
+#define NATIVE_ZERO_S 0x1p-20 /* what is up to that is in the zero bucket */
+#define NATIVE_ZERO_NS 953ull /* floor(1e9 * NATIVE_ZERO_S) */
 
 #define VALUE_OCTAVES 47
 #define VALUE_BUCKETS (8 * VALUE_OCTAVES + 2)

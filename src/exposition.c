@@ -27,7 +27,6 @@
 #define METRIC_BYTES_MAX (((size_t)1 << 20) + 8192) /* 1 MiB of labels */
 #define METRIC_TAG 0x22                             /* field 4, with a length */
 #define VARINT_LEN 10
-#define ZERO_THRESHOLD 0x1p-20
 /* 8192 ends with the largest double: the next one has what is above. */
 #define INFINITY_BUCKET (1024 * (1 << NATIVE_SCHEMA) + 1)
 /* As client_golang: up to so many empty buckets stay in a span, which is shorter
@@ -231,7 +230,7 @@ static void set_native(struct exposition_writer *writer, const uint64_t *buckets
 	message->has_schema = message->has_zero_threshold = true;
 	message->has_zero_count = true;
 	message->schema = NATIVE_SCHEMA;
-	message->zero_threshold = ZERO_THRESHOLD;
+	message->zero_threshold = NATIVE_ZERO_S;
 	message->zero_count = buckets[0];
 	message->n_positive_span = native->span_count;
 	message->positive_span = native->span_list;

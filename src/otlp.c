@@ -25,7 +25,6 @@
 #include "table.h"
 
 #define SCALE NATIVE_SCHEMA
-#define ZERO_THRESHOLD 0x1p-20
 /* Tags and lengths (of up to 4 bytes: 256 MiB) around a data point; a metric and its
  * texts; a resource and the scope that is all it has. */
 #define POINT_OVERHEAD 5
@@ -788,7 +787,7 @@ static int add_exponential(const struct adding *adding)
 	point.has_sum_case = OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT__HAS_SUM_SUM;
 	point.sum = histogram->sum;
 	point.scale = SCALE;
-	point.zero_threshold = ZERO_THRESHOLD;
+	point.zero_threshold = NATIVE_ZERO_S;
 	if (!adding->item->is_stale) {
 		point.count = total(histogram->native, NATIVE_BUCKETS);
 		point.zero_count = histogram->native[0];

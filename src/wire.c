@@ -615,7 +615,7 @@ static void fill_native(struct native *native, const struct sample *sample)
 	message->count_int = count;
 	message->sum = sample->sum;
 	message->schema = NATIVE_SCHEMA;
-	message->zero_threshold = 0x1p-20;
+	message->zero_threshold = NATIVE_ZERO_S;
 	message->zero_count_case = PROMETHEUS__HISTOGRAM__ZERO_COUNT_ZERO_COUNT_INT;
 	message->zero_count_int = sample->native[0];
 	message->positive_spans = native->spans;

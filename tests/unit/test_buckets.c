@@ -72,6 +72,7 @@ static void every_native_bound_is_the_floor_of_its_power(void **state)
 		assert_true(compare_with_bound(bound + 1, i) > 0);
 	}
 	assert_int_equal(native_bounds_ns[0], NATIVE_ZERO_NS);
+	assert_true((uint64_t)(1e9 * NATIVE_ZERO_S) == NATIVE_ZERO_NS);
 	assert_int_equal(native_bounds_ns[NATIVE_LAST - (NATIVE_FIRST - 1)],
 			 64000000000);
 	assert_int_equal(native_bounds_ns[0 - (NATIVE_FIRST - 1)], 1000000000);
