@@ -39,9 +39,7 @@ class PrometheusTestCase(DeliveryTestCase):
                 self.assertEqual(sorted(map(repr, wanted - found))[:3], [], "lost")
                 self.assertEqual(sorted(map(repr, found - wanted))[:3], [], "made up")
 
-
-class Debian(PrometheusTestCase):
-    def test_it_has_every_sample_and_each_native_histogram(self):
+    def hold_what_is_sent(self):
         self.push()
         self.traffic()
         self.wait_counted(20)
@@ -50,7 +48,7 @@ class Debian(PrometheusTestCase):
         self.finish()
         self.assert_shown()
 
-    def test_it_loses_none_while_it_is_down(self):
+    def hold_what_is_sent_around_an_outage(self):
         self.push()
         self.traffic()
         self.wait_counted(20)
@@ -63,3 +61,11 @@ class Debian(PrometheusTestCase):
         self.wait_counted(40)
         self.finish()
         self.assert_shown()
+
+
+class Debian(PrometheusTestCase):
+    def test_it_has_every_sample_and_each_native_histogram(self):
+        self.hold_what_is_sent()
+
+    def test_it_loses_none_while_it_is_down(self):
+        self.hold_what_is_sent_around_an_outage()

@@ -23,27 +23,10 @@ class Prometheus3(test_prometheus.PrometheusTestCase):
         self.assertNotIn("does not take Remote-Write 2.0", self.daemon.log())
 
     def test_it_has_every_sample_and_each_native_histogram(self):
-        self.push()
-        self.traffic()
-        self.wait_counted(20)
-        self.traffic()
-        self.wait_counted(40)
-        self.finish()
-        self.assert_shown()
+        self.hold_what_is_sent()
 
     def test_it_loses_none_while_it_is_down(self):
-        self.push()
-        self.traffic()
-        self.wait_counted(20)
-        for each in self.others:
-            each.stop()
-        self.traffic()
-        self.reference.wait_collections(5)
-        for each in self.others:
-            each.start()
-        self.wait_counted(40)
-        self.finish()
-        self.assert_shown()
+        self.hold_what_is_sent_around_an_outage()
 
     def test_it_knows_when_a_counter_was_zero(self):
         """Asked to, it writes a zero where 2.0 says that a series began."""
