@@ -302,6 +302,16 @@ static int add_resource(struct otlp_writer *writer, const struct resource *wante
 	return 0;
 }
 
+/* What has no service is the agent's, and `job` says what that is called: its own
+ * processes name it. */
+static const char *service_of(const struct otlp_writer *writer,
+			      const struct label_set *labels)
+{
+	const char *service = label_value(labels, "service_name");
+
+	return *service ? service : label_value(&writer->external, "job");
+}
+
 static int find_or_add_resource(struct otlp_writer *writer,
 				const struct resource *wanted,
 				const struct label_set *labels,
@@ -328,7 +338,7 @@ static int find_resource(struct otlp_writer *writer, const struct label_set *lab
 	};
 	const struct label_set own = {named, 2};
 	const struct resource wanted = {
-	    .service = named[0].value,
+	    .service = service_of(writer, labels),
 	    .name_space = named[1].value,
 	    .instance = "",
 	};

@@ -593,6 +593,27 @@ static void a_request_has_each_resource_once(void **state)
 	end(&received);
 }
 
+/* Its processes have the labels of a service, what else it says has none. */
+static void the_agent_is_one_resource(void **state)
+{
+	static const struct label agent[] = {{"service_name", "bpftally"}};
+	const struct metric metrics[] = {
+	    value_of(&missed, NULL, 0, 1),
+	    value_of(&memory, agent, 1, 2),
+	};
+	struct received received;
+
+	(void)state;
+	start(&received, &plain, &two_external);
+	for (size_t i = 0; i < LENGTH(metrics); i++)
+		add(&received, &metrics[i], false);
+	finish(&received);
+	assert_int_equal(received.resource_messages, 1);
+	assert_string_equal(received.points[0].resource, AGENT);
+	assert_string_equal(received.points[1].resource, AGENT);
+	end(&received);
+}
+
 static void a_namespace_makes_another_service(void **state)
 {
 	const struct metric with = value_of(&active, service, 2, 1);
@@ -1202,6 +1223,7 @@ int main(void)
 	    cmocka_unit_test(external_labels_are_of_the_resource),
 	    cmocka_unit_test(an_external_label_yields_to_target_info),
 	    cmocka_unit_test(a_request_has_each_resource_once),
+	    cmocka_unit_test(the_agent_is_one_resource),
 	    cmocka_unit_test(a_namespace_makes_another_service),
 	    cmocka_unit_test(what_was_scraped_is_of_its_target),
 	    cmocka_unit_test(the_next_collection_has_families_of_its_own),
