@@ -16,7 +16,7 @@ from receiver_wire import double
 
 
 def rounded(value):
-    """It keeps decimals, of which the last of a double may be another."""
+    """It keeps decimals: the last digits of a double may be others."""
     return "stale" if value is None else f"{float(value):.12g}"
 
 
