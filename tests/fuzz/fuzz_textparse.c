@@ -71,6 +71,25 @@ static void check_again(enum textparse_format format,
 	free(body);
 }
 
+/* Whoever expects the series there finds the same sample, and the same end of it. */
+static void check_expected(enum textparse_format format, const struct within *body,
+			   const struct textparse *parser,
+			   const struct textparse_entry *entry)
+{
+	static struct textparse again;
+	struct textparse_entry found;
+	enum textparse_kind kind;
+	const char *start = entry->series.text;
+
+	textparse_init(&again, format, start, (size_t)(body->end - start));
+	require(textparse_expect(&again, entry->series, &kind, &found));
+	require(kind == TEXTPARSE_SAMPLE && again.at == parser->at);
+	require(found.series.text == start && found.series.len == entry->series.len);
+	require(found.bits == entry->bits && found.has_time == entry->has_time);
+	require(!found.has_time || found.time_ms == entry->time_ms);
+	require(found.has_exemplar == entry->has_exemplar);
+}
+
 static void check_sample(const struct within *body, enum textparse_format format,
 			 const struct textparse_entry *entry)
 {
@@ -103,9 +122,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	textparse_init(&parser, format, bytes, len);
 	while ((kind = textparse_next(&parser, &entry)) > TEXTPARSE_INVALID) {
 		check_string(&body, entry.name);
-		if (kind == TEXTPARSE_SAMPLE)
+		if (kind == TEXTPARSE_SAMPLE) {
+			check_expected(format, &body, &parser, &entry);
 			check_sample(&body, format, &entry);
-		else if (kind == TEXTPARSE_TYPE)
+		} else if (kind == TEXTPARSE_TYPE)
 			require(entry.type <= TEXTPARSE_STATE_SET);
 		else
 			check_slice(&body, entry.text);

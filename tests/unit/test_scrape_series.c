@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "scrape_series.h"
 
@@ -711,6 +712,138 @@ static void the_scrape_itself_is_five_series(void **state)
 	destroy(&scene);
 }
 
+/* --- any order of scrapes ------------------------------------------------------ */
+
+#define ROUNDS 3000
+#define LINES 12
+
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+/* Of a few series, some of which have several texts; now and then one that is bad. */
+static void write_body(char *body, uint32_t *seed)
+{
+	static const char *const series[LINES] = {
+	    "a",
+	    "ab",
+	    "a{b=\"1\"}",
+	    "a{b=\"1\",}",
+	    "a {b=\"1\"}",
+	    "a{b=\"1\",c=\"2\"}",
+	    "a{c=\"2\",b=\"1\"}",
+	    "dropped",
+	    "dropped{b=\"1\"}",
+	    "{\"q u\"}",
+	    "a{b=\"\"}",
+	    "a{b=\"2\",b=\"3\"}",
+	};
+	const uint32_t start = next_random(seed), step = 1 + next_random(seed) % 2;
+	const uint32_t good = next_random(seed) % 8 ? LINES - 1 : LINES;
+
+	*body = '\0';
+	for (uint32_t i = 0; i < LINES; i++) {
+		/* Mostly in the same order, and mostly all of them. */
+		const uint32_t line = (step == 1 ? i : start + i * 5) % good;
+
+		if (next_random(seed) % 6)
+			body += sprintf(body, "%s %u\n", series[line],
+					next_random(seed) % 3);
+	}
+	if (next_random(seed) % 10 == 0)
+		strcpy(body, "bad");
+}
+
+/* Those that are in it but not in the other, each with a new end. */
+static size_t subtract(char (*lines)[128], size_t count, char (*other)[128],
+		       size_t other_count, const char *end, char (*ret_lines)[128])
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const size_t len = strrchr(lines[i], ' ') - lines[i];
+		bool is_there = false;
+
+		for (size_t j = 0; j < other_count && !is_there; j++)
+			is_there = !strncmp(lines[i], other[j], len) &&
+				   strrchr(other[j], ' ') == other[j] + len;
+		if (!is_there)
+			sprintf(ret_lines[left++], "%.*s%s", (int)len, lines[i], end);
+	}
+	return left;
+}
+
+/* Lines without value and time, of samples or of markers. */
+static size_t names(struct receiver *receiver, bool are_stale, char (*ret_lines)[128])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < receiver->count; i++) {
+		char *line = receiver->lines[i];
+
+		if ((strstr(line, " stale ") != NULL) != are_stale)
+			continue;
+		*strrchr(line, '@') = '\0';
+		snprintf(ret_lines[count++], sizeof(*ret_lines), "%.*s",
+			 (int)strlen(line) - 1, line);
+	}
+	qsort(ret_lines, count, sizeof(*ret_lines), compare_lines);
+	return count;
+}
+
+/* What is remembered changes nothing but markers, and these are what went. */
+static void what_is_remembered_shows_in_markers_alone(void **state)
+{
+	static char live[64][128], alone[64][128], before[64][128], gone[64][128],
+	    stale[64][128];
+	struct config_relabel rules[] = {drop_rule("dropped")};
+	const struct scrape_series_config config = {
+	    .honor_timestamps = true,
+	    .relabels = rules,
+	    .relabel_count = 1,
+	};
+	const char *given = getenv("SEED");
+	uint32_t seed =
+	    given ? (uint32_t)strtoul(given, NULL, 0) : (uint32_t)time(NULL);
+	struct scene scene;
+	size_t live_count, before_count = 0;
+
+	(void)state;
+	print_message("SEED=%u\n", seed);
+	create(&scene, &config);
+	for (int64_t i = 0; i < ROUNDS; i++) {
+		struct scene fresh;
+		char body[1024];
+
+		write_body(body, &seed);
+		create(&fresh, &config);
+		assert_int_equal(try_body(&fresh, TEXT, body, i), 0);
+		assert_int_equal(try_body(&scene, TEXT, body, i), 0);
+		assert_int_equal(scene.result.is_up, fresh.result.is_up);
+		assert_int_equal(scene.result.scraped, fresh.result.scraped);
+		assert_int_equal(scene.result.relabeled, fresh.result.relabeled);
+		assert_string_equal(scene.result.reason, fresh.result.reason);
+		const size_t stale_count = names(&scene.receiver, true, stale);
+
+		live_count = names(&scene.receiver, false, live);
+		assert_int_equal(names(&fresh.receiver, false, alone), live_count);
+		for (size_t j = 0; j < live_count; j++)
+			assert_string_equal(live[j], alone[j]);
+		const size_t gone_count =
+		    subtract(before, before_count, live, live_count, " stale", gone);
+		qsort(gone, gone_count, sizeof(*gone), compare_lines);
+		assert_int_equal(stale_count, gone_count);
+		for (size_t j = 0; j < gone_count; j++)
+			assert_string_equal(stale[j], gone[j]);
+		memcpy(before, live, sizeof(live));
+		before_count = live_count;
+		destroy(&fresh);
+	}
+	destroy(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -741,6 +874,7 @@ int main(void)
 	    cmocka_unit_test(exemplars_go_with_their_samples),
 	    cmocka_unit_test(what_a_sink_did_not_take_is_not_lost_to_staleness),
 	    cmocka_unit_test(the_scrape_itself_is_five_series),
+	    cmocka_unit_test(what_is_remembered_shows_in_markers_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

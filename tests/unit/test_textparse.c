@@ -484,6 +484,90 @@ static void a_series_is_its_name_and_braces_as_they_stand(void **state)
 	}
 }
 
+struct expected {
+	enum textparse_format format;
+	const char *series, *body;
+	bool comes;
+	const char *rest; /* as show() makes it of the rest, where it comes */
+};
+
+static void assert_expected(const struct expected *expected)
+{
+	static struct textparse parser;
+	static struct shown shown;
+	const size_t len = strlen(expected->body);
+	struct textparse_entry entry;
+	enum textparse_kind kind = TEXTPARSE_END;
+	bool comes;
+
+	textparse_init(&parser, expected->format, guarded(expected->body, len), len);
+	comes = textparse_expect(&parser, slice_of(expected->series), &kind, &entry);
+	assert_int_equal(comes, expected->comes);
+	if (!comes) {
+		assert_ptr_equal(parser.at, parser.body);
+		return;
+	}
+	if (kind == TEXTPARSE_INVALID) {
+		assert_string_equal(entry.reason, expected->rest);
+		return;
+	}
+	assert_int_equal(kind, TEXTPARSE_SAMPLE);
+	assert_true(slice_is(entry.series, expected->series));
+	assert_int_equal(entry.label_count, 0);
+	shown.len = 0;
+	add_number(&shown, entry.bits, entry.has_time, entry.time_ms);
+	assert_string_equal(shown.text, expected->rest);
+}
+
+static void a_series_that_is_expected_is_taken_if_it_comes(void **state)
+{
+	static const struct expected cases[] = {
+	    {TEXT, "a", "a 1", true, " 1"},
+	    {TEXT, "a", "a\t1 5\n", true, " 1 @5"},
+	    {TEXT, "a", "a-1\n", true, " -1"},
+	    {TEXT, "a{b=\"c\"}", "a{b=\"c\"}1\n", true, " 1"},
+	    {TEXT, "a", "a", true, "no value"},
+	    {TEXT, "a", "a x\n", true, "not a number"},
+	    {TEXT, "a{b=\"c\"}", "a{b=\"c\"} {", true, "no value"},
+	    {OPEN, "a", "a 1 5\n", true, " 1 @5000"},
+	    {OPEN, "a", "a 1", true, "no # EOF at the end"},
+	    {OPEN, "a", "a\t1\n", true, "no value"},
+	    {TEXT, "a", "ab 1\n", false, NULL},
+	    {TEXT, "a", "a:b 1\n", false, NULL},
+	    {TEXT, "a", "a9 1\n", false, NULL},
+	    {TEXT, "a", "a{} 1\n", false, NULL},
+	    {TEXT, "a", "a \t{b=\"c\"} 1\n", false, NULL},
+	    {OPEN, "a", "a{b=\"c\"} 1\n", false, NULL},
+	    {TEXT, "ab", "a 1\n", false, NULL},
+	    {TEXT, "ab", "a", false, NULL},
+	    {TEXT, "a", " a 1\n", false, NULL},
+	    {TEXT, "a", "\na 1\n", false, NULL},
+	    {TEXT, "a", "# a\n", false, NULL},
+	    {TEXT, "a", "", false, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		assert_expected(&cases[i]);
+}
+
+static void nothing_is_expected_behind_the_end(void **state)
+{
+	static struct textparse parser;
+	struct textparse_entry entry;
+	enum textparse_kind kind;
+
+	(void)state;
+	textparse_init(&parser, TEXT, "x\na 1\n", 6);
+	assert_int_equal(textparse_next(&parser, &entry), TEXTPARSE_INVALID);
+	parser.at = parser.body + 2;
+	assert_false(textparse_expect(&parser, slice_of("a"), &kind, &entry));
+	textparse_init(&parser, TEXT, "\0a 1\n", 6);
+	assert_int_equal(textparse_next(&parser, &entry), TEXTPARSE_END);
+	parser.at = parser.body + 1;
+	assert_false(textparse_expect(&parser, slice_of("a"), &kind, &entry));
+}
+
 static size_t write_labels(char *text, const char *before, size_t count,
 			   const char *after)
 {
@@ -560,6 +644,8 @@ int main(void)
 	    cmocka_unit_test(open_metrics_takes_what_prometheus_takes),
 	    cmocka_unit_test(open_metrics_refuses_what_prometheus_refuses),
 	    cmocka_unit_test(a_series_is_its_name_and_braces_as_they_stand),
+	    cmocka_unit_test(a_series_that_is_expected_is_taken_if_it_comes),
+	    cmocka_unit_test(nothing_is_expected_behind_the_end),
 	    cmocka_unit_test(what_has_too_many_labels_is_refused),
 	    cmocka_unit_test(no_prefix_reads_outside),
 	    cmocka_unit_test(of_open_metrics_no_part_but_the_whole_is_good),
