@@ -61,49 +61,50 @@ static void a_name_alone_has_prometheus_defaults(void **state)
 	config_free(&loaded.config);
 }
 
-static void every_key_is_read(void **state)
+static const char every_key[] =
+    JOB "  scrape_interval: 1m\n"
+	"  scrape_timeout: 20s\n"
+	"  metrics_path: /m\n"
+	"  scheme: https\n"
+	"  params: {module: [x, ''], none: []}\n"
+	"  static_configs:\n"
+	"  - targets: ['b:1', '[::1]:2']\n"
+	"    labels: {zone: z, __param_x: y, empty: ''}\n"
+	"  - {targets: []}\n"
+	"  file_sd_configs:\n"
+	"  - {files: [/t/*.json, /u.yaml], refresh_interval: 30s}\n"
+	"  observed_processes: {}\n"
+	"  honor_labels: true\n"
+	"  honor_timestamps: false\n"
+	"  track_timestamps_staleness: true\n"
+	"  enable_compression: false\n"
+	"  scrape_protocols: [PrometheusProto, OpenMetricsText1.0.0,\n"
+	"                     PrometheusText0.0.4]\n"
+	"  fallback_scrape_protocol: OpenMetricsText1.0.0\n"
+	"  relabel_configs: [{regex: x, action: labeldrop}]\n"
+	"  metric_relabel_configs: [{regex: y, action: labeldrop},\n"
+	"                           {regex: z, action: labelkeep}]\n"
+	"  body_size_limit: 10MB\n"
+	"  sample_limit: 1\n"
+	"  label_limit: 2\n"
+	"  label_name_length_limit: 3\n"
+	"  label_value_length_limit: 4\n"
+	"  target_limit: 5\n"
+	"  basic_auth: {username: u, password: p}\n"
+	"  http_headers: {X-A: {values: [1, 2], secrets: [3]}}\n"
+	"  tls_config: {ca_file: " PEM ", insecure_skip_verify: true}\n"
+	"  proxy_url: http://p\n"
+	"  no_proxy: n\n"
+	"  follow_redirects: false\n"
+	"  enable_http2: true\n";
+
+static void every_key_says_what_is_asked(void **state)
 {
-	static const char yaml[] =
-	    JOB "  scrape_interval: 1m\n"
-		"  scrape_timeout: 20s\n"
-		"  metrics_path: /m\n"
-		"  scheme: https\n"
-		"  params: {module: [x, ''], none: []}\n"
-		"  static_configs:\n"
-		"  - targets: ['b:1', '[::1]:2']\n"
-		"    labels: {zone: z, __param_x: y, empty: ''}\n"
-		"  - {targets: []}\n"
-		"  file_sd_configs:\n"
-		"  - {files: [/t/*.json, /u.yaml], refresh_interval: 30s}\n"
-		"  observed_processes: {}\n"
-		"  honor_labels: true\n"
-		"  honor_timestamps: false\n"
-		"  track_timestamps_staleness: true\n"
-		"  enable_compression: false\n"
-		"  scrape_protocols: [PrometheusProto, OpenMetricsText1.0.0,\n"
-		"                     PrometheusText0.0.4]\n"
-		"  fallback_scrape_protocol: OpenMetricsText1.0.0\n"
-		"  relabel_configs: [{regex: x, action: labeldrop}]\n"
-		"  metric_relabel_configs: [{regex: y, action: labeldrop},\n"
-		"                           {regex: z, action: labelkeep}]\n"
-		"  body_size_limit: 10MB\n"
-		"  sample_limit: 1\n"
-		"  label_limit: 2\n"
-		"  label_name_length_limit: 3\n"
-		"  label_value_length_limit: 4\n"
-		"  target_limit: 5\n"
-		"  basic_auth: {username: u, password: p}\n"
-		"  http_headers: {X-A: {values: [1, 2], secrets: [3]}}\n"
-		"  tls_config: {ca_file: " PEM ", insecure_skip_verify: true}\n"
-		"  proxy_url: http://p\n"
-		"  no_proxy: n\n"
-		"  follow_redirects: false\n"
-		"  enable_http2: true\n";
 	const struct config_scrape *job;
 	struct loaded loaded;
 
 	(void)state;
-	load_text(yaml, &loaded);
+	load_text(every_key, &loaded);
 	assert_string_equal(loaded.error, "");
 	job = loaded.config.scrapes;
 	assert_int_equal(job->interval_ms, 60000);
@@ -126,6 +127,18 @@ static void every_key_is_read(void **state)
 	assert_string_equal(job->file_sds[0].files.items[0], "/t/*.json");
 	assert_int_equal(job->file_sds[0].refresh_ms, 30000);
 	assert_true(job->observed_processes);
+	config_free(&loaded.config);
+}
+
+static void every_key_says_how_it_is_asked(void **state)
+{
+	const struct config_scrape *job;
+	struct loaded loaded;
+
+	(void)state;
+	load_text(every_key, &loaded);
+	assert_string_equal(loaded.error, "");
+	job = loaded.config.scrapes;
 	assert_true(job->honor_labels);
 	assert_false(job->honor_timestamps);
 	assert_true(job->track_timestamps_staleness);
@@ -199,76 +212,72 @@ static void the_interval_of_the_command_line_is_that_of_jobs(void **state)
 	config_free(&loaded.config);
 }
 
+static const struct {
+	const char *keys;
+	const char *error;
+} bad_values[] = {
+    {"scrape_interval: 1ms",
+     "'scrape_interval' must be a duration from 100ms to 1d (like 1m30s), not "
+     "'1ms'"},
+    {"scheme: ftp", "'scheme' must be http or https, not 'ftp'"},
+    {"params: {a: b}", "'a' must be a list, not 'b'"},
+    {"static_configs: a", "'static_configs' must be a list, not 'a'"},
+    {"static_configs: [{targets: a}]", "'targets' must be a list, not 'a'"},
+    {"static_configs: [{target: [a]}]",
+     "unknown key 'target' in a group of targets (did you mean 'targets'?)"},
+    {"static_configs: [{labels: {a-b: c}}]",
+     "'a-b' in labels is not a label name ([a-zA-Z_][a-zA-Z0-9_]*)"},
+    {"file_sd_configs: [{}]", "a file_sd_configs entry needs 'files'"},
+    {"file_sd_configs: [{files: [a.txt]}]",
+     "'files' must be paths that end in .json, .yml or .yaml, with at most one "
+     "'*', in the last part, not 'a.txt'"},
+    {"file_sd_configs: [{files: [a*/b.yml]}]",
+     "'files' must be paths that end in .json, .yml or .yaml, with at most one "
+     "'*', in the last part, not 'a*/b.yml'"},
+    {"file_sd_configs: [{files: [a*b*.yml]}]",
+     "'files' must be paths that end in .json, .yml or .yaml, with at most one "
+     "'*', in the last part, not 'a*b*.yml'"},
+    {"scrape_protocols: [PrometheusProto]",
+     "'scrape_protocols' must have one of OpenMetricsText1.0.0, "
+     "OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4"},
+    {"scrape_protocols: [Text]",
+     "'scrape_protocols' must be of OpenMetricsText1.0.0, "
+     "OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4, not "
+     "'Text'"},
+    {"scrape_protocols: [PrometheusText0.0.4, PrometheusText0.0.4]",
+     "'scrape_protocols' has 'PrometheusText0.0.4' twice"},
+    {"fallback_scrape_protocol: PrometheusProto",
+     "'fallback_scrape_protocol' must be OpenMetricsText1.0.0, "
+     "OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4, not "
+     "'PrometheusProto'"},
+    {"body_size_limit: 10",
+     "'body_size_limit' must be 0, or at most 1GB (like 10MB), not '10'"},
+    {"body_size_limit: 2GB",
+     "'body_size_limit' must be 0, or at most 1GB (like 10MB), not '2GB'"},
+    {"observed_processes: {exe: a}", "unknown key 'exe' in observed_processes"},
+    {"http_headers: {Authorization: {values: [s]}}",
+     "header 'Authorization' is not set here; use authorization or basic_auth"},
+    {"http_headers: {X: {files: [s]}}",
+     "'files' is not supported; use values or secrets"},
+    {"kubernetes_sd_configs: [{role: pod}]",
+     "'*_sd_configs' is not supported; use static_configs or file_sd_configs"},
+    {"dns_sd_configs: []",
+     "'*_sd_configs' is not supported; use static_configs or file_sd_configs"},
+    {"oauth2: {}", "'oauth2' is not supported; use authorization or basic_auth"},
+    {"scrape_failure_log_file: x", "'scrape_failure_log_file' is not supported"},
+    {"extra_scrape_metrics: true", "'extra_scrape_metrics: true' is not supported"},
+    {"target: [a]", "unknown key 'target' in a scrape_configs entry (did you mean "
+		    "'target_limit'?)"},
+};
+
 static void bad_values_name_line_and_key(void **state)
 {
-	static const struct {
-		const char *keys;
-		const char *error;
-	} cases[] = {
-	    {"scrape_interval: 1ms",
-	     "'scrape_interval' must be a duration from 100ms to 1d (like 1m30s), not "
-	     "'1ms'"},
-	    {"scheme: ftp", "'scheme' must be http or https, not 'ftp'"},
-	    {"params: {a: b}", "'a' must be a list, not 'b'"},
-	    {"static_configs: a", "'static_configs' must be a list, not 'a'"},
-	    {"static_configs: [{targets: a}]", "'targets' must be a list, not 'a'"},
-	    {"static_configs: [{target: [a]}]",
-	     "unknown key 'target' in a group of targets (did you mean 'targets'?)"},
-	    {"static_configs: [{labels: {a-b: c}}]",
-	     "'a-b' in labels is not a label name ([a-zA-Z_][a-zA-Z0-9_]*)"},
-	    {"file_sd_configs: [{}]", "a file_sd_configs entry needs 'files'"},
-	    {"file_sd_configs: [{files: [a.txt]}]",
-	     "'files' must be paths that end in .json, .yml or .yaml, with at most one "
-	     "'*', in the last part, not 'a.txt'"},
-	    {"file_sd_configs: [{files: [a*/b.yml]}]",
-	     "'files' must be paths that end in .json, .yml or .yaml, with at most one "
-	     "'*', in the last part, not 'a*/b.yml'"},
-	    {"file_sd_configs: [{files: [a*b*.yml]}]",
-	     "'files' must be paths that end in .json, .yml or .yaml, with at most one "
-	     "'*', in the last part, not 'a*b*.yml'"},
-	    {"scrape_protocols: [PrometheusProto]",
-	     "'scrape_protocols' must have one of OpenMetricsText1.0.0, "
-	     "OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4"},
-	    {"scrape_protocols: [Text]",
-	     "'scrape_protocols' must be of OpenMetricsText1.0.0, "
-	     "OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4, not "
-	     "'Text'"},
-	    {"scrape_protocols: [PrometheusText0.0.4, PrometheusText0.0.4]",
-	     "'scrape_protocols' has 'PrometheusText0.0.4' twice"},
-	    {"fallback_scrape_protocol: PrometheusProto",
-	     "'fallback_scrape_protocol' must be OpenMetricsText1.0.0, "
-	     "OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4, not "
-	     "'PrometheusProto'"},
-	    {"body_size_limit: 10",
-	     "'body_size_limit' must be 0, or at most 1GB (like 10MB), not '10'"},
-	    {"body_size_limit: 2GB",
-	     "'body_size_limit' must be 0, or at most 1GB (like 10MB), not '2GB'"},
-	    {"observed_processes: {exe: a}", "unknown key 'exe' in observed_processes"},
-	    {"http_headers: {Authorization: {values: [s]}}",
-	     "header 'Authorization' is not set here; use authorization or basic_auth"},
-	    {"http_headers: {X: {files: [s]}}",
-	     "'files' is not supported; use values or secrets"},
-	    {"kubernetes_sd_configs: [{role: pod}]",
-	     "'*_sd_configs' is not supported; use static_configs or file_sd_configs"},
-	    {"dns_sd_configs: []",
-	     "'*_sd_configs' is not supported; use static_configs or file_sd_configs"},
-	    {"oauth2: {}",
-	     "'oauth2' is not supported; use authorization or basic_auth"},
-	    {"scrape_failure_log_file: x",
-	     "'scrape_failure_log_file' is not supported"},
-	    {"extra_scrape_metrics: true",
-	     "'extra_scrape_metrics: true' is not supported"},
-	    {"target: [a]",
-	     "unknown key 'target' in a scrape_configs entry (did you mean "
-	     "'target_limit'?)"},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < LENGTH(cases); i++) {
+	for (size_t i = 0; i < LENGTH(bad_values); i++) {
 		char yaml[512], error[512];
 
-		snprintf(yaml, sizeof(yaml), JOB "  %s\n", cases[i].keys);
-		snprintf(error, sizeof(error), "4: %s", cases[i].error);
+		snprintf(yaml, sizeof(yaml), JOB "  %s\n", bad_values[i].keys);
+		snprintf(error, sizeof(error), "4: %s", bad_values[i].error);
 		assert_refused(yaml, error);
 	}
 	assert_refused(JOB "  headers: {accept: x}\n",
@@ -396,7 +405,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_name_alone_has_prometheus_defaults),
-	    cmocka_unit_test(every_key_is_read),
+	    cmocka_unit_test(every_key_says_what_is_asked),
+	    cmocka_unit_test(every_key_says_how_it_is_asked),
 	    cmocka_unit_test(what_a_job_leaves_out_is_global),
 	    cmocka_unit_test(the_interval_of_the_command_line_is_that_of_jobs),
 	    cmocka_unit_test(bad_values_name_line_and_key),
