@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "cleanup.h"
+#include "length.h"
 #include "registry.h"
 
 /* As long as Prometheus remembers them. */
@@ -65,8 +66,6 @@ static const struct {
     {"_gcount", 1u << METRIC_GAUGE_HISTOGRAM},
     {"_gsum", 1u << METRIC_GAUGE_HISTOGRAM},
 };
-
-#define SUFFIX_COUNT (sizeof(suffixes) / sizeof(*suffixes))
 
 int scrape_families_create(struct scrape_families **ret_families)
 {
@@ -347,7 +346,7 @@ uint64_t scrape_families_generation(const struct scrape_families *families)
 
 const char *scrape_families_strip(struct slice *metric)
 {
-	for (size_t i = 0; i < SUFFIX_COUNT; i++) {
+	for (size_t i = 0; i < LENGTH(suffixes); i++) {
 		if (slice_strip_suffix(metric, suffixes[i].suffix))
 			return suffixes[i].suffix;
 	}
@@ -367,7 +366,7 @@ const struct family *scrape_families_find(const struct scrape_families *families
 {
 	const struct family *family = known_family(families, metric);
 
-	for (size_t i = 0; !family && i < SUFFIX_COUNT; i++) {
+	for (size_t i = 0; !family && i < LENGTH(suffixes); i++) {
 		struct slice base = metric;
 
 		if (!slice_strip_suffix(&base, suffixes[i].suffix))

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "decimal.h"
+#include "length.h"
 
 enum {
 	IS_NAME_START = 1, /* of a metric */
@@ -460,7 +461,7 @@ static bool find_type(struct slice text, enum textparse_format format,
 	    {"gaugehistogram", TEXTPARSE_GAUGE_HISTOGRAM, false, true},
 	};
 
-	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+	for (size_t i = 0; i < LENGTH(types); i++) {
 		if (slice_is(text, types[i].name) &&
 		    (format == TEXTPARSE_OPENMETRICS ? types[i].is_open_metrics
 						     : types[i].is_text)) {

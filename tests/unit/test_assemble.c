@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "assemble.h"
+#include "length.h"
 #include "scrape_series.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define NOW 100000000LL
 #define SHOWN 16384
 

@@ -16,8 +16,8 @@
 #include <time.h>
 
 #include "decimal.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define ROUNDS 20000
 #define REFUSED 0xdeadull
 

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "length.h"
 #include "scrape_families.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define TEXT TEXTPARSE_PROMETHEUS
 #define OPEN TEXTPARSE_OPENMETRICS
 

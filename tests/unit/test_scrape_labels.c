@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "length.h"
 #include "relabel.h"
 #include "scrape_labels.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define SHOWN 8192
 
 struct one {

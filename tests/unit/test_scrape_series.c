@@ -12,9 +12,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "length.h"
 #include "scrape_series.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define TEXT TEXTPARSE_PROMETHEUS
 #define OPEN TEXTPARSE_OPENMETRICS
 #define SHOWN 65536

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "length.h"
 #include "textparse.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define TEXT TEXTPARSE_PROMETHEUS
 #define OPEN TEXTPARSE_OPENMETRICS
 #define PAGE 4096
