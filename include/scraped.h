@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "assemble.h"
 #include "due.h"
 #include "push.h"
 #include "scrape_series.h"
@@ -44,8 +45,9 @@ struct scraped {
 	struct scrape_target *target;
 	struct scrape_series_config series_config;
 	struct scrape_series *series;
-	uint64_t collection; /* of push, that its samples are in */
-	int64_t last_ms;     /* of its last samples */
+	struct assemble *assemble; /* NULL: nobody takes metrics whole */
+	uint64_t collection;       /* of push, that its samples are in */
+	int64_t last_ms;           /* of its last samples */
 	bool was_asked;
 	bool is_up;
 	bool is_slow; /* the last scrape was, or had no answer */

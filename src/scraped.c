@@ -30,7 +30,29 @@ static int add(void *context, const struct sample *sample)
 
 	push_add(to->push, sample, to->time_ms);
 	to->counters->samples++;
-	return 0;
+	return to->scraped->assemble ? assemble_add(to->scraped->assemble, sample) : 0;
+}
+
+static void add_metric(void *context, const struct sample_metric *metric)
+{
+	struct hand_over *to = context;
+
+	push_add_metric(to->push, metric, to->time_ms);
+}
+
+/* From the first scrape on that somebody wants metrics of. */
+static int begin_metrics(struct scraped *scraped, const struct push *push)
+{
+	if (scraped->assemble || !push_wants_metrics(push))
+		return 0;
+	return assemble_create(&scraped->assemble);
+}
+
+static int hand_over_metrics(struct hand_over *to)
+{
+	struct assemble *assemble = to->scraped->assemble;
+
+	return assemble ? assemble_finish(assemble, add_metric, to) : 0;
 }
 
 static int again(void *context)
@@ -139,14 +161,17 @@ void scraped_take(struct scraped *scraped, const struct scraped_answer *answer,
 	const struct scrape_series_sink sink = sink_to(&to);
 	struct scrape_series_result result = {0};
 	enum scraped_result became = answer->result;
-	int err;
+	int err = begin_metrics(scraped, push), late;
 
 	open_collection(scraped, push);
-	err = take_body(scraped, answer, &sink, &result);
+	if (!err)
+		err = take_body(scraped, answer, &sink, &result);
 	if (!err)
 		err = scrape_series_report(scraped->series, &result, answer->duration_s,
 					   answer->time_ms, &sink);
+	late = hand_over_metrics(&to);
 	close_collection(scraped, push);
+	err = err ? err : late;
 	if (became == SCRAPED_OK && !result.is_up)
 		became = SCRAPED_BAD_BODY;
 	count(counters, became, &result, answer->len);
@@ -162,11 +187,13 @@ void scraped_end(struct scraped *scraped, struct push *push,
 {
 	struct hand_over to = {push, scraped, counters, scraped_time_ms(scraped, push)};
 	const struct scrape_series_sink sink = sink_to(&to);
-	int err;
+	int err, late;
 
 	open_collection(scraped, push);
 	err = scrape_series_end(scraped->series, to.time_ms, &sink);
+	late = hand_over_metrics(&to);
 	close_collection(scraped, push);
+	err = err ? err : late;
 	if (err)
 		log_error("cannot end the series of \"%.*s\": %s",
 			  (int)strcspn(scraped->target->url, "?"), scraped->target->url,
@@ -221,6 +248,7 @@ void scraped_free(struct scraped **scraped)
 	if (!*scraped)
 		return;
 	scrape_series_free(&(*scraped)->series);
+	assemble_free(&(*scraped)->assemble);
 	scrape_target_free(&(*scraped)->target);
 	free(*scraped);
 	*scraped = NULL;

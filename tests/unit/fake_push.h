@@ -15,6 +15,7 @@ static char fake_pushed[64 * 1024];
 static int64_t fake_now_ms;
 static uint64_t fake_collection;
 static bool fake_is_open;
+static bool fake_wants_metrics;
 
 uint64_t push_collection(const struct push *push)
 {
@@ -59,6 +60,24 @@ void push_add(struct push *push, const struct sample *sample, int64_t stamp_ms)
 	else
 		fprintf(text, "} %g@%" PRId64 " ", value, sample->time_ms);
 	fclose(text);
+}
+
+bool push_wants_metrics(const struct push *push)
+{
+	(void)push;
+	return fake_wants_metrics;
+}
+
+/* "<name labels> " */
+void push_add_metric(struct push *push, const struct sample_metric *metric,
+		     int64_t stamp_ms)
+{
+	(void)push;
+	(void)stamp_ms;
+	fake_is_open = true;
+	sprintf(fake_pushed + strlen(fake_pushed), "<%s %zu%s> ",
+		metric->metric->family->name, metric->metric->labels.count,
+		metric->is_stale ? " stale" : "");
 }
 
 static inline void fake_push_forget(void)

@@ -177,12 +177,36 @@ static void one_that_was_never_asked_leaves_nothing_either(void **state)
 	assert_string_equal(fake_pushed, "");
 }
 
+#define REPORTED(stale)                                                                \
+	"<up 1" stale "> <scrape_duration_seconds 1" stale "> "                        \
+	"<scrape_samples_scraped 1" stale "> "                                         \
+	"<scrape_samples_post_metric_relabeling 1" stale "> "                          \
+	"<scrape_series_added 1" stale "> "
+
+static void metrics_go_to_those_that_take_them_whole(void **state)
+{
+	const char *body = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\n"
+			   "h_count 1\n";
+
+	(void)state;
+	fake_wants_metrics = true;
+	take(SCRAPED_OK, NULL, body);
+	fake_wants_metrics = false;
+	assert_string_equal(strchr(fake_pushed, '<'), "<h 1> " REPORTED(""));
+	assert_int_equal(counters.samples, 8);
+	fake_push_forget();
+	scraped_end(scraped, NULL, &counters);
+	assert_string_equal(strchr(fake_pushed, '<'),
+			    "<h 1 stale> " REPORTED(" stale"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, build, destroy)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_scrape_is_its_samples_and_a_report),
+	    TEST(metrics_go_to_those_that_take_them_whole),
 	    TEST(two_scrapes_are_never_in_one_collection),
 	    TEST(a_scrape_that_fails_ends_what_was_there),
 	    TEST(a_body_that_does_not_parse_says_why),
