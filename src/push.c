@@ -117,11 +117,28 @@ static void open_collection(struct push *push, int64_t now_ms, int64_t boot_ms)
 	loop_timer_arm(push->commit_timer, OPEN_MS, 0);
 }
 
+/* Of the name that its samples have: ours have a suffix that a scraped one has in its
+ * name already. */
+static unsigned char byte_at(const struct family *family, size_t len, size_t i)
+{
+	const char *text = i < len ? family->name + i : family_suffix(family) + i - len;
+
+	return (unsigned char)*text;
+}
+
 static int compare_families(const void *a, const void *b)
 {
-	const struct family *const *left = a, *const *right = b;
+	const struct family *left = *(const struct family *const *)a;
+	const struct family *right = *(const struct family *const *)b;
+	const size_t left_len = strlen(left->name), right_len = strlen(right->name);
+	int order = 0;
 
-	return strcmp((*left)->name, (*right)->name);
+	for (size_t i = 0; !order; i++) {
+		order = byte_at(left, left_len, i) - byte_at(right, right_len, i);
+		if (!byte_at(left, left_len, i))
+			break;
+	}
+	return order;
 }
 
 /* Several targets have the same: one of them speaks for all. */

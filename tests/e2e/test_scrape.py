@@ -287,8 +287,8 @@ class Values(Beside):
         self.assertGreater(len(next(iter(self.series("a").values()))), 2)
 
 
-class Programs(Beside):
-    """Unmodified ones; their body is taken once, so that both find the same."""
+class Frozen(Beside):
+    """Unmodified programs; their body is taken once, so that both find the same."""
 
     def frozen(self, port):
         body = run(["curl", "-sS", "--noproxy", "*", "-H",
@@ -298,6 +298,8 @@ class Programs(Beside):
                 if line.lower().startswith("content-type")][0]
         return self.expose(metrics=Page(body.stdout, kind))
 
+
+class Programs(Frozen):
     def test_node_exporter(self):
         port = free_port()
         self.start(Process(["prometheus-node-exporter",

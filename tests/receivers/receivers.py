@@ -43,3 +43,12 @@ def alloy_syntax():
 
 def victoria_metrics():
     return receiver("victoria-metrics", "VICTORIA_METRICS")
+
+
+def exposing_go():
+    """Targets: programs with the official client libraries."""
+    return receiver("exposing-go", "EXPOSING_GO")
+
+
+def exposing_node():
+    return receiver("exposing-node", "EXPOSING_NODE")

@@ -357,6 +357,46 @@ static void a_series_that_comes_again_is_in_the_next_collection(void **state)
 	expect_metric(scene, "samples", 2);
 }
 
+/* Ours is a counter "twice", scraped it has its suffix in its name. */
+static void one_family_speaks_for_those_of_its_name(void **state)
+{
+	static const struct family families[] = {
+	    {"twice", "told here", "", METRIC_COUNTER, 1},
+	    {"twice_total", "told there", "", METRIC_COUNTER, FAMILY_SCRAPED},
+	    {"twice_more", "told beside", "", METRIC_GAUGE, FAMILY_SCRAPED},
+	    {"twice_total", "told again", "", METRIC_COUNTER, FAMILY_SCRAPED},
+	};
+	struct scene *scene = *state;
+	unsigned int told = 0, beside = 0;
+
+	scene->endpoints[0].send_metadata = true;
+	start(scene, accept_all);
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		const struct label labels[] = {{"__name__", "x"},
+					       {"i", (char[2]){'a' + (char)i}}};
+		const struct sample sample = {
+		    .labels = labels,
+		    .label_count = 2,
+		    .family = &families[i],
+		    .time_ms = push_time_ms(scene->push),
+		};
+
+		push_add(scene->push, &sample, sample.time_ms);
+	}
+	push_commit(scene->push);
+	deliver(scene);
+	for (size_t i = 0; i < scene->servers[0]->count; i++) {
+		const struct request *request = first_request(scene, i);
+
+		told += body_has(request, "told here") +
+			body_has(request, "told there") +
+			body_has(request, "told again");
+		beside += body_has(request, "told beside");
+	}
+	assert_int_equal(told, 1);
+	assert_int_equal(beside, 1);
+}
+
 static void a_flush_sends_what_was_scraped_and_ends_only_our_own(void **state)
 {
 	struct scene *scene = *state;
@@ -472,6 +512,7 @@ int main(void)
 	    TEST(what_is_scraped_within_a_second_is_one_collection),
 	    TEST(our_own_collection_takes_along_what_was_scraped),
 	    TEST(a_series_that_comes_again_is_in_the_next_collection),
+	    TEST(one_family_speaks_for_those_of_its_name),
 	    TEST(a_flush_sends_what_was_scraped_and_ends_only_our_own),
 	    TEST(nothing_wakes_while_nothing_waits),
 	    TEST(a_strict_receiver_accepts_every_request),
