@@ -99,8 +99,7 @@ static __always_inline void thread_enter(const struct tally_function_frame *fram
 	struct tally_function_frame *to;
 	__u64 index;
 
-	frames = bpf_task_storage_get(&thread_frames, task, NULL,
-				      BPF_LOCAL_STORAGE_GET_F_CREATE);
+	frames = task_storage(&thread_frames, task, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!frames) {
 		function_missed(TALLY_FUNCTION_NO_MEMORY);
 		return;
@@ -128,8 +127,7 @@ static __always_inline bool thread_leave(__u32 rule, __u32 function, __u64 sp,
 					 struct tally_function_frame *ret_frame)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct thread_frames *frames =
-	    bpf_task_storage_get(&thread_frames, task, NULL, 0);
+	struct thread_frames *frames = task_storage(&thread_frames, task, 0);
 	struct tally_function_frame *frame, *last;
 
 	if (!frames)
@@ -149,7 +147,7 @@ static __always_inline bool thread_leave(__u32 rule, __u32 function, __u64 sp,
 static __always_inline bool thread_is_full(void)
 {
 	struct thread_frames *frames =
-	    bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), NULL, 0);
+	    task_storage(&thread_frames, bpf_get_current_task_btf(), 0);
 
 	return frames && frames->count >= TALLY_FUNCTION_FRAMES;
 }

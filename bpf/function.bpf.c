@@ -222,7 +222,7 @@ static __always_inline bool selects_program(struct tally_function_selected *who,
 static __always_inline bool is_member(struct task_struct *task, __u32 rule)
 {
 	const struct tally_function_member *member =
-	    bpf_task_storage_get(&function_members, task->group_leader, NULL, 0);
+	    task_storage(&function_members, task->group_leader, 0);
 
 	return member && rule < TALLY_FUNCTION_RULES &&
 	       member->rules[rule / 64] >> (rule & 63) & 1;
@@ -410,8 +410,7 @@ int function_probe(struct bpf_user_pt_regs_t *regs)
 
 static __always_inline void abandon_all(struct task_struct *task)
 {
-	struct thread_frames *frames =
-	    bpf_task_storage_get(&thread_frames, task, NULL, 0);
+	struct thread_frames *frames = task_storage(&thread_frames, task, 0);
 
 	if (!frames || !frames->count)
 		return;
@@ -474,11 +473,10 @@ int BPF_PROG(function_fork, struct task_struct *parent, struct task_struct *chil
 
 	if (child->tgid == parent->tgid)
 		return 0;
-	from = bpf_task_storage_get(&function_members, parent->group_leader, NULL, 0);
+	from = task_storage(&function_members, parent->group_leader, 0);
 	if (!from)
 		return 0;
-	to = bpf_task_storage_get(&function_members, child, NULL,
-				  BPF_LOCAL_STORAGE_GET_F_CREATE);
+	to = task_storage(&function_members, child, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (to)
 		*to = *from;
 	else
@@ -496,7 +494,7 @@ int each_thread(struct bpf_iter__task *context)
 
 	if (!task)
 		return 0;
-	frames = bpf_task_storage_get(&thread_frames, task, NULL, 0);
+	frames = task_storage(&thread_frames, task, 0);
 	for (__u32 i = 0; frames && i < TALLY_FUNCTION_FRAMES; i++) {
 		struct tally_function_frame *frame = frame_at(frames, i);
 

@@ -101,6 +101,7 @@ struct {
 
 const volatile __u64 function_seed = 0;
 const volatile bool function_names_services = false; /* any rule */
+const volatile bool function_can_hold = false; /* the kernel knows of preemption */
 __u64 function_execs_untold = 0;
 struct tally_function_counters function_counters = {};
 /* Of each rule, what has a place of its own: label sets; results, each with a set. */
@@ -108,6 +109,26 @@ __u32 function_label_sets[TALLY_FUNCTION_RULES] = {};
 __u32 function_results[TALLY_FUNCTION_RULES] = {};
 
 static const struct tally_function_summary empty; /* begins as a row does */
+
+/* As bpf_task_storage_get(), which makes no storage while another call of it is under
+ * way on this processor: of a thread that was preempted in it
+ * (bpf_task_storage_trylock()). Before 6.10 nobody can see to that; then the ledger has
+ * it (no_memory). */
+extern void bpf_preempt_disable(void) __ksym __weak; /* Linux 6.10 */
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+static __always_inline void *task_storage(void *map, struct task_struct *task,
+					  __u64 flags)
+{
+	void *storage;
+
+	if (function_can_hold)
+		bpf_preempt_disable();
+	storage = bpf_task_storage_get(map, task, NULL, flags);
+	if (function_can_hold)
+		bpf_preempt_enable();
+	return storage;
+}
 
 static __always_inline void function_missed(enum tally_function_missed reason)
 {

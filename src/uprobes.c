@@ -52,14 +52,19 @@ struct uprobes_link {
 
 /* --- loading -------------------------------------------------------------------- */
 
-static bool kernel_has_multi(void)
+static bool has_kind(const struct btf *kernel, const char *name, uint32_t kind)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool has = btf && btf__find_by_name_kind(btf, "bpf_uprobe_multi_link",
-						 BTF_KIND_STRUCT) > 0;
+	return kernel && btf__find_by_name_kind(kernel, name, kind) > 0;
+}
 
-	btf__free(btf);
-	return has;
+static void ask_kernel(struct uprobes *uprobes)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+
+	uprobes->has_multi = has_kind(kernel, "bpf_uprobe_multi_link", BTF_KIND_STRUCT);
+	uprobes->skeleton->rodata->function_can_hold =
+	    has_kind(kernel, "bpf_preempt_disable", BTF_KIND_FUNC);
+	btf__free(kernel);
 }
 
 /* Three a rule and file, or one a place: the usual 1,024 are soon used up, and then no
@@ -120,7 +125,7 @@ static int load(struct uprobes *uprobes, const struct tally_function_rule *rules
 		return -errno;
 	uprobes->skeleton = skeleton;
 	skeleton->rodata->function_seed = seed;
-	uprobes->has_multi = kernel_has_multi();
+	ask_kernel(uprobes);
 	if (uprobes->has_multi)
 		bpf_program__set_expected_attach_type(skeleton->progs.function_probe,
 						      UPROBE_MULTI);

@@ -58,7 +58,7 @@ struct perf {
 };
 
 static struct {
-	bool has_multi;
+	bool has_multi, knows_preemption;
 	/* these fail; or the call of that number; 0: none */
 	int open_err, load_err, attach_err, events_err, update_err, size_err;
 	unsigned int multi_fails_at, perf_fails_at;
@@ -72,6 +72,7 @@ static struct {
 	bool loaded, attached;
 	uint32_t rule_max, single_max, point_max, summary_max;
 	uint64_t seed;
+	bool can_hold;   /* as the program was told */
 	int attach_type; /* of the program; 0: as it came */
 	bool auto_attaches;
 	unsigned int consumed;
@@ -113,8 +114,12 @@ int bpf_object__open_skeleton(struct bpf_object_skeleton *s,
 int bpf_object__load_skeleton(struct bpf_object_skeleton *s)
 {
 	for (int i = 0; i < s->map_cnt; i++)
-		if (strstr(s->maps[i].name, "rodata"))
-			fake.seed = **(uint64_t **)s->maps[i].mmaped;
+		if (strstr(s->maps[i].name, "rodata")) {
+			const struct functions__rodata *rodata = *s->maps[i].mmaped;
+
+			fake.seed = rodata->function_seed;
+			fake.can_hold = rodata->function_can_hold;
+		}
 	fake.loaded = !fake.load_err;
 	return fake.load_err;
 }
@@ -231,6 +236,10 @@ struct btf *btf__load_vmlinux_btf(void)
 __s32 btf__find_by_name_kind(const struct btf *btf, const char *type_name, __u32 kind)
 {
 	(void)btf;
+	if (kind == BTF_KIND_FUNC) {
+		assert_string_equal(type_name, "bpf_preempt_disable");
+		return fake.knows_preemption ? 78 : -ENOENT;
+	}
 	assert_string_equal(type_name, "bpf_uprobe_multi_link");
 	assert_int_equal(kind, BTF_KIND_STRUCT);
 	return fake.has_multi ? 77 : -ENOENT;
@@ -507,6 +516,21 @@ static void the_program_is_of_the_kind_that_the_kernel_has(void **state)
 	open_it(scene);
 	assert_int_equal(fake.attach_type, 0);
 	assert_false(fake.auto_attaches);
+}
+
+/* Its call is one that other kernels do not know. */
+static void preemption_is_held_off_where_the_kernel_lets_us(void **state)
+{
+	struct scene *scene = *state;
+
+	open_it(scene);
+	assert_false(fake.can_hold);
+	uprobes_close(&scene->uprobes);
+	fake.knows_preemption = true;
+	fake.loaded = false;
+	fake.update_count = 0;
+	open_it(scene);
+	assert_true(fake.can_hold);
 }
 
 static void what_cannot_be_loaded_is_given_back(void **state)
@@ -884,6 +908,7 @@ int main(void)
 	    TEST(maps_are_as_large_as_needed_and_rules_are_in_them),
 	    TEST(every_rule_has_a_first_row),
 	    TEST(the_program_is_of_the_kind_that_the_kernel_has),
+	    TEST(preemption_is_held_off_where_the_kernel_lets_us),
 	    TEST(descriptors_are_as_many_as_may_be),
 	    TEST(what_cannot_be_loaded_is_given_back),
 	    TEST(a_file_is_a_link_of_returns_and_one_of_entries),
