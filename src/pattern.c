@@ -43,12 +43,12 @@ void pattern_free(struct pattern **pattern)
 	*pattern = NULL;
 }
 
-static int compile(struct pattern *pattern, const char *regex,
+#define OPTIONS (PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C)
+#define OPTIONS_WHOLE (OPTIONS | PCRE2_DOTALL | PCRE2_ANCHORED | PCRE2_ENDANCHORED)
+
+static int compile(struct pattern *pattern, const char *regex, uint32_t options,
 		   pcre2_compile_context *context, char ret_error[PATTERN_ERROR_LEN])
 {
-	const uint32_t options = PCRE2_UTF | PCRE2_DOTALL | PCRE2_ANCHORED |
-				 PCRE2_ENDANCHORED | PCRE2_DOLLAR_ENDONLY |
-				 PCRE2_NEVER_BACKSLASH_C;
 	PCRE2_UCHAR message[PATTERN_ERROR_LEN / 2];
 	PCRE2_SIZE offset;
 	int code;
@@ -88,21 +88,33 @@ static int prepare(struct pattern *pattern)
 	return 0;
 }
 
-int pattern_create(const char *regex, struct pattern **ret_pattern,
-		   char ret_error[PATTERN_ERROR_LEN])
+static int create(const char *regex, uint32_t options, struct pattern **ret_pattern,
+		  char ret_error[PATTERN_ERROR_LEN])
 {
 	CLEANUP(pattern_free) struct pattern *pattern = calloc(1, sizeof(*pattern));
 	pcre2_compile_context *context = pcre2_compile_context_create(NULL);
 	int err = pattern && context ? 0 : -ENOMEM;
 
 	if (!err)
-		err = compile(pattern, regex, context, ret_error);
+		err = compile(pattern, regex, options, context, ret_error);
 	pcre2_compile_context_free(context);
 	if (!err)
 		err = prepare(pattern);
 	if (!err)
 		*ret_pattern = TAKE(pattern);
 	return err;
+}
+
+int pattern_create(const char *regex, struct pattern **ret_pattern,
+		   char ret_error[PATTERN_ERROR_LEN])
+{
+	return create(regex, OPTIONS_WHOLE, ret_pattern, ret_error);
+}
+
+int pattern_create_search(const char *regex, struct pattern **ret_pattern,
+			  char ret_error[PATTERN_ERROR_LEN])
+{
+	return create(regex, OPTIONS, ret_pattern, ret_error);
 }
 
 enum pattern_result pattern_match(struct pattern *pattern, struct slice text)
@@ -125,6 +137,21 @@ int pattern_group(const struct pattern *pattern, const char *name)
 	int number = pcre2_substring_number_from_name(pattern->code, (PCRE2_SPTR)name);
 
 	return number > 0 ? number : -1;
+}
+
+const char *pattern_name(const struct pattern *pattern, size_t index, int *ret_group)
+{
+	uint32_t count = 0, size = 0;
+	PCRE2_SPTR table = NULL;
+
+	pcre2_pattern_info(pattern->code, PCRE2_INFO_NAMECOUNT, &count);
+	pcre2_pattern_info(pattern->code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+	pcre2_pattern_info(pattern->code, PCRE2_INFO_NAMETABLE, &table);
+	if (index >= count)
+		return NULL;
+	table += index * size; /* pcre2api(3): two bytes of number, then the name */
+	*ret_group = table[0] << 8 | table[1];
+	return (const char *)table + 2;
 }
 
 struct slice pattern_span(const struct pattern *pattern, struct slice text, int group)
