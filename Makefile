@@ -46,11 +46,12 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/test_*.c))
 TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
 CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c \
-	src/slice.c src/capture.c src/pattern.c
+	src/slice.c src/capture.c src/pattern.c src/log_glob.c
 ELF_SOURCES := $(wildcard src/elf*.c) src/demangle.c src/site.c src/instruction.c src/buf.c
 RELABEL_SOURCES := $(addprefix src/,relabel.c pattern.c template.c letters.c slice.c \
 	config_value.c buf.c log.c)
 TEXTPARSE_SOURCES := $(addprefix src/,textparse.c decimal.c slice.c)
+LINES_SOURCES := $(addprefix src/,log_lines.c log_multiline.c log_text.c slice.c buf.c)
 WIRE_SOURCES := src/wire.c src/symbols.c src/snapshot.c src/buf.c $(GEN_C)
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -95,6 +96,7 @@ $(B)/obj/uprobes.o $(B)/asan/uprobes.o: $(B)/gen/functions.skel.h
 $(B)/obj/wire.o $(B)/asan/wire.o: $(filter $(B)/gen/remote_write%.pb-c.h,$(GEN_H))
 $(B)/obj/exposition.o $(B)/asan/exposition.o: $(B)/gen/exposition.pb-c.h
 $(B)/obj/otlp.o $(B)/asan/otlp.o: $(B)/gen/otlp.pb-c.h
+$(B)/obj/loki.o $(B)/asan/loki.o: $(B)/gen/loki.pb-c.h
 
 $(B)/obj/%.pb-c.o: $(B)/gen/%.pb-c.c
 	$(call say,CC,$<)
@@ -211,6 +213,8 @@ $(B)/fuzz/fuzz_relabel: FUZZ_WITH = $(RELABEL_SOURCES) -lpcre2-8 -lnettle -lunis
 $(B)/fuzz/fuzz_relabel: $(RELABEL_SOURCES) include/pattern.h include/relabel.h include/template.h
 $(B)/fuzz/fuzz_textparse: FUZZ_WITH = $(TEXTPARSE_SOURCES)
 $(B)/fuzz/fuzz_textparse: $(TEXTPARSE_SOURCES) include/textparse.h
+$(B)/fuzz/fuzz_log_lines: FUZZ_WITH = $(LINES_SOURCES)
+$(B)/fuzz/fuzz_log_lines: $(LINES_SOURCES) $(wildcard include/log_*.h)
 $(B)/fuzz/fuzz_wire: FUZZ_WITH = $(WIRE_SOURCES) -lprotobuf-c -lsnappy
 $(B)/fuzz/fuzz_wire: $(WIRE_SOURCES) include/wire.h
 

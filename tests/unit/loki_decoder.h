@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Push requests as text, one line a stream and an entry: by protobuf's wire format
+ * alone, not by the messages that they were made with. */
+#pragma once
+
+#include <inttypes.h>
+#include <snappy-c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire.h"
+
+struct loki_piece {
+	const unsigned char *at, *end;
+};
+
+static inline uint64_t loki_varint(struct loki_piece *piece)
+{
+	uint64_t value = 0;
+	unsigned int shift = 0;
+
+	do {
+		assert_true(piece->at < piece->end);
+		value |= (uint64_t)(*piece->at & 0x7f) << shift;
+		shift += 7;
+	} while (*piece->at++ & 0x80);
+	return value;
+}
+
+/* The next field, whose number is expected to be there; its content. */
+static inline struct loki_piece loki_field(struct loki_piece *piece, uint64_t tag)
+{
+	struct loki_piece content;
+
+	assert_int_equal(loki_varint(piece), tag);
+	content.end = piece->at; /* placed behind its length */
+	{
+		uint64_t len = loki_varint(piece);
+
+		content.at = piece->at;
+		content.end = piece->at + len;
+	}
+	assert_true(content.end <= piece->end);
+	piece->at = content.end;
+	return content;
+}
+
+static inline char *loki_entry_text(struct loki_piece entry, char *out)
+{
+	struct loki_piece time = loki_field(&entry, 0x0a), line = {0};
+	uint64_t seconds = 0, nanos = 0;
+
+	if (time.at < time.end && *time.at == 0x08) {
+		time.at++;
+		seconds = loki_varint(&time);
+	}
+	if (time.at < time.end && *time.at == 0x10) {
+		time.at++;
+		nanos = loki_varint(&time);
+	}
+	assert_true(time.at == time.end);
+	if (entry.at < entry.end)
+		line = loki_field(&entry, 0x12);
+	assert_true(entry.at == entry.end);
+	out += sprintf(out, "  %" PRIu64 " ", seconds * 1000000000 + nanos);
+	if (line.at) {
+		memcpy(out, line.at, (size_t)(line.end - line.at));
+		out += line.end - line.at;
+	}
+	*out++ = '\n';
+	return out;
+}
+
+/* The caller frees. */
+static inline char *loki_text(const struct wire_batch *batch)
+{
+	size_t len = 0;
+	struct loki_piece all;
+	char *bytes, *text, *out;
+
+	assert_int_equal(batch->message, WIRE_LOKI);
+	assert_int_equal(
+	    snappy_uncompressed_length((const char *)batch->bytes, batch->len, &len),
+	    SNAPPY_OK);
+	bytes = malloc(len + 1);
+	assert_int_equal(
+	    snappy_uncompress((const char *)batch->bytes, batch->len, bytes, &len),
+	    SNAPPY_OK);
+	text = out = malloc(len * 8 + 64);
+	all = (struct loki_piece){(unsigned char *)bytes, (unsigned char *)bytes + len};
+	while (all.at < all.end) {
+		struct loki_piece stream = loki_field(&all, 0x0a);
+		struct loki_piece labels = loki_field(&stream, 0x0a);
+
+		out += sprintf(out, "%.*s\n", (int)(labels.end - labels.at), labels.at);
+		while (stream.at < stream.end)
+			out = loki_entry_text(loki_field(&stream, 0x12), out);
+	}
+	*out = 0;
+	free(bytes);
+	return text;
+}
