@@ -309,6 +309,33 @@ enum config_process_metrics {
 	CONFIG_PROCESS_METRICS_OFF,     /* of bpftally alone */
 };
 
+/* A counter of entries that a regex is found in. */
+struct config_log_metric {
+	char *name;          /* without "_total"; valid, not of ours */
+	char *help;          /* NULL: none */
+	char *regex;         /* its named groups are labels */
+	uint32_t max_values; /* of those, together; beyond, all are "other" */
+};
+
+/* One entry of `logs`. What it says was judged. */
+struct config_log {
+	char *where;                    /* "FILE:LINE", for messages */
+	char *job;                      /* "bpftally" unless given */
+	struct config_strings paths;    /* absolute, of log_glob.h, without braces */
+	struct config_strings excludes; /* the same */
+	bool is_auto;                   /* what observed processes write, too */
+	struct config_labels labels;    /* constants, beside job */
+	char *first_line;               /* regex; NULL: each line is an entry */
+	uint64_t max_wait_ms;
+	uint32_t max_lines;
+	struct config_strings drops; /* regexes */
+	struct config_strings keeps;
+	uint64_t max_line_bytes;
+	bool from_end; /* what is there at the very first start */
+	struct config_log_metric *metrics;
+	size_t metric_count;
+};
+
 struct config {
 	char *listen;          /* ":9965" */
 	char *web_config_file; /* config_web.h; NULL: none */
@@ -340,6 +367,8 @@ struct config {
 	size_t loki_write_count;
 	struct config_function *functions;
 	size_t function_count;
+	struct config_log *logs;
+	size_t log_count;
 	bool check_probes;  /* --check-config is to look into the binaries, too */
 	char *list_subject; /* CONFIG_FUNCTIONS: a path or a process */
 	char *list_glob;    /* NULL: all */

@@ -14,6 +14,9 @@
 #define CONFIG_OTLPS_MAX 16
 #define CONFIG_LOKI_WRITES_MAX 16
 #define CONFIG_SCRAPES_MAX 1024
+#define CONFIG_LOGS_MAX 64
+#define CONFIG_LOG_METRICS_MAX 64 /* of one entry */
+#define CONFIG_LOG_PATHS_MAX 256
 #define CONFIG_PID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 #define CAPTURE_NAMES "auto, tracepoint or fentry"
 #define PROCESS_METRICS_NAMES "process, service or off"
@@ -165,6 +168,11 @@ config_read config_read_body_size; /* uint64_t; 0: no limit */
 /* Once all else is known: sets what jobs leave to `global`, and judges it. */
 int config_finish_scrapes(struct config *config, char ret_error[CONFIG_ERROR_LEN]);
 void config_free_scrapes(struct config *config);
+/* --- config_logs.c --- */
+config_read config_read_logs; /* struct config */
+/* What the whole file must have for them. 0, or -EINVAL with the error written. */
+int config_check_logs(const struct config *config, char ret_error[CONFIG_ERROR_LEN]);
+void config_free_logs(struct config *config);
 
 /* --- config_functions.c --- */
 config_read config_read_functions; /* struct config */

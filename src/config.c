@@ -249,6 +249,7 @@ static const struct config_field file_fields[] = {
     {"loki_write", config_read_loki_writes, CONFIG_NO_TARGET},
     {"scrape_configs", config_read_scrapes, CONFIG_NO_TARGET},
     {"functions", config_read_functions, CONFIG_NO_TARGET},
+    {"logs", config_read_logs, CONFIG_NO_TARGET},
 };
 static const struct config_section file_section = {"the file", file_fields,
 						   LENGTH(file_fields), NULL};
@@ -448,6 +449,8 @@ int config_load(int argc, char **argv, struct config *ret_config,
 	if (!config_name_remote_writes(ret_config))
 		return fail(ret_error, "out of memory");
 	err = config_finish_scrapes(ret_config, ret_error);
+	if (!err)
+		err = config_check_logs(ret_config, ret_error);
 	if (err)
 		return err;
 	*ret_action = options.action;
@@ -466,6 +469,7 @@ void config_free(struct config *config)
 	config_free_otlps(config);
 	config_free_loki_writes(config);
 	config_free_scrapes(config);
+	config_free_logs(config);
 	config_free_functions(config);
 	free(config->list_subject);
 	free(config->list_glob);

@@ -167,6 +167,21 @@ int config_read_duration(struct config_reader *reader, const struct config_node 
 	return 0;
 }
 
+/* In a unit that needs no fraction. */
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+static void bytes_text(uint64_t bytes, char ret_text[24])
+{
+	static const char *const units[] = {"B", "KB", "MB"};
+	unsigned int unit = 0;
+
+	while (unit < LENGTH(units) - 1 && bytes % 1024 == 0) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(ret_text, 24, "%llu%s", (unsigned long long)bytes, units[unit]);
+}
+
 int config_read_bytes(struct config_reader *reader, const struct config_node *node,
 		      const struct config_field *field, void *target)
 {
@@ -177,11 +192,12 @@ int config_read_bytes(struct config_reader *reader, const struct config_node *no
 	if (err)
 		return err;
 	if (!value_bytes(text, &bytes) || bytes < field->min || bytes > field->max) {
-		char must[128];
+		char must[128], min[24], max[24];
 
-		snprintf(must, sizeof(must), "from %lluMB to %lluMB (like 512MB)",
-			 (unsigned long long)field->min >> 20,
-			 (unsigned long long)field->max >> 20);
+		bytes_text(field->min, min);
+		bytes_text(field->max, max);
+		snprintf(must, sizeof(must), "from %s to %s (like %s)", min, max,
+			 field->max > (512 << 20) ? "512MB" : max);
 		return config_fail_value(reader, node, field->key, must);
 	}
 	*(uint64_t *)target = bytes;
