@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "log_case.h"
+
+static void start(struct log_case *test, const char *pattern)
+{
+	log_case_glob(test, pattern);
+	log_case_start(test);
+}
+
+static void the_unread_rest_of_an_emptied_file_is_in_its_copy(void **state)
+{
+	static const char *const patterns[] = {"*.log", "*.log*"};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		const bool is_dead = i >= 2;
+		struct log_case *test;
+		void *fresh;
+
+		assert_int_equal(log_case_set_up(&fresh), 0);
+		test = fresh;
+		log_case_write(test, "a.log", "one\n");
+		start(test, patterns[i % 2]);
+		log_case_expect(test, "a.log:one\n");
+		if (is_dead)
+			log_case_end_life(test);
+		log_case_append(test, "a.log", "two\n");
+		log_case_copy(test, "a.log", "a.log.1");
+		log_case_empty(test, "a.log");
+		log_case_append(test, "a.log", "three\n");
+		if (is_dead)
+			log_case_start(test);
+		log_case_expect(test, "a.log:two\na.log:three\n");
+		log_case_wait(test, 20000);
+		log_case_expect(test, "");
+		log_case_start(test);
+		log_case_wait(test, 20000);
+		log_case_expect(test, "");
+		log_case_tear_down(&fresh);
+	}
+}
+
+static void a_copy_is_not_read_before_its_original_is_emptied(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log*");
+	log_case_expect(test, "a.log:one\n");
+	log_case_copy(test, "a.log", "a.log.1");
+	log_case_expect(test, "");
+	assert_int_equal(log_files_sums(test->files).copies, 1);
+	log_case_wait(test, 5000);
+	log_case_append(test, "a.log", "lost between copying and emptying\n");
+	log_case_empty(test, "a.log");
+	log_case_append(test, "a.log", "two\n");
+	log_case_expect(test, "a.log:two\n");
+	log_case_wait(test, 20000);
+	log_case_expect(test, "");
+	assert_int_equal(log_files_sums(test->files).copies, 0);
+}
+
+static void a_copy_of_another_kind_goes_on_where_it_is_one(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log*");
+	log_case_expect(test, "a.log:one\n");
+	log_case_copy(test, "a.log", "a.log.bak");
+	log_case_wait(test, LOG_COPY_MS + 500);
+	log_case_expect(test, "");
+	log_case_append(test, "a.log.bak", "its own\n");
+	log_case_expect(test, "a.log.bak:its own\n");
+	log_case_append(test, "a.log", "two\n");
+	log_case_expect(test, "a.log:two\n");
+}
+
+static void a_file_that_only_begins_alike_is_read_from_its_beginning(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "started\n");
+	start(test, "*.log*");
+	log_case_expect(test, "a.log:started\n");
+	log_case_append(test, "a.log", "of a\n");
+	log_case_write(test, "a.log.err", "started\nbut another one\n");
+	log_case_wait(test, LOG_COPY_MS + 500);
+	log_case_expect(test,
+			"a.log:of a\na.log.err:started\na.log.err:but another one\n");
+}
+
+static void files_of_other_names_are_no_copies(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "started\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:started\n");
+	log_case_write(test, "b.log", "started\n");
+	log_case_write(test, "a-worker.log", "started\n");
+	log_case_run(test);
+	assert_int_equal(log_files_sums(test->files).copies, 0);
+	log_case_write(test, "a-20240101.log", "started\n");
+	log_case_run(test);
+	assert_int_equal(log_files_sums(test->files).copies, 1);
+}
+
+static void what_came_and_was_rotated_unseen_is_found_by_its_name(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_end_life(test);
+	usleep(150000); /* what was there before is no news */
+	log_case_append(test, "a.log", "two\n");
+	log_case_rename(test, "a.log", "a.log.2");
+	log_case_write(test, "a.log", "three\n");
+	log_case_rename(test, "a.log", "a.log.1");
+	log_case_write(test, "a.log", "four\n");
+	log_case_write(test, "a.log.3.gz", "compressed\n");
+	log_case_write(test, "b.txt", "of nobody\n");
+	log_case_start(test);
+	log_case_expect(test, "a.log:two\na.log:four\na.log:three\n");
+	log_case_start(test);
+	log_case_expect(test, "");
+}
+
+static void what_was_always_beside_it_is_no_news(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	log_case_write(test, "a.log.old", "never wanted\n");
+	usleep(150000);
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_rename(test, "a.log", "a.log.1");
+	log_case_write(test, "a.log", "two\n");
+	log_case_expect(test, "a.log:two\n");
+}
+
+int main(void)
+{
+#define TEST(name)                                                                     \
+	cmocka_unit_test_setup_teardown(name, log_case_set_up, log_case_tear_down)
+	const struct CMUnitTest tests[] = {
+	    TEST(the_unread_rest_of_an_emptied_file_is_in_its_copy),
+	    TEST(a_copy_is_not_read_before_its_original_is_emptied),
+	    TEST(a_copy_of_another_kind_goes_on_where_it_is_one),
+	    TEST(a_file_that_only_begins_alike_is_read_from_its_beginning),
+	    TEST(files_of_other_names_are_no_copies),
+	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
+	    TEST(what_was_always_beside_it_is_no_news),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
