@@ -15,6 +15,7 @@
 #include "snapshot.h"
 
 struct push;
+struct spool;
 
 /* loop and config outlive it. Errors are logged: -ENOMEM, -EINVAL (an option that
  * this libcurl refuses), those of spool_open, -errno. */
@@ -37,6 +38,10 @@ bool push_wants_metrics(const struct push *push);
 void push_add_metric(struct push *push, const struct sample_metric *metric,
 		     int64_t stamp_ms);
 void push_commit(struct push *push);
+/* What waits for receivers; NULL: there is none. Whoever puts something into it calls
+ * push_commit before, and push_send after it. */
+struct spool *push_spool(const struct push *push);
+void push_send(struct push *push);
 /* Appends bpftally_remote_write_* about itself, with strings of its own. */
 void push_describe(const struct push *push, struct snapshot *snapshot);
 /* Appends what a scraper adds: up, scrape_duration_seconds, scrape_samples_scraped.

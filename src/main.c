@@ -21,6 +21,7 @@
 #include "httpd.h"
 #include "listing.h"
 #include "log.h"
+#include "logs.h"
 #include "loop.h"
 #include "observer.h"
 #include "privileges.h"
@@ -46,6 +47,7 @@ struct agent {
 	struct push *push;
 	struct scrape *scrape; /* NULL: no jobs */
 	struct loop_timer *push_timer;
+	struct logs *logs; /* NULL: none are followed */
 	struct loop_timer *greeting_timer;
 	int signal_fd;
 	int64_t started_ms; /* boot clock, when all of it ran */
@@ -85,6 +87,8 @@ static int gather(struct agent *agent, struct snapshot *snapshot)
 		push_describe(agent->push, snapshot);
 	if (!err && agent->scrape)
 		scrape_describe(agent->scrape, snapshot);
+	if (!err && agent->logs)
+		logs_describe(agent->logs, snapshot);
 	return err;
 }
 
@@ -263,7 +267,8 @@ static int start_push(struct agent *agent)
 {
 	int err;
 
-	if (!agent->config.remote_write_count && !agent->config.otlp_count)
+	if (!agent->config.remote_write_count && !agent->config.otlp_count &&
+	    !agent->config.loki_write_count)
 		return 0;
 	err = push_create(agent->loop, &agent->config, &agent->push);
 	if (err)
@@ -274,6 +279,50 @@ static int start_push(struct agent *agent)
 	if (err)
 		log_error("cannot start sending: %s", strerror(-err));
 	return err;
+}
+
+static void begin_lines(void *context)
+{
+	push_commit(context);
+}
+
+static void send_lines(void *context)
+{
+	push_send(context);
+}
+
+struct visit {
+	logs_visit visit;
+	void *context;
+};
+
+static void visit_process(void *context, uint32_t pid, const struct service *service)
+{
+	const struct visit *visit = context;
+
+	visit->visit(visit->context, pid, service->name);
+}
+
+static void each_observed(void *observer, logs_visit visit, void *context)
+{
+	struct visit visiting = {visit, context};
+
+	observer_each_process(observer, visit_process, &visiting);
+}
+
+static int start_logs(struct agent *agent)
+{
+	const struct logs_config config = {
+	    .config = &agent->config,
+	    .spool = agent->push ? push_spool(agent->push) : NULL,
+	    .begin = begin_lines,
+	    .committed = send_lines,
+	    .context = agent->push,
+	    .observed = {agent->observer ? each_observed : NULL, agent->observer},
+	};
+
+	return agent->config.log_count ? logs_create(agent->loop, &config, &agent->logs)
+				       : 0;
 }
 
 /* It runs, but what it shows is not what is meant: nobody asks the doctor then. */
@@ -344,6 +393,8 @@ static int build(struct agent *agent)
 	if (!err && agent->config.scrape_count)
 		err = scrape_create(agent->loop, &agent->config, agent->push,
 				    agent->observer, &agent->scrape);
+	if (!err)
+		err = start_logs(agent);
 	if (err)
 		return err;
 	if (agent->observer)
@@ -363,6 +414,7 @@ static void tear_down(struct agent *agent)
 	/* Before those whose names its responses still show. */
 	httpd_stop(&agent->httpd);
 	web_free(&agent->web);
+	logs_free(&agent->logs);
 	push_free(&agent->push);
 	scrape_free(&agent->scrape);
 	observer_free(&agent->observer);
@@ -379,6 +431,8 @@ static int run(struct agent *agent)
 
 	if (!err)
 		err = loop_run(agent->loop);
+	if (!err && agent->logs)
+		logs_stop(agent->logs);
 	if (!err && agent->push) {
 		loop_timer_free(&agent->push_timer);
 		if (agent->scrape)

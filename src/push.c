@@ -226,6 +226,17 @@ void push_commit(struct push *push)
 			  strerror(-err));
 }
 
+struct spool *push_spool(const struct push *push)
+{
+	return push->spool;
+}
+
+void push_send(struct push *push)
+{
+	for (size_t i = 0; i < push->endpoint_count; i++)
+		endpoint_send(push->endpoints[i], false);
+}
+
 static void on_commit(void *context)
 {
 	push_commit(context);
