@@ -117,6 +117,8 @@ static void flush(struct logs *logs)
 	if (!batch && !log_files_is_dirty(logs->files))
 		return;
 	logs->config.begin(logs->config.context);
+	spool_see_clocks(logs->config.spool, clock_ms(CLOCK_REALTIME),
+			 clock_ms(CLOCK_BOOTTIME));
 	spool_begin(logs->config.spool, clock_ms(CLOCK_REALTIME));
 	if (batch)
 		put(logs, batch);
