@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VictoriaLogs as a receiver of Loki's pushes."""
+"""VictoriaLogs as a receiver of Loki's pushes: first made by hand, then by bpftally."""
 
 import calendar
 import collections
+import pathlib
+import tempfile
 import time
 
-from harness import TestCase, wait_until
+from harness import SCRATCH, TestCase, wait_until
 from victoria_logs import VictoriaLogs
 
 LINES = 100_000
@@ -37,6 +39,11 @@ class LokiTestCase(TestCase):
         self.assertEqual(sorted((wanted - found).elements())[:3], [], "lost")
         self.assertEqual(sorted((found - wanted).elements())[:3], [],
                          "made up, or twice")
+
+    def assert_repeats_are_the_same(self, wanted):
+        """What came again has the timestamp that it had."""
+        rows = collections.Counter((row["_msg"], row["_time"]) for row in self.logs.rows())
+        self.assertEqual(sorted(line for line, _ in rows), sorted(wanted))
 
     def wait_lines(self, count, deadline_s=60):
         wait_until(lambda: self.logs.count() >= count, f"{count} lines", deadline_s, 0.2)
@@ -86,3 +93,76 @@ class ByHand(LokiTestCase):
         for row in self.logs.rows():
             self.assertEqual((row["job"], row["path"]), ('a"b', "/x"))
             self.assertEqual(nanoseconds(row["_time"]) - now, texts.index(row["_msg"]))
+
+
+class Shipped(LokiTestCase):
+    """What bpftally follows arrives, each line once."""
+
+    def setUp(self):
+        super().setUp()
+        self.directory_of_logs = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH))
+        self.path = self.directory_of_logs / "app.log"
+        self.state = tempfile.mkdtemp(prefix="state-", dir=SCRATCH)
+        self.written = []
+
+    def ship(self):
+        self.daemon = self.bpftally("--no-bpf", "--state-dir", self.state, config=f"""
+logs:
+- job: numbers
+  paths: ["{self.directory_of_logs}/*.log"]
+loki_write:
+- url: {self.logs.url}
+  queue_config: {{min_backoff: 50ms, max_backoff: 200ms}}
+""")
+
+    def write(self, count):
+        """So many more lines, numbered on."""
+        first = len(self.written)
+        lines = [f"line {first + index} of {'x' * (index % 100)}" for index in range(count)]
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("".join(line + "\n" for line in lines))
+        self.written += lines
+
+    def rotate(self):
+        for number in range(9, 0, -1):
+            older = self.directory_of_logs / f"app.log.{number}"
+            if older.exists():
+                older.rename(self.directory_of_logs / f"app.log.{number + 1}")
+        self.path.rename(self.directory_of_logs / "app.log.1")
+
+    def finish(self):
+        self.wait_lines(len(self.written))
+        self.assertEqual(self.daemon.terminate(20)[0], 0)
+
+    def test_every_line_arrives_once_over_rotations(self):
+        self.ship()
+        for _ in range(10):
+            self.write(1)
+            self.wait_lines(len(self.written))  # it has the file, not what comes now
+            self.write(LINES // 10 - 1)
+            self.rotate()
+        self.finish()
+        self.assert_each_once(self.written)
+        self.assertEqual({row["job"] for row in self.logs.rows()}, {"numbers"})
+
+    def test_an_outage_of_it_loses_none(self):
+        self.ship()
+        self.write(LINES // 10)
+        self.wait_lines(len(self.written))
+        self.logs.stop()
+        self.write(LINES // 10)
+        self.rotate()
+        self.write(LINES // 10)
+        self.start_logs()
+        self.finish()
+        self.assert_each_once(self.written)
+
+    def test_a_kill_repeats_what_was_under_way_at_most(self):
+        self.ship()
+        for _ in range(5):
+            self.write(LINES // 10)
+            self.daemon.process.kill()
+            self.write(10)
+            self.ship()
+        self.finish()
+        self.assert_repeats_are_the_same(self.written)
