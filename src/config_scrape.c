@@ -562,10 +562,10 @@ int config_finish_scrapes(struct config *config, char ret_error[CONFIG_ERROR_LEN
 
 	if (!config->scrape_count)
 		return 0;
-	if (!config->remote_write_count) {
+	if (!config->remote_write_count && !config->otlp_count) {
 		snprintf(ret_error, CONFIG_ERROR_LEN,
-			 "%s: scrape_configs without remote_write: what is scraped has "
-			 "nowhere to go",
+			 "%s: scrape_configs without remote_write or otlp: what is "
+			 "scraped has nowhere to go",
 			 config->scrapes->where);
 		return -EINVAL;
 	}

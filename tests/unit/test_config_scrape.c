@@ -331,12 +331,12 @@ static void jobs_have_names_of_their_own(void **state)
 static void what_is_scraped_goes_somewhere(void **state)
 {
 	(void)state;
-	assert_refused("scrape_configs: [{job_name: a}]\n",
-		       "1: scrape_configs without remote_write: what is scraped has "
-		       "nowhere to go");
-	assert_refused("otlp: {endpoint: http://a}\nscrape_configs: [{job_name: a}]\n",
-		       "2: scrape_configs without remote_write: what is scraped has "
-		       "nowhere to go");
+	assert_refused(
+	    "scrape_configs: [{job_name: a}]\n",
+	    "1: scrape_configs without remote_write or otlp: what is scraped "
+	    "has nowhere to go");
+	assert_accepted(
+	    "otlp: {endpoint: http://a}\nscrape_configs: [{job_name: a}]\n");
 }
 
 static void a_timeout_is_at_most_the_interval(void **state)
