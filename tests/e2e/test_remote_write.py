@@ -375,14 +375,14 @@ class StrictReceiver(TestCase):
         self.assertGreater(len(ends), 100)
         self.assertEqual(set(ends.values()), {self.STALE}, "each series has ended")
 
-    def series_of(self, service):
-        """{labels: [(timestamp, is a stale marker)]} of what was accepted, but for the
-        series of a process, which end with it."""
+    def series_of(self, service, by_process=False):
+        """{labels: [(timestamp, is a stale marker)]} of what was accepted: of the
+        service, or of its processes, each of which ends with it."""
         series = {}
         for record in self.records():
             for sample in record["samples"]:
-                if (sample["labels"].get("service_name") == service and
-                        "pid" not in sample["labels"]):
+                if sample["labels"].get("service_name") == service \
+                        and ("pid" in sample["labels"]) == by_process:
                     series.setdefault(tuple(sample["labels"].items()), []).append(
                         (sample["timestamp"], sample["bits"] == self.STALE))
         return series
@@ -415,6 +415,11 @@ class StrictReceiver(TestCase):
             self.assertEqual(samples[-1], (end, True), labels)
         for labels, samples in self.series_of("nginx").items():
             self.assertEqual([at for at, stale in samples if stale], [], labels)
+        # the process itself has none
+        ends = {at for samples in self.series_of("http.server", True).values()
+                for at, stale in samples if stale}
+        self.assertEqual(len(ends), 1)
+        self.assertLess(ends.pop(), end)
         self.assert_all_accepted()
         self.assertTrue(daemon.alive())
 
