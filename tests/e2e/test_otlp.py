@@ -5,7 +5,8 @@ requests that were made, and translated they are what /metrics shows."""
 import tempfile
 
 import otlp_receiver
-from harness import SCRATCH, TestCase, free_port, load, wait_until
+from exposer import Exposer
+from harness import SCRATCH, Metrics, TestCase, free_port, load, wait_until
 from servers import hello_nginx
 
 DURATION = "http.server.request.duration"
@@ -166,3 +167,70 @@ otlp:
         self.assertEqual(len({point.identity for point in ended}), len(ended))
         self.assertIn(DURATION, {point.name for point in ended})
         self.assertEqual(receiver.violations, [])
+
+
+SCRAPED = """\
+# HELP jobs_total Jobs.
+# TYPE jobs_total counter
+jobs_total{queue="mail"} 17
+# TYPE depth gauge
+depth 2.5
+# TYPE wait_seconds histogram
+wait_seconds_bucket{le="0.5"} 2
+wait_seconds_bucket{le="+Inf"} 5
+wait_seconds_sum 4.25
+wait_seconds_count 5
+# TYPE size_bytes summary
+size_bytes{quantile="0.5"} 100
+size_bytes_sum 300
+size_bytes_count 3
+"""
+
+
+class Scraped(TestCase):
+    """What was scraped, as a receiver of OTLP has it."""
+
+    def setUp(self):
+        super().setUp()
+        self.receiver = otlp_receiver.Receiver(free_port())
+        self.addCleanup(self.receiver.stop)
+        self.exposer = Exposer(metrics=SCRAPED)
+        self.addCleanup(self.exposer.stop)
+        self.address = self.exposer.address
+
+    def scrape(self):
+        return self.bpftally("--no-bpf", config=f"""
+global: {{scrape_interval: 1s}}
+otlp: {{endpoint: 'http://127.0.0.1:{self.receiver.port}/otlp'}}
+scrape_configs: [{{job_name: web, static_configs: [{{targets: ['{self.address}']}}]}}]
+""")
+
+    def points(self):
+        return [point for point in self.receiver.latest()
+                if point.resource.get("service.instance.id") == self.address]
+
+    def test_it_is_of_its_target_and_translates_back_to_what_was_scraped(self):
+        self.scrape()
+        wait_until(lambda: len(self.points()) == 9, "four metrics and five reports")
+        self.assertEqual({point.resource["service.name"] for point in self.points()},
+                         {"web"})
+        found = {(name, labels - {("service_name", "web")}): value for (name, labels), value
+                 in otlp_receiver.prometheus_series(self.points()).items()}
+        wanted = {}
+        for name, labels, value in Metrics(SCRAPED).samples:
+            labels = {key: float(text) if key in LABELS_AS_NUMBERS else text
+                      for key, text in labels.items()}
+            wanted[(name, frozenset(labels.items()))] = value
+        self.assertEqual({key: found.get(key) for key in wanted}, wanted)
+        self.assertEqual(found[("up", frozenset())], 1)
+        self.assertEqual(len(found), len(wanted) + 5)
+        self.assertEqual(self.receiver.violations, [])
+
+    def test_what_went_has_ended(self):
+        self.scrape()
+        wait_until(lambda: len(self.points()) == 9, "four metrics and five reports")
+        self.exposer.put("metrics", "depth 1\n")
+        wait_until(lambda: len(self.points()) == 6, "three metrics to end")
+        self.assertEqual({point.name for point in self.receiver.points if point.ended},
+                         {"jobs", "wait_seconds", "size_bytes"})
+        self.assertEqual(self.receiver.violations, [])
