@@ -219,6 +219,28 @@ static void it_works_where_no_machine_code_may_be_made(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void a_search_finds_it_anywhere(void **state)
+{
+	char error[PATTERN_ERROR_LEN];
+	struct pattern *pattern;
+	const char *name;
+	int group = 0;
+
+	(void)state;
+	assert_int_equal(pattern_create_search("(?P<b>x)(y)(?<a>z)", &pattern, error),
+			 0);
+	assert_int_equal(pattern_match(pattern, slice_of("..xyz..")), PATTERN_MATCH);
+	assert_int_equal(pattern_match(pattern, slice_of("..xz..")), PATTERN_MISS);
+	name = pattern_name(pattern, 0, &group);
+	assert_string_equal(name, "a");
+	assert_int_equal(group, 3);
+	name = pattern_name(pattern, 1, &group);
+	assert_string_equal(name, "b");
+	assert_int_equal(group, 1);
+	assert_null(pattern_name(pattern, 2, &group));
+	pattern_free(&pattern);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +252,7 @@ int main(void)
 	    cmocka_unit_test(what_takes_too_many_steps_is_given_up),
 	    cmocka_unit_test(what_is_linear_is_judged_at_any_length),
 	    cmocka_unit_test(a_text_that_is_not_utf8_is_not_judged),
+	    cmocka_unit_test(a_search_finds_it_anywhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
