@@ -32,6 +32,8 @@ typedef void (*observer_visit)(void *context, uint32_t pid,
 			       const struct service *service);
 void observer_each_process(const struct observer *observer, observer_visit visit,
 			   void *context);
+/* From now on called for each process that gets its service, from the loop. */
+void observer_tell(struct observer *observer, observer_visit named, void *context);
 /* Whether any request was counted. */
 bool observer_saw_request(const struct observer *observer);
 /* "every process", or "processes with pid 4242, exe \"/usr/sbin/nginx\", port 80":

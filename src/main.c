@@ -310,6 +310,11 @@ static void each_observed(void *observer, logs_visit visit, void *context)
 	observer_each_process(observer, visit_process, &visiting);
 }
 
+static void on_named(void *context, uint32_t pid, const struct service *service)
+{
+	logs_see_process(context, pid, service->name);
+}
+
 static int start_logs(struct agent *agent)
 {
 	const struct logs_config config = {
@@ -321,8 +326,14 @@ static int start_logs(struct agent *agent)
 	    .observed = {agent->observer ? each_observed : NULL, agent->observer},
 	};
 
-	return agent->config.log_count ? logs_create(agent->loop, &config, &agent->logs)
-				       : 0;
+	int err;
+
+	if (!agent->config.log_count)
+		return 0;
+	err = logs_create(agent->loop, &config, &agent->logs);
+	if (!err && agent->observer)
+		observer_tell(agent->observer, on_named, agent->logs);
+	return err;
 }
 
 /* It runs, but what it shows is not what is meant: nobody asks the doctor then. */
@@ -361,6 +372,11 @@ static int greet(struct agent *agent)
 	for (size_t i = 0; i < agent->config.otlp_count; i++)
 		log_info("otlp to %s every %g s", agent->config.otlps[i].name,
 			 (double)agent->config.scrape_interval_ms / 1000);
+	for (size_t i = 0; i < agent->config.loki_write_count; i++)
+		log_info("loki_write to %s", agent->config.loki_writes[i].name);
+	if (agent->config.scrape_count)
+		log_info("scraping the targets of %zu jobs",
+			 agent->config.scrape_count);
 	if (!agent->observer)
 		return 0;
 	if (loop_timer_create(agent->loop, on_greeting, agent, &agent->greeting_timer))

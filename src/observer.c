@@ -33,9 +33,11 @@ struct observer {
 	struct series *series;
 	struct ledger *ledger;
 	struct loop_timer *functions_timer;
-	bool program_started;  /* whose libraries are to be looked for */
-	bool awaits_libraries; /* the timer runs */
-	uint32_t named;        /* processes, since the last collection */
+	bool program_started;       /* whose libraries are to be looked for */
+	bool awaits_libraries;      /* the timer runs */
+	uint32_t named;             /* processes, since the last collection */
+	observer_visit named_visit; /* NULL: nobody asks */
+	void *named_context;
 	char subject[SUBJECT_LEN];
 };
 
@@ -68,6 +70,17 @@ static bool is_still(void *context, const struct tally_process_event *event)
 	return !drain_process(fd, event->pid, &now) && now.service == event->service;
 }
 
+static void tell_named(const struct observer *observer, uint32_t pid,
+		       const struct tally_process *process)
+{
+	const struct service *service =
+	    targets_service(observer->targets, process->service);
+
+	if (observer->named_visit && service &&
+	    !(process->flags & TALLY_PROCESS_IGNORED))
+		observer->named_visit(observer->named_context, pid, service);
+}
+
 /* One that is not judged keeps its provisional id, and what it does its rows: to be
  * asked again, or counted as lost when it has ended. */
 static void name_process(void *context, const struct tally_process_event *event)
@@ -81,8 +94,10 @@ static void name_process(void *context, const struct tally_process_event *event)
 	if (err)
 		log_debug("cannot name process %u: %s", event->pid, strerror(-err));
 	else if (!targets_unjudged(observer->targets, event->service) &&
-		 is_still(observer, event))
+		 is_still(observer, event)) {
 		update_process(observer, event->pid, &process);
+		tell_named(observer, event->pid, &process);
+	}
 }
 
 /* These entries still carry a provisional id: of processes whose event found no room
@@ -233,6 +248,12 @@ void observer_each_process(const struct observer *observer, observer_visit visit
 
 	drain_processes(probes_map_fd(observer->probes, PROBES_PROCESSES),
 			visit_process, &each);
+}
+
+void observer_tell(struct observer *observer, observer_visit named, void *context)
+{
+	observer->named_visit = named;
+	observer->named_context = context;
 }
 
 bool observer_saw_request(const struct observer *observer)

@@ -240,6 +240,21 @@ static void a_process_that_speaks_is_named_at_once(void **state)
 	assert_string_equal(found.name, "shop");
 }
 
+static void who_asks_is_told_of_each_process_that_gets_its_name(void **state)
+{
+	struct scene *scene = *state;
+	struct found found = {0};
+
+	scene->config.service = (char *)"shop";
+	assert_int_equal(create(scene), 0);
+	observer_tell(scene->observer, note, &found);
+	speak(1);
+	run_once(scene);
+	assert_int_equal(found.count, 1);
+	assert_int_equal(found.pid, getpid());
+	assert_string_equal(found.name, "shop");
+}
+
 static void the_kernel_is_told_what_is_configured(void **state)
 {
 	struct scene *scene = *state;
@@ -325,6 +340,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_process_that_speaks_is_named_at_once),
+	    TEST(who_asks_is_told_of_each_process_that_gets_its_name),
 	    TEST(the_kernel_is_told_what_is_configured),
 	    TEST(many_named_processes_bring_a_collection),
 	    TEST(a_pid_that_is_not_there_ends_it),
