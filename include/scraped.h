@@ -30,6 +30,7 @@ struct scraped_counters {
 	uint64_t results[SCRAPED_RESULTS];
 	uint64_t samples; /* handed to push */
 	uint64_t duplicates, out_of_order, out_of_bounds;
+	uint64_t unrelabelled; /* series (scrape_series.h) */
 	uint64_t body_bytes;
 };
 
@@ -48,6 +49,7 @@ struct scraped {
 	struct assemble *assemble; /* NULL: nobody takes metrics whole */
 	uint64_t collection;       /* of push, that its samples are in */
 	int64_t last_ms;           /* of its last samples */
+	uint64_t unrelabelled;     /* that counters have already */
 	bool was_asked;
 	bool is_up;
 	bool is_slow; /* the last scrape was, or had no answer */

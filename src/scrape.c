@@ -195,7 +195,17 @@ static void on_news(void *context)
 /* --- about itself
  * --------------------------------------------------------------------------- */
 
-enum { TARGETS, SCRAPES, SAMPLES, REFUSED, SERIES, BODY_BYTES, BROKEN_FILES, FAMILIES };
+enum {
+	TARGETS,
+	SCRAPES,
+	SAMPLES,
+	REFUSED,
+	UNRELABELLED,
+	SERIES,
+	BODY_BYTES,
+	BROKEN_FILES,
+	FAMILIES
+};
 
 static const struct family families[FAMILIES] = {
     [TARGETS] = {"bpftally_scrape_targets", "Targets, by job and state.", "",
@@ -208,6 +218,11 @@ static const struct family families[FAMILIES] = {
     [REFUSED] = {"bpftally_scrape_samples_dropped",
 		 "Scraped samples that were not handed on for their time, by reason.",
 		 "", METRIC_COUNTER, 1103},
+    [UNRELABELLED] =
+	{"bpftally_scrape_unrelabelled_series",
+	 "Scraped series that are not handed on, as the rules could not be "
+	 "carried out on them.",
+	 "", METRIC_COUNTER, 1107},
     [SERIES] = {"bpftally_scrape_series", "Scraped series that are known.", "",
 		METRIC_GAUGE, 1104},
     [BODY_BYTES] = {"bpftally_scrape_body_bytes",
@@ -285,6 +300,8 @@ void scrape_describe(const struct scrape *scrape, struct snapshot *snapshot)
 		    counters->out_of_order);
 	describe_by(snapshot, &families[REFUSED], "reason", "out_of_bounds",
 		    counters->out_of_bounds);
+	snapshot_value(snapshot, &families[UNRELABELLED], none,
+		       (double)counters->unrelabelled);
 	snapshot_value(snapshot, &families[SERIES], none, (double)count_series(scrape));
 	snapshot_value(snapshot, &families[BODY_BYTES], none,
 		       (double)counters->body_bytes);

@@ -134,6 +134,15 @@ static void count(struct scraped_counters *counters, enum scraped_result result,
 	counters->body_bytes += body_len;
 }
 
+static void count_unrelabelled(struct scraped *scraped,
+			       struct scraped_counters *counters)
+{
+	uint64_t now = scrape_series_unrelabelled(scraped->series);
+
+	counters->unrelabelled += now - scraped->unrelabelled;
+	scraped->unrelabelled = now;
+}
+
 static void remember(struct scraped *scraped, const struct scraped_answer *answer,
 		     const struct scrape_series_result *result)
 {
@@ -175,6 +184,7 @@ void scraped_take(struct scraped *scraped, const struct scraped_answer *answer,
 	if (became == SCRAPED_OK && !result.is_up)
 		became = SCRAPED_BAD_BODY;
 	count(counters, became, &result, answer->len);
+	count_unrelabelled(scraped, counters);
 	remember(scraped, answer, &result);
 	if (err)
 		log_error("cannot take what \"%.*s\" answered: %s",

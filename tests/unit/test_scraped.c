@@ -65,6 +65,35 @@ static void take(enum scraped_result result, const char *type, const char *body)
 	scraped_take(scraped, &answer, NULL, &counters);
 }
 
+/* A value that the rule's regex gives up on: sent as it is, it would show what the rule
+ * hides. */
+static void what_cannot_be_relabelled_is_counted_and_not_sent(void **state)
+{
+	static struct config_relabel hide = {
+	    .where = (char *)"f:1",
+	    .action = CONFIG_DROP,
+	    .separator = (char *)";",
+	    .regex = (char *)"(a|a)*b",
+	    .replacement = (char *)"$1",
+	};
+	char *source[] = {(char *)"x"};
+	char body[256] = "m{x=\"", *end = body + strlen(body);
+
+	(void)state;
+	hide.source_labels = (struct config_strings){source, 1};
+	scraped->series_config.relabels = &hide;
+	scraped->series_config.relabel_count = 1;
+	scrape_series_free(&scraped->series);
+	assert_int_equal(
+	    scrape_series_create(&scraped->series_config, &scraped->series), 0);
+	memset(end, 'a', 64);
+	strcpy(end + 64, "bc\"} 1\nn 2\n");
+	take(SCRAPED_OK, NULL, body);
+	take(SCRAPED_OK, NULL, body);
+	assert_int_equal(counters.unrelabelled, 1);
+	assert_int_equal(counters.samples, 2 * (1 + 5));
+}
+
 static void a_scrape_is_its_samples_and_a_report(void **state)
 {
 	(void)state;
@@ -205,6 +234,7 @@ static void metrics_go_to_those_that_take_them_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(what_cannot_be_relabelled_is_counted_and_not_sent),
 	    TEST(a_scrape_is_its_samples_and_a_report),
 	    TEST(metrics_go_to_those_that_take_them_whole),
 	    TEST(two_scrapes_are_never_in_one_collection),
