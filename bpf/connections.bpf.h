@@ -57,7 +57,7 @@ static __always_inline void count_connection(const struct conversation *c,
 				(c->is_unix ? TALLY_CONNECTION_UNIX : 0)},
 	    .sum = {.open = 1,
 		    .in_flight = queued(&c->ring_ends) + queued(&c->pipeline_ends) +
-				 c->overflow},
+				 c->overflow + (c->presumed_by != 0)},
 	};
 
 	if (add_to_sum(&record))

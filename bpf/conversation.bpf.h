@@ -16,9 +16,9 @@
  */
 #pragma once
 
+#include "early.bpf.h"
 #include "owner.bpf.h"
 #include "parse/detect.h"
-#include "queue.bpf.h"
 #include "tally.bpf.h"
 
 struct {
@@ -146,9 +146,11 @@ static __always_inline void early_settle(struct conversation *c, struct pipeline
 {
 	if (!waiting(c) || c->answer.early != EARLY_DONE)
 		return;
-	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_NONE) ==
+	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_NONE) !=
 	    EARLY_DONE)
-		conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
+		return;
+	early_over(c);
+	conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 }
 
 static __always_inline void response_end(struct conversation *c, struct direction *d,
@@ -164,7 +166,10 @@ static __always_inline void response_end(struct conversation *c, struct directio
 			__sync_lock_test_and_set(&c->answer.early, EARLY_DONE);
 			early_settle(c, pipe, ws);
 		} else {
-			c->answer.early = EARLY_NONE;
+			if (c->answer.early != EARLY_NONE) { /* it was told now */
+				c->answer.early = EARLY_NONE;
+				early_over(c);
+			}
 			conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 		}
 	}
@@ -265,6 +270,7 @@ static __always_inline void drop_waiting(struct conversation *c, __u32 reason)
 static __always_inline int give_up(struct conversation *c, __u32 reason)
 {
 	drop_waiting(c, TALLY_MISSED_LOST_SYNC); /* what was asked ahead */
+	early_disown(c, TALLY_MISSED_NO_REQUEST);
 	if (reason < TALLY_MISSED_COUNT)
 		missed(reason, 1);
 	c->state = CONVERSATION_OPAQUE;
@@ -276,6 +282,7 @@ static __always_inline void conversation_forget(struct conversation *c, __u32 st
 						__u32 reason)
 {
 	drop_waiting(c, reason);
+	early_disown(c, reason);
 	c->paid = 0;
 	c->role = TALLY_ROLE_UNKNOWN;
 	c->addressed = 0;
@@ -349,6 +356,8 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 		}
 	} else if (d->orphan) {
 		d->orphan = 0; /* is in the ledger already */
+	} else if (c->answer.early == EARLY_BEGUN && !waiting(c)) {
+		early_lose(c, reason);
 	} else {
 		drop_waiting(c, reason);
 		if (c->paid && d->begun_ns)
@@ -470,6 +479,15 @@ __noinline int request_line(struct conversation *c, struct workspace *ws)
 	return 0;
 }
 
+/* Not before a first request, when it may answer one from before our time, nor where
+ * one was lost that it may answer. */
+static __always_inline bool may_be_sending(const struct conversation *c)
+{
+	return config.late_unix_sends && c->is_unix && c->role == TALLY_ROLE_CLIENT &&
+	       c->request_seen && !c->paid && !c->orphan_reason &&
+	       c->state == CONVERSATION_HTTP1;
+}
+
 /* A response begins: which request does it answer? Whether a send is under way is
  * looked at first: its end is marked after its request is queued, so that one of
  * the two shows. Likewise what ends the connection says so before it empties the
@@ -483,6 +501,7 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 
 	if (c->overflow || queue_oldest(c, pipe))
 		return;
+	early_disown(c, TALLY_MISSED_NO_REQUEST); /* of two, whose is the request? */
 	if (sending) {
 		c->answer.early = EARLY_BEGUN;
 		return;
@@ -496,6 +515,10 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 				request_end(c, requests, pipe);
 			return;
 		}
+	}
+	if (may_be_sending(c)) {
+		early_presume(c);
+		return;
 	}
 	d->orphan = 1;
 	barrier(); /* the state by now, not as it was read before the queues */
@@ -532,11 +555,18 @@ __noinline int status_line(struct conversation *c, struct chunk *chunk,
 	return 0;
 }
 
+/* Of a request that was not told yet: likely that of the one before. */
+static __always_inline __u32 method_untold(struct conversation *c)
+{
+	return c->answer.early == EARLY_BEGUN ? requests_of(c)->http1.method
+					      : TALLY_METHOD_GET;
+}
+
 static __always_inline void response_head(struct conversation *c, struct direction *d,
 					  struct workspace *ws, struct pipeline *pipe)
 {
 	struct inflight *request = d->orphan ? NULL : queue_oldest(c, pipe);
-	int body = http1_head(&d->http1, request ? request->method : TALLY_METHOD_GET);
+	int body = http1_head(&d->http1, request ? request->method : method_untold(c));
 
 	switch (body) {
 	case HTTP1_BODY_INTERIM:
@@ -562,7 +592,7 @@ static __always_inline void response_head(struct conversation *c, struct directi
 
 /* False: wants a pipeline first. */
 static __always_inline bool request_head(struct conversation *c, struct direction *d,
-					 struct pipeline *pipe, struct workspace *ws)
+					 struct pipeline *pipe)
 {
 	if (!d->answered && !request_push(c, d, pipe)) {
 		d->wants_push = 1;
@@ -571,8 +601,47 @@ static __always_inline bool request_head(struct conversation *c, struct directio
 	d->wants_push = 0;
 	if (http1_head(&d->http1, TALLY_METHOD_OTHER) == HTTP1_BODY_NONE)
 		request_end(c, d, pipe);
-	early_settle(c, pipe, ws);
 	return true;
+}
+
+/* Nothing in the send counts as a request: the answer to what it said instead. */
+static __always_inline void early_meets_none(struct conversation *c)
+{
+	struct direction *requests = requests_of(c);
+
+	if (c->answer.early != EARLY_DONE)
+		return;
+	if (requests->malformed) {
+		requests->malformed = 0;
+		requests->begun_ns = 0;
+		early_disown(c, TALLY_MISSED_MALFORMED);
+	} else if (c->paid) {
+		early_disown(c, TALLY_MISSED_COUNT);
+	}
+}
+
+/* A send is over, and it is known what is in it: is it what was answered before? */
+__noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
+				struct workspace *ws)
+{
+	if (!c || !ws)
+		return 0;
+	if (early_was_wrong(c, ws->call.chunk.began_ns)) {
+		early_disown(c, TALLY_MISSED_NO_REQUEST);
+		return 0;
+	}
+	if (!waiting(c)) {
+		early_meets_none(c);
+	} else if (c->answer.early == EARLY_LOST) {
+		early_disown(c, TALLY_MISSED_COUNT);
+		conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
+		balance_ended(c, ws->finished);
+		ws->finished = 0;
+	} else {
+		early_settle(c, pipe, ws);
+		conversation_settle(c, ws);
+	}
+	return 0;
 }
 
 /* --- recognising ----------------------------------------------------------------- */
@@ -768,6 +837,10 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 	requests = requests_of(c);
 	responses =
 	    requests == &c->directions[0] ? &c->directions[1] : &c->directions[0];
+	if (ws && c->answer.early == EARLY_DONE) {
+		early_settle(c, pipe, ws);
+		conversation_settle(c, ws);
+	}
 	c->answer.end_ns = now_ns;
 	if (responses->begun_ns && !responses->orphan) {
 		c->answer.body_bytes = responses->body_bytes;
@@ -785,6 +858,8 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 			c->answer.first_ns = 0;
 			c->answer.body_bytes = 0;
 		}
+	if (c->answer.early == EARLY_DONE || !ws)
+		early_disown(c, TALLY_MISSED_NO_REQUEST);
 	if (requests->malformed)
 		missed(TALLY_MISSED_MALFORMED, 1);
 	balance_ended(c, c->overflow);

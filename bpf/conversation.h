@@ -112,8 +112,8 @@ struct sending {
 	__u8 reserved[3];
 };
 
-/* A response that was read before the send of its request was over. */
-enum early_state { EARLY_NONE, EARLY_BEGUN, EARLY_DONE };
+/* A response that was read before the send of its request was over (early.bpf.h). */
+enum early_state { EARLY_NONE, EARLY_BEGUN, EARLY_DONE, EARLY_LOST };
 
 struct answer {
 	__u64 first_ns;
@@ -140,12 +140,13 @@ struct conversation {
 	__u8 refused; /* the request under way got its answer before its body */
 	__u16 local_port;
 	__u16 remote_port;
-	__u64 address;   /* of the server end */
-	__u64 ready_ns;  /* bytes wait unread since; 0: none do */
-	__u64 ended_ns;  /* TCP: when it was over, though not yet closed */
-	__u64 queue_ns;  /* of the request under way */
-	__u64 route;     /* of the request under way */
-	__u64 mmsg_base; /* recvmmsg: array of the call in progress, next entry */
+	__u32 presumed_by; /* reader of a response that presumes a request; 0: none */
+	__u64 address;     /* of the server end */
+	__u64 ready_ns;    /* bytes wait unread since; 0: none do */
+	__u64 ended_ns;    /* TCP: when it was over, though not yet closed */
+	__u64 queue_ns;    /* of the request under way */
+	__u64 route;       /* of the request under way */
+	__u64 mmsg_base;   /* recvmmsg: array of the call in progress, next entry */
 	__u32 mmsg_index;
 	__u32 mmsg_last;
 	__u32 overflow;

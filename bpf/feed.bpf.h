@@ -84,7 +84,7 @@ static __always_inline int feed_head(struct conversation *c, struct direction *d
 {
 	if (d->http1.responses)
 		response_head(c, d, ws, pipe);
-	else if (!request_head(c, d, pipe, ws))
+	else if (!request_head(c, d, pipe))
 		return FEED_WANTS_PIPELINE;
 	return c->state >= CONVERSATION_TUNNEL || d->http1.phase == HTTP1_SEEK
 		   ? FEED_SKIP
@@ -160,7 +160,7 @@ static __always_inline int feed_step(struct conversation *c, struct workspace *w
 	struct direction *d = direction_of(c, chunk->direction);
 	__u64 skip;
 
-	if (d->wants_push && !request_head(c, d, pipe, ws))
+	if (d->wants_push && !request_head(c, d, pipe))
 		return FEED_WANTS_PIPELINE;
 	if (w->pos >= w->len && !chunk->len)
 		return FEED_DONE;

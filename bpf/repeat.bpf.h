@@ -118,7 +118,6 @@ static __always_inline bool request_repeats(struct conversation *c, struct direc
 	if (here < d->head.length)
 		body_is_to_come(d, &ws->call.chunk, here);
 	__sync_fetch_and_add(&c->ring_ends.tail, 1);
-	early_settle(c, NULL, ws);
 	return true;
 }
 

@@ -478,6 +478,8 @@ static __always_inline int sent(struct sock *sk, int ret)
 		m.is_found = sending_take(c, &ws->call, (__u32)current);
 		moved(c, sk, ws, &m);
 		name_server(c, sk);
+		if (c->answer.early != EARLY_NONE)
+			early_meets_send(c, pipeline_of(c, sk), ws);
 		leave(c, ws, DIRECTION_WRITE);
 	}
 	if (c->sending.thread == (__u32)current)

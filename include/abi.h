@@ -205,7 +205,8 @@ struct tally_config {
 	__u8 no_shortcuts;      /* parse every head (for tests) */
 	__u8 preemptible;       /* this kernel may preempt a program */
 	__u8 counts_traffic;    /* by process */
-	__u8 reserved[3];
+	__u8 late_unix_sends; /* no program sees one begin before its bytes are read */
+	__u8 reserved[2];
 };
 
 /* Hooks that several programs are attached to where one may be preempted. */

@@ -120,6 +120,8 @@ static int configure(const struct probes *probes, const struct tally_config *con
 	*there = *config;
 	there->recvmsg_arguments = facts->recvmsg_arguments;
 	there->preemptible = capture_is_preemptible(facts, probes->capture);
+	there->late_unix_sends =
+	    !capture_takes(facts, probes->capture, "unix_stream_sendmsg_entry");
 	if (!there->preemptible && !probes->turns) /* a map has one entry at least */
 		bpf_map__set_max_entries(skeleton->maps.marks, 1);
 	if (capture_needs_tables_whole(facts, probes->capture))

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * early.bpf.h - responses before their requests. A client of two threads may read a
+ * response before the send of its request is over, which is when we are told of that
+ * request. The response waits then (EARLY_DONE), and whoever of the two threads is
+ * second completes the pair (early_settle, early_meets_send in conversation.bpf.h).
+ *
+ * Whether a send is under way is known where the kernel tells that one begins. On
+ * a Unix socket tracepoints do not before the peer is woken, and a peer that is awake
+ * may answer before: there a response that nothing else explains presumes a request.
+ *
+ * It was wrong when the thread that read it is the one that sends next, for who is in
+ * a send reads nothing; when the next send is much later; when another response comes
+ * first, or the end of the connection. Then the response is in the ledger, as one
+ * without a request. On Unix sockets, which end without a hook, it is a request in
+ * flight until then, so that the balance has it.
+ */
+#pragma once
+
+#include "queue.bpf.h"
+
+/* A send that is told later than this after a response was not under way when that was
+ * read. More than a thread waits for its processor: a quota's periods are of 100 ms. */
+#define EARLY_MAX_NS 250000000
+
+static __always_inline void early_presume(struct conversation *c)
+{
+	c->presumed_by = (__u32)bpf_get_current_pid_tgid();
+	balance_begun(c);
+	c->answer.early = EARLY_BEGUN;
+}
+
+/* Nothing is presumed any more. */
+static __always_inline void early_over(struct conversation *c)
+{
+	if (!c->presumed_by)
+		return;
+	c->presumed_by = 0;
+	balance_ended(c, 1);
+}
+
+static __always_inline bool early_was_wrong(const struct conversation *c, __u64 send_ns)
+{
+	if (!c->presumed_by)
+		return false;
+	if (c->presumed_by == (__u32)bpf_get_current_pid_tgid())
+		return true;
+	return c->answer.early == EARLY_DONE &&
+	       send_ns > c->answer.end_ns + EARLY_MAX_NS;
+}
+
+/* The response answers none of the requests to come. If one was lost meanwhile, it was
+ * that one's, which is in the ledger. */
+__noinline int early_disown(struct conversation *c, __u32 reason)
+{
+	__u32 early;
+
+	if (!c)
+		return 0;
+	early = __sync_lock_test_and_set(&c->answer.early, EARLY_NONE);
+	if (early == EARLY_NONE)
+		return 0;
+	early_over(c);
+	if (early == EARLY_LOST)
+		return 0;
+	if (early == EARLY_BEGUN)
+		c->directions[DIRECTION_READ].orphan = 1;
+	if (c->paid)
+		c->paid--;
+	else if (reason < TALLY_MISSED_COUNT)
+		missed(reason, 1);
+	return 0;
+}
+
+/* The response under way is lost, and with it its request, which is still to come. */
+static __always_inline void early_lose(struct conversation *c, __u32 reason)
+{
+	c->answer.early = EARLY_LOST;
+	missed(reason, 1);
+}
