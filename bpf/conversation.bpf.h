@@ -479,6 +479,15 @@ __noinline int request_line(struct conversation *c, struct workspace *ws)
 	return 0;
 }
 
+static __always_inline bool is_sending(const struct conversation *c,
+				       const struct chunk *chunk)
+{
+	if (c->role != TALLY_ROLE_CLIENT)
+		return false;
+	return *(volatile __u64 *)&c->sending.began_ns != 0 ||
+	       (config.late_tcp_sends && chunk->is_writing);
+}
+
 /* Not before a first request, when it may answer one from before our time, nor where
  * one was lost that it may answer. */
 static __always_inline bool may_be_sending(const struct conversation *c)
@@ -493,11 +502,11 @@ static __always_inline bool may_be_sending(const struct conversation *c)
  * the two shows. Likewise what ends the connection says so before it empties the
  * queues. */
 static __always_inline void response_begins(struct conversation *c, struct direction *d,
+					    const struct chunk *chunk,
 					    struct pipeline *pipe)
 {
 	struct direction *requests = requests_of(c);
-	bool sending = c->role == TALLY_ROLE_CLIENT &&
-		       *(volatile __u64 *)&c->sending.began_ns != 0;
+	bool sending = is_sending(c, chunk);
 
 	if (c->overflow || queue_oldest(c, pipe))
 		return;
@@ -547,7 +556,7 @@ __noinline int status_line(struct conversation *c, struct chunk *chunk,
 		c->state = CONVERSATION_HTTP1;
 	if (d->http1.status < 200 && d->http1.status != 101)
 		return 0;
-	response_begins(c, d, pipe);
+	response_begins(c, d, chunk, pipe);
 	if (!d->orphan) {
 		c->answer.status = d->http1.status;
 		c->answer.first_ns = d->begun_ns;

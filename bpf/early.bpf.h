@@ -5,9 +5,10 @@
  * request. The response waits then (EARLY_DONE), and whoever of the two threads is
  * second completes the pair (early_settle, early_meets_send in conversation.bpf.h).
  *
- * Whether a send is under way is known where the kernel tells that one begins. On
- * a Unix socket tracepoints do not before the peer is woken, and a peer that is awake
- * may answer before: there a response that nothing else explains presumes a request.
+ * Whether a send is under way is known where the kernel tells that one begins. Where
+ * it does not, the position tells with TCP (is_writing in socket.bpf.h). On a Unix
+ * socket nothing does before the peer is woken, and a peer that is awake may answer
+ * before: there a response that nothing else explains presumes a request.
  *
  * It was wrong when the thread that read it is the one that sends next, for who is in
  * a send reads nothing; when the next send is much later; when another response comes

@@ -316,6 +316,20 @@ static __always_inline void failed(struct conversation *c, struct sock *sk, int 
 		break_off(c, sk, bpf_ktime_get_ns());
 }
 
+/* Where no program sees a send begin, the position tells of one that is not over.
+ * Looked at in the order that sent() leaves it: what it moves the position by is
+ * queued before the direction is free again. */
+static __always_inline bool is_writing(const struct conversation *c,
+				       const struct tcp_sock *tp)
+{
+	const struct direction *d = &c->directions[DIRECTION_WRITE];
+
+	if (!tp || !d->positioned)
+		return false;
+	return *(volatile __u32 *)&d->seq != tp->write_seq ||
+	       *(volatile __u32 *)&d->busy;
+}
+
 /* A receive is over: ret bytes, or an error. msg: where they went, NULL when only
  * the registers can tell. */
 static __always_inline int received(struct sock *sk, int ret, int flags,
@@ -346,6 +360,8 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 	ws->call.chunk.queue_ns = queue_wait(c, receive_position(sk, &m), now_ns);
 	if (msg)
 		source_from_received(&ws->call.source, msg, (__u32)ret);
+	if (config.late_tcp_sends)
+		ws->call.chunk.is_writing = is_writing(c, m.tp);
 	m.is_found = msg != NULL;
 	moved(c, sk, ws, &m);
 	name_server(c, sk);

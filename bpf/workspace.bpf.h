@@ -22,7 +22,7 @@ struct chunk {
 	__u64 began_ns; /* of the call: the send's start, or now */
 	__u64 queue_ns; /* how long the bytes had waited, for reads */
 	__u32 direction;
-	__u32 reserved;
+	__u32 is_writing; /* more was written than was told (late_tcp_sends) */
 };
 
 /* One call's bytes: where they are, segment by segment. */

@@ -205,8 +205,9 @@ struct tally_config {
 	__u8 no_shortcuts;      /* parse every head (for tests) */
 	__u8 preemptible;       /* this kernel may preempt a program */
 	__u8 counts_traffic;    /* by process */
-	__u8 late_unix_sends; /* no program sees one begin before its bytes are read */
-	__u8 reserved[2];
+	__u8 late_tcp_sends;    /* no program sees that a send begins, only its end */
+	__u8 late_unix_sends;   /* none before its bytes can be read */
+	__u8 reserved[1];
 };
 
 /* Hooks that several programs are attached to where one may be preempted. */

@@ -120,6 +120,7 @@ static int configure(const struct probes *probes, const struct tally_config *con
 	*there = *config;
 	there->recvmsg_arguments = facts->recvmsg_arguments;
 	there->preemptible = capture_is_preemptible(facts, probes->capture);
+	there->late_tcp_sends = !capture_sees_send_begin(facts, probes->capture);
 	there->late_unix_sends =
 	    !capture_takes(facts, probes->capture, "unix_stream_sendmsg_entry");
 	if (!there->preemptible && !probes->turns) /* a map has one entry at least */
