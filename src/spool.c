@@ -295,6 +295,8 @@ void spool_commit(struct spool *spool, bool is_end)
 	spool->is_collecting = false;
 	if (spool->directory)
 		spool_disk_write(spool, spared);
+	else
+		spool_notes_settle(spool);
 	spared = spool->collection - (is_end ? 1 : 0); /* it may have been renumbered */
 	for (struct spool_lane *lane = spool->lanes; lane; lane = lane->next)
 		backlog_move(&lane->waiting, &lane->fresh);

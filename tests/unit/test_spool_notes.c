@@ -152,6 +152,23 @@ static void without_a_disk_they_are_in_memory(void **state)
 	expect_notes(test, "");
 }
 
+static void without_a_disk_those_that_are_gone_take_no_room(void **state)
+{
+	struct spool_case *test = *state;
+
+	test->config.directory = NULL;
+	case_open(test);
+	for (int i = 0; i < 3; i++) {
+		spool_begin(test->spool, NOW_MS);
+		assert_int_equal(add(test, "one"), 0);
+		spool_commit(test->spool, false);
+		spool_begin(test->spool, NOW_MS);
+		spool_note_remove(test->spool, 0);
+		spool_commit(test->spool, false);
+	}
+	expect_notes(test, "");
+}
+
 static void run(struct spool_case *test, const char *statement)
 {
 	sqlite3 *db;
@@ -257,6 +274,7 @@ int main(void)
 	    TEST(notes_survive_the_file),
 	    TEST(notes_wait_for_the_disk_as_batches_do),
 	    TEST(without_a_disk_they_are_in_memory),
+	    TEST(without_a_disk_those_that_are_gone_take_no_room),
 	    TEST(a_damaged_note_is_left_out),
 	    TEST(an_older_file_is_taken_over),
 	    TEST(a_lane_with_a_limit_loses_its_oldest_beyond_it),
