@@ -271,9 +271,11 @@ static bool is_copy(const struct log_file *copy, const struct log_file *origin,
 
 static void go_on_at(struct log_files *files, struct log_file *copy, uint64_t offset)
 {
+	const bool was_open = copy->fd >= 0; /* something was written to it */
+
 	copy->origin = NULL;
 	if (offset && log_file_open(copy) == LOG_READ_END) {
-		files->open++;
+		files->open += !was_open;
 		log_file_restart(copy, offset, log_print_before(copy->fd, offset));
 		copy->identity.head = log_print_head(copy->fd, offset);
 	}

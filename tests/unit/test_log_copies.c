@@ -83,6 +83,23 @@ static void a_copy_of_another_kind_goes_on_where_it_is_one(void **state)
 	log_case_expect(test, "a.log:two\n");
 }
 
+/* Its first event opens it, whatever it turns out to be. */
+static void a_copy_that_is_open_is_counted_once(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log*");
+	log_case_expect(test, "a.log:one\n");
+	log_case_copy(test, "a.log", "a.log.bak");
+	log_case_expect(test, "");
+	log_files_written(test->files, test->directory, "a.log.bak");
+	assert_int_equal(log_files_sums(test->files).open, 2);
+	log_case_wait(test, LOG_COPY_MS + 500);
+	log_case_expect(test, "");
+	assert_int_equal(log_files_sums(test->files).open, 2);
+}
+
 static void a_file_that_only_begins_alike_is_read_from_its_beginning(void **state)
 {
 	struct log_case *test = *state;
@@ -157,6 +174,7 @@ int main(void)
 	    TEST(the_unread_rest_of_an_emptied_file_is_in_its_copy),
 	    TEST(a_copy_is_not_read_before_its_original_is_emptied),
 	    TEST(a_copy_of_another_kind_goes_on_where_it_is_one),
+	    TEST(a_copy_that_is_open_is_counted_once),
 	    TEST(a_file_that_only_begins_alike_is_read_from_its_beginning),
 	    TEST(files_of_other_names_are_no_copies),
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
