@@ -27,7 +27,8 @@ int push_collect(struct push *push, const struct snapshot *snapshot);
  * number already calls push_commit before it adds them again. A family lives until
  * the collection is committed. */
 uint64_t push_collection(const struct push *push);
-/* Now, as what is scraped is stamped: not before any time that was given out. */
+/* Now, as what is scraped is stamped: not before any time that was given out, but where
+ * the clock was set back by hours (timeline.h). */
 int64_t push_time_ms(struct push *push);
 /* sample: with all its labels. stamp_ms: of push_time_ms, its own time may be another.
  * An error is logged when the collection is committed. */

@@ -51,8 +51,9 @@ struct scrape_series_result {
 	uint64_t out_of_bounds;
 };
 
-/* Times never fall from call to call. An error of the sink ends the call, which
- * returns it; what was handed out counts as sent. */
+/* Times do not fall from call to call, or by more than a sample may be ahead: then
+ * series begin anew. An error of the sink ends the call, which returns it; what was
+ * handed out counts as sent. */
 struct scrape_series_sink {
 	int (*add)(void *context, const struct sample *sample);
 	/* Before a sample whose series has had one in this call: times of their own.

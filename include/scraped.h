@@ -74,7 +74,7 @@ int scraped_create(const struct config_scrape *config, /* outlives it */
 		   struct scraped **ret_scraped);
 /* The collection that has samples of it is committed. */
 void scraped_free(struct scraped **scraped);
-/* Now, later than its last samples. */
+/* Now, later than its last samples, but where push's times went back by hours. */
 int64_t scraped_time_ms(const struct scraped *scraped, struct push *push);
 void scraped_take(struct scraped *scraped, const struct scraped_answer *answer,
 		  struct push *push, struct scraped_counters *counters);

@@ -467,6 +467,16 @@ static bool is_out_of_bounds(int64_t time_ms, int64_t now_ms)
 	return time_ms > now_ms + NEWEST_MS || time_ms < now_ms - OLDEST_MS;
 }
 
+/* Nothing is that far ahead, but what went out before times went back. */
+static void forget_future(struct series *series, int64_t now_ms)
+{
+	if (series->last_ms <= now_ms + NEWEST_MS)
+		return;
+	series->last_ms = INT64_MIN;
+	if (series->exemplar)
+		*series->exemplar = (struct scrape_exemplar_last){0};
+}
+
 /* Whether Prometheus counts it as added: it compares with earlier scrapes alone. */
 static bool would_be_added(const struct pending *pending, int64_t now_ms)
 {
@@ -514,6 +524,7 @@ static int note_sample(struct reading *reading, struct known *known, bool is_new
 		note_start(reading, known, entry->bits);
 	if (!known->series)
 		return 0;
+	forget_future(known->series, reading->time_ms);
 	if (pending.has_time)
 		pending.time_ms = entry->time_ms;
 	result->relabeled++;
@@ -731,6 +742,7 @@ static bool mark_stale(void *item, void *context)
 	if (handing->error || series->tracked != handing->previous ||
 	    !handing->previous)
 		return true;
+	forget_future(series, handing->time_ms);
 	/* With a time of its own it may be ahead. */
 	if (series->last_ms < handing->time_ms) {
 		handing->error = hand_out(handing, series, &sample);

@@ -10,8 +10,11 @@
 #include "cleanup.h"
 #include "log.h"
 #include "slice.h"
+#include "timeline.h"
 
 #define SLOW_S 1.0
+/* push's times go back by more than TIMELINE_STEP_MAX_MS, less what passed since. */
+#define STEP_MIN_MS (TIMELINE_STEP_MAX_MS / 2)
 #define NO_COLLECTION UINT64_MAX
 
 /* --- samples to push ----------------------------------------------------------------
@@ -84,7 +87,9 @@ int64_t scraped_time_ms(const struct scraped *scraped, struct push *push)
 {
 	int64_t now_ms = push_time_ms(push);
 
-	return now_ms > scraped->last_ms ? now_ms : scraped->last_ms + 1;
+	if (now_ms > scraped->last_ms || scraped->last_ms - now_ms > STEP_MIN_MS)
+		return now_ms;
+	return scraped->last_ms + 1;
 }
 
 /* --- what came

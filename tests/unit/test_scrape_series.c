@@ -408,6 +408,20 @@ static void times_far_from_now_are_not_taken(void **state)
 	destroy(&scene);
 }
 
+static void where_times_went_back_series_begin_anew(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &plain);
+	assert_body(&scene, OPEN, "a_total 1 # {x=\"1\"} 1\nb 1\n# EOF\n",
+		    10 * MINUTE + 1, "a_total 1 @600001 #1\nb 1 @600001");
+	assert_body(&scene, OPEN, "a_total 2 # {x=\"2\"} 1\n# EOF\n", 0,
+		    "a_total 2 @0 #2\nb stale @0");
+	assert_int_equal(scene.result.out_of_order, 0);
+	destroy(&scene);
+}
+
 static void beyond_the_limit_the_scrape_fails(void **state)
 {
 	const struct scrape_series_config config = {
@@ -861,6 +875,7 @@ int main(void)
 	    cmocka_unit_test(a_marker_is_not_older_than_what_it_follows),
 	    cmocka_unit_test(a_series_with_several_times_is_handed_out_in_turns),
 	    cmocka_unit_test(times_far_from_now_are_not_taken),
+	    cmocka_unit_test(where_times_went_back_series_begin_anew),
 	    cmocka_unit_test(beyond_the_limit_the_scrape_fails),
 	    cmocka_unit_test(what_rules_drop_is_scraped_and_nothing_else),
 	    cmocka_unit_test(what_was_not_in_a_good_scrape_is_forgotten),

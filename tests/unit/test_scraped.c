@@ -123,6 +123,26 @@ static void two_scrapes_are_never_in_one_collection(void **state)
 			    "a{job=j} 3@3000 " REPORT("1", "1", "1", "0", "3000"));
 }
 
+/* push says so where the clock was ahead by hours, as before the first NTP answer. */
+static void where_times_go_back_by_hours_they_are_followed(void **state)
+{
+	(void)state;
+	fake_now_ms = 400000000;
+	take(SCRAPED_OK, NULL, "a 1\n");
+	fake_now_ms -= 1; /* no step: another one is under way */
+	take(SCRAPED_OK, NULL, "a 2\n");
+	assert_string_equal(fake_pushed, "|a{job=j} 2@400000001 " REPORT(
+					     "1", "1", "1", "0", "400000001"));
+	fake_now_ms = 5000;
+	take(SCRAPED_OK, NULL, "a 3\n");
+	assert_string_equal(fake_pushed,
+			    "|a{job=j} 3@5000 " REPORT("1", "1", "1", "0", "5000"));
+	fake_now_ms = 6000;
+	take(SCRAPED_OK, NULL, "b 4\n");
+	assert_string_equal(fake_pushed, "|b{job=j} 4@6000 a{job=j} stale@6000 " REPORT(
+					     "1", "1", "1", "1", "6000"));
+}
+
 static void a_scrape_that_fails_ends_what_was_there(void **state)
 {
 	(void)state;
@@ -238,6 +258,7 @@ int main(void)
 	    TEST(a_scrape_is_its_samples_and_a_report),
 	    TEST(metrics_go_to_those_that_take_them_whole),
 	    TEST(two_scrapes_are_never_in_one_collection),
+	    TEST(where_times_go_back_by_hours_they_are_followed),
 	    TEST(a_scrape_that_fails_ends_what_was_there),
 	    TEST(a_body_that_does_not_parse_says_why),
 	    TEST(only_no_answer_or_a_late_one_is_slow),
