@@ -10,6 +10,8 @@
 
 /* How far the wall clock may go back before times follow it. */
 #define TIMELINE_STEP_MAX_MS (2LL * 60 * 60 * 1000)
+/* Times that go back by more did follow it (less what passed since the last one). */
+#define TIMELINE_FOLLOWED_MS (TIMELINE_STEP_MAX_MS / 2)
 
 /* Zeroed: nothing was before. */
 struct timeline {

@@ -46,7 +46,7 @@ struct push {
 	uint64_t collection; /* number of the open one, or the next */
 	bool is_open;
 	size_t open_samples; /* scraped ones in it */
-	int64_t newest_ms;   /* that anything in it was stamped with */
+	int64_t newest_ms;   /* that anything was stamped with, of any */
 	bool is_durable;
 	uint64_t flush_end_ms; /* 0: no flush is running */
 	bool is_ended;         /* the markers are out: nothing may come after them */
@@ -81,13 +81,20 @@ static int note_family(struct push *push, const struct family *family)
 	return 0;
 }
 
+/* What a slow target answered is older than what went out meanwhile. */
+static void note_time(struct push *push, int64_t time_ms)
+{
+	if (time_ms > push->newest_ms ||
+	    push->newest_ms - time_ms > TIMELINE_FOLLOWED_MS)
+		push->newest_ms = time_ms;
+}
+
 /* An endpoint's error is its own: it keeps it until its finish. */
 static int on_begin(void *context, const struct sample_metric *metric)
 {
 	struct push *push = context;
 
-	if (metric->time_ms > push->newest_ms)
-		push->newest_ms = metric->time_ms;
+	note_time(push, metric->time_ms);
 	for (size_t i = 0; i < push->endpoint_count; i++)
 		endpoint_begin(push->endpoints[i], metric);
 	return note_family(push, metric->metric->family);
@@ -112,7 +119,6 @@ static void open_collection(struct push *push, int64_t now_ms, int64_t boot_ms)
 	spool_begin(push->spool, now_ms);
 	push->is_open = true;
 	push->open_samples = 0;
-	push->newest_ms = 0;
 	push->family_count = 0;
 	loop_timer_arm(push->commit_timer, OPEN_MS, 0);
 }
@@ -248,8 +254,7 @@ static bool accept_scraped(struct push *push, int64_t stamp_ms)
 		return false;
 	open_collection(push, (int64_t)clock_ms(CLOCK_REALTIME),
 			(int64_t)clock_ms(CLOCK_BOOTTIME));
-	if (stamp_ms > push->newest_ms)
-		push->newest_ms = stamp_ms;
+	note_time(push, stamp_ms);
 	return true;
 }
 
@@ -524,6 +529,7 @@ static int start_delivery(struct push *push)
 	last_ms = spool_last_time_ms(push->spool);
 	samples_continue(push->samples, last_ms);
 	timeline_continue(&push->timeline, last_ms);
+	push->newest_ms = last_ms;
 	spool_orphans(push->spool, endpoint_tell_orphan, NULL);
 	for (size_t i = 0; i < push->endpoint_count; i++)
 		endpoint_send(push->endpoints[i], false);

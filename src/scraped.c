@@ -13,8 +13,6 @@
 #include "timeline.h"
 
 #define SLOW_S 1.0
-/* push's times go back by more than TIMELINE_STEP_MAX_MS, less what passed since. */
-#define STEP_MIN_MS (TIMELINE_STEP_MAX_MS / 2)
 #define NO_COLLECTION UINT64_MAX
 
 /* --- samples to push ----------------------------------------------------------------
@@ -87,7 +85,8 @@ int64_t scraped_time_ms(const struct scraped *scraped, struct push *push)
 {
 	int64_t now_ms = push_time_ms(push);
 
-	if (now_ms > scraped->last_ms || scraped->last_ms - now_ms > STEP_MIN_MS)
+	if (now_ms > scraped->last_ms ||
+	    scraped->last_ms - now_ms > TIMELINE_FOLLOWED_MS)
 		return now_ms;
 	return scraped->last_ms + 1;
 }

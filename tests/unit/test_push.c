@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "receiving.h"
+#include "spool.h"
 
 static void a_host_name_of_any_bytes_is_an_instance(void **state)
 {
@@ -289,17 +290,22 @@ static bool never(struct scene *scene, size_t argument)
 	return false;
 }
 
-static void add_scraped(struct scene *scene, const char *mark)
+static void add_stamped(struct scene *scene, const char *mark, int64_t time_ms)
 {
 	const struct label labels[] = {{"__name__", "scraped"}, {"mark", mark}};
 	const struct sample sample = {
 	    .labels = labels,
 	    .label_count = 2,
 	    .family = &counted,
-	    .time_ms = push_time_ms(scene->push),
+	    .time_ms = time_ms,
 	};
 
-	push_add(scene->push, &sample, sample.time_ms);
+	push_add(scene->push, &sample, time_ms);
+}
+
+static void add_scraped(struct scene *scene, const char *mark)
+{
+	add_stamped(scene, mark, push_time_ms(scene->push));
 }
 
 static bool are_requests(struct scene *scene, size_t count)
@@ -355,6 +361,29 @@ static void a_series_that_comes_again_is_in_the_next_collection(void **state)
 	deliver(scene);
 	assert_int_equal(scene->servers[0]->count, 2);
 	expect_metric(scene, "samples", 2);
+}
+
+static void expect_last_time(struct scene *scene, int64_t time_ms)
+{
+	push_commit(scene->push);
+	assert_int_equal(spool_last_time_ms(push_spool(scene->push)), time_ms);
+}
+
+/* Those of a slow target were stamped before those that went out meanwhile. */
+static void the_newest_time_is_remembered_unless_the_clock_was_wrong(void **state)
+{
+	const int64_t hours_ms = 3 * 3600 * 1000;
+	struct scene *scene = *state;
+	int64_t time_ms;
+
+	start(scene, accept_all);
+	time_ms = push_time_ms(scene->push);
+	add_stamped(scene, "quick.", time_ms);
+	expect_last_time(scene, time_ms);
+	add_stamped(scene, "slow.", time_ms - 10000);
+	expect_last_time(scene, time_ms);
+	add_stamped(scene, "set back.", time_ms - hours_ms);
+	expect_last_time(scene, time_ms - hours_ms);
 }
 
 /* Ours is a counter "twice", scraped it has its suffix in its name. */
@@ -512,6 +541,7 @@ int main(void)
 	    TEST(what_is_scraped_within_a_second_is_one_collection),
 	    TEST(our_own_collection_takes_along_what_was_scraped),
 	    TEST(a_series_that_comes_again_is_in_the_next_collection),
+	    TEST(the_newest_time_is_remembered_unless_the_clock_was_wrong),
 	    TEST(one_family_speaks_for_those_of_its_name),
 	    TEST(a_flush_sends_what_was_scraped_and_ends_only_our_own),
 	    TEST(nothing_wakes_while_nothing_waits),
