@@ -69,6 +69,7 @@ struct logs {
 	int64_t scanned_ms, scan_took_ms;
 	bool is_flush_armed, is_tick_short, is_scan_armed;
 	bool is_blocked, is_stopped;
+	bool is_behind; /* receivers are, and that was told; its end is to be, too */
 };
 
 static int64_t clock_ns(clockid_t clock)
@@ -234,15 +235,32 @@ static bool has_room(struct logs *logs)
 	return is_any_free && !is_any_waited_for;
 }
 
+/* Half of what may wait has gone, wherever it is waited for. */
+static bool is_relieved(const struct logs *logs)
+{
+	for (size_t i = 0; i < logs->lane_count; i++) {
+		const struct lane *lane = &logs->lanes[i];
+
+		if (!lane->is_stalled && lane->bytes > logs->share_bytes / 2)
+			return false;
+	}
+	return true;
+}
+
+/* A receiver that takes a batch as often as there is another blocks with each: that is
+ * told once. */
 static void set_blocked(struct logs *logs, bool is_blocked)
 {
-	if (is_blocked && !logs->is_blocked)
+	logs->is_blocked = is_blocked;
+	if (is_blocked && !logs->is_behind) {
 		log_warning("receivers of logs are behind: files are read again when "
 			    "less than %" PRIu64 " bytes wait",
 			    logs->share_bytes);
-	else if (!is_blocked && logs->is_blocked)
-		log_info("log files are read again");
-	logs->is_blocked = is_blocked;
+		logs->is_behind = true;
+	} else if (!is_blocked && logs->is_behind && is_relieved(logs)) {
+		log_info("receivers of logs are no longer behind");
+		logs->is_behind = false;
+	}
 }
 
 /* --- turns -------------------------------------------------------------------- */
@@ -302,6 +320,8 @@ static void on_turn(void *context)
 	arm_tick(logs);
 	if (is_more)
 		go_on(logs, 0);
+	else if (logs->is_behind)
+		go_on(logs, BLOCKED_MS);
 }
 
 static void on_tick(void *context)
