@@ -45,9 +45,9 @@ struct agent {
 	struct observer *observer; /* NULL: --no-bpf */
 	struct status *status;
 	struct push *push;
-	struct scrape *scrape; /* NULL: no jobs */
-	struct loop_timer *push_timer;
-	struct logs *logs; /* NULL: none are followed */
+	struct scrape *scrape;         /* NULL: no jobs */
+	struct loop_timer *push_timer; /* NULL: nobody takes metrics */
+	struct logs *logs;             /* NULL: none are followed */
 	struct loop_timer *greeting_timer;
 	int signal_fd;
 	int64_t started_ms; /* boot clock, when all of it ran */
@@ -273,6 +273,9 @@ static int start_push(struct agent *agent)
 	err = push_create(agent->loop, &agent->config, &agent->push);
 	if (err)
 		return err;
+	/* Lines alone need no collections, nor their fsync. */
+	if (!agent->config.remote_write_count && !agent->config.otlp_count)
+		return 0;
 	err = loop_timer_create(agent->loop, on_push, agent, &agent->push_timer);
 	if (!err)
 		err = arm_push(agent);
@@ -450,10 +453,11 @@ static int run(struct agent *agent)
 	if (!err && agent->logs)
 		logs_stop(agent->logs);
 	if (!err && agent->push) {
-		loop_timer_free(&agent->push_timer);
 		if (agent->scrape)
 			scrape_stop(agent->scrape);
-		collect_and_push(agent);
+		if (agent->push_timer)
+			collect_and_push(agent);
+		loop_timer_free(&agent->push_timer);
 		push_flush(agent->push, FLUSH_MS);
 	}
 	tear_down(agent);
