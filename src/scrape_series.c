@@ -759,8 +759,11 @@ static bool carry_over(void *item, void *context)
 	struct handing *handing = context;
 	struct series *series = item;
 
-	if (series->tracked && series->tracked == handing->previous)
+	if (series->tracked && series->tracked == handing->previous) {
 		track(handing, series);
+		/* Its own is let go before it may be seen again. */
+		series->family = &scrape_families_unknown;
+	}
 	return true;
 }
 

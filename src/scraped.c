@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "cleanup.h"
+#include "client.h"
 #include "log.h"
 #include "slice.h"
 #include "timeline.h"
@@ -147,6 +148,14 @@ static void count_unrelabelled(struct scraped *scraped,
 	scraped->unrelabelled = now;
 }
 
+/* Its URL may hold a password. */
+static void tell_error(const struct scraped *scraped, const char *what, int err)
+{
+	AUTO_FREE char *url = client_shown_url(scraped->target->url);
+
+	log_error("cannot %s \"%s\": %s", what, url ? url : "", strerror(-err));
+}
+
 static void remember(struct scraped *scraped, const struct scraped_answer *answer,
 		     const struct scrape_series_result *result)
 {
@@ -162,8 +171,7 @@ static void remember(struct scraped *scraped, const struct scraped_answer *answe
 	snprintf(scraped->error, sizeof(scraped->error), "%s",
 		 scraped->is_up ? "" : error);
 	if (!scraped->is_up)
-		log_debug("cannot scrape \"%.*s\": %s",
-			  (int)strcspn(scraped->target->url, "?"), scraped->target->url,
+		log_debug("job \"%s\": a scrape failed: %s", scraped->config->job_name,
 			  scraped->error);
 }
 
@@ -191,9 +199,7 @@ void scraped_take(struct scraped *scraped, const struct scraped_answer *answer,
 	count_unrelabelled(scraped, counters);
 	remember(scraped, answer, &result);
 	if (err)
-		log_error("cannot take what \"%.*s\" answered: %s",
-			  (int)strcspn(scraped->target->url, "?"), scraped->target->url,
-			  strerror(-err));
+		tell_error(scraped, "take the answer of", err);
 }
 
 void scraped_end(struct scraped *scraped, struct push *push,
@@ -209,9 +215,7 @@ void scraped_end(struct scraped *scraped, struct push *push,
 	close_collection(scraped, push);
 	err = err ? err : late;
 	if (err)
-		log_error("cannot end the series of \"%.*s\": %s",
-			  (int)strcspn(scraped->target->url, "?"), scraped->target->url,
-			  strerror(-err));
+		tell_error(scraped, "end the series of", err);
 }
 
 /* --- life
