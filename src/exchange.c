@@ -12,17 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "buf.h"
 #include "cleanup.h"
 #include "client_internal.h"
 #include "exchange_route.h"
+#include "gzip.h"
 #include "pem.h"
 #include "request_head.h"
 #include "retry.h"
 
 #define ANSWER_READ_MAX ((size_t)64 << 10)
+#define PLAIN_BYTES 16384 /* that are unpacked at a time */
 
 _Static_assert(CURL_ERROR_SIZE >= REQUEST_ERROR_LEN, "one buffer for both");
 
@@ -31,7 +34,11 @@ struct response {
 	size_t body_max;
 	size_t room_bytes; /* of the client's, that the body has */
 	bool is_too_long;
-	bool is_crowded; /* others have the room that it needs */
+	bool is_crowded;       /* others have the room that it needs */
+	bool has_begun;        /* its first byte came */
+	bool is_no_gzip;       /* though its header says so */
+	bool is_unpacked;      /* it was gzip up to its end */
+	struct gunzip *gunzip; /* NULL: it is taken as it comes */
 	char text[CLIENT_TEXT_MAX + 1];
 	char error[CURL_ERROR_SIZE];
 };
@@ -146,6 +153,7 @@ static void forget_request(struct exchange *exchange)
 {
 	wipe_request(exchange);
 	give_room(exchange);
+	gunzip_free(&exchange->response.gunzip);
 	buf_free(&exchange->response.body);
 }
 
@@ -185,7 +193,10 @@ static const char *text_of(struct exchange *exchange, long status)
 /* curl says that writing failed. */
 static void explain(struct response *response, CURLcode code)
 {
-	if (response->is_too_long)
+	if (response->is_no_gzip)
+		snprintf(response->error, sizeof(response->error),
+			 "the body is not whole gzip, as its Content-Encoding says");
+	else if (response->is_too_long)
 		snprintf(response->error, sizeof(response->error),
 			 "the body is longer than %zu bytes", response->body_max);
 	else if (response->is_crowded || response->body.error)
@@ -197,11 +208,32 @@ static void explain(struct response *response, CURLcode code)
 			 curl_easy_strerror(code));
 }
 
-void exchange_finish(struct exchange *exchange, int code)
+/* Who asks for a body is given gzip unpacked; the answer to a POST stays as it came. */
+static bool is_gzip(const struct exchange *exchange)
+{
+	const char *encoding = answer_header(exchange->easy, "Content-Encoding");
+
+	return exchange->is_get && encoding &&
+	       (!strcasecmp(encoding, "gzip") || !strcasecmp(encoding, "x-gzip"));
+}
+
+/* curl's own unpacking does not tell: gzip that ends too early is good to it. */
+static CURLcode judge_end(struct exchange *exchange, CURLcode code)
+{
+	struct response *response = &exchange->response;
+
+	if (code || !is_gzip(exchange) || response->is_unpacked)
+		return code;
+	response->is_no_gzip = true;
+	return CURLE_BAD_CONTENT_ENCODING;
+}
+
+void exchange_finish(struct exchange *exchange, int curl_code)
 {
 	CURL *easy = exchange->easy;
 	curl_off_t duration_us = 0;
-	struct client_answer answer = {.status = final_status(exchange, (CURLcode)code),
+	CURLcode code = judge_end(exchange, (CURLcode)curl_code);
+	struct client_answer answer = {.status = final_status(exchange, code),
 				       .retry_after_ms = -1};
 
 	curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &duration_us);
@@ -210,7 +242,7 @@ void exchange_finish(struct exchange *exchange, int code)
 		answer.retry_after_ms =
 		    retry_after_ms(answer_header(easy, "Retry-After"), time(NULL));
 	else
-		explain(&exchange->response, (CURLcode)code);
+		explain(&exchange->response, code);
 	answer.text = text_of(exchange, answer.status);
 	client_stop(exchange->client, easy);
 	exchange->is_sending = false;
@@ -221,23 +253,57 @@ void exchange_finish(struct exchange *exchange, int code)
 }
 
 /* An answer that does not end is cut off. */
+static bool take(struct exchange *exchange, const char *data, size_t len)
+{
+	struct response *response = &exchange->response;
+
+	if (len > response->body_max - response->body.len) {
+		response->is_too_long = true;
+		return false;
+	}
+	if (!client_take_room(exchange->client, len)) {
+		response->is_crowded = true;
+		return false;
+	}
+	response->room_bytes += len;
+	buf_append(&response->body, data, len);
+	return !response->body.error;
+}
+
+static bool take_gzip(struct exchange *exchange, const char *data, size_t len)
+{
+	struct response *response = &exchange->response;
+	struct gzip_flow flow = {.in = data, .in_len = len};
+	char plain[PLAIN_BYTES];
+
+	do {
+		int err;
+
+		flow.out = plain;
+		flow.out_room = sizeof(plain);
+		err = gunzip_step(response->gunzip, &flow);
+		response->is_no_gzip = err == -EBADMSG;
+		if (err || !take(exchange, plain, sizeof(plain) - flow.out_room))
+			return false;
+	} while (flow.in_len || !flow.out_room);
+	response->is_unpacked = flow.is_done;
+	return true;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
 	struct exchange *exchange = context;
 	struct response *response = &exchange->response;
 	size_t len = size * count;
+	bool is_taken;
 
-	if (len > response->body_max - response->body.len) {
-		response->is_too_long = true;
+	if (!response->has_begun && is_gzip(exchange) &&
+	    gunzip_create(&response->gunzip))
 		return 0;
-	}
-	if (!client_take_room(exchange->client, len)) {
-		response->is_crowded = true;
-		return 0;
-	}
-	response->room_bytes += len;
-	buf_append(&response->body, data, len);
-	return response->body.error ? 0 : len;
+	response->has_begun = true;
+	is_taken = response->gunzip ? take_gzip(exchange, data, len)
+				    : take(exchange, data, len);
+	return is_taken ? len : 0;
 }
 
 /* --- making ------------------------------------------------------------------- */
@@ -277,6 +343,7 @@ static int set_numbers(CURL *easy, uint64_t timeout_ms)
 	    {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
 	    {CURLOPT_NOSIGNAL, 1},
 	    {CURLOPT_NOPROGRESS, 1},
+	    {CURLOPT_HTTP_CONTENT_DECODING, 0},
 	    /* Or giving up on a request would wait for the resolver's thread: the
 	     * loop, as long as a name server that is down is asked. */
 	    {CURLOPT_QUICK_EXIT, 1},
@@ -447,7 +514,9 @@ static void expect_answer(struct exchange *exchange, size_t body_max)
 	give_room(exchange);
 	response->body.ceiling = body_max + 1;
 	response->body_max = body_max;
+	gunzip_free(&response->gunzip);
 	response->is_too_long = response->is_crowded = false;
+	response->has_begun = response->is_no_gzip = response->is_unpacked = false;
 	snprintf(response->error, sizeof(response->error), "out of memory");
 }
 

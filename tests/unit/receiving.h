@@ -40,6 +40,7 @@
 #define DATED "dated" /* 503 with a Retry-After DATE_AHEAD_S from then */
 #define DATE_AHEAD_S 3
 #define GZIPPED "gzip:" /* 200, and what follows as a compressed body */
+#define GZIP_CUT "cut:" /* the same, without the last byte of it */
 #define RECEIVER "tests/e2e/receiver.py"
 
 #define STATUS(line) "HTTP/1.1 " line "\r\nContent-Length: 0\r\n\r\n"
@@ -163,7 +164,8 @@ static const char *dated_answer(struct server *server)
 	return text;
 }
 
-static inline void answer_gzipped(struct connection *connection, const char *text)
+static inline void answer_gzipped(struct connection *connection, const char *text,
+				  size_t left_out)
 {
 	unsigned char body[REQUEST_SIZE];
 	char head[128];
@@ -177,6 +179,7 @@ static inline void answer_gzipped(struct connection *connection, const char *tex
 	    Z_OK);
 	assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
 	deflateEnd(&stream);
+	stream.total_out -= left_out;
 	snprintf(head, sizeof(head),
 		 "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
 		 "Content-Length: %lu\r\n\r\n",
@@ -214,7 +217,11 @@ static inline void answer(struct connection *connection)
 		return;
 	}
 	if (!strncmp(text, GZIPPED, strlen(GZIPPED))) {
-		answer_gzipped(connection, text + strlen(GZIPPED));
+		answer_gzipped(connection, text + strlen(GZIPPED), 0);
+		return;
+	}
+	if (!strncmp(text, GZIP_CUT, strlen(GZIP_CUT))) {
+		answer_gzipped(connection, text + strlen(GZIP_CUT), 1);
 		return;
 	}
 	if (!strcmp(text, DATED))

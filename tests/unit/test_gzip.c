@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -135,6 +136,90 @@ static void steps_make_the_same(void **state)
 	gzip_free(&gzip);
 }
 
+/* What gunzip_step makes of it in pieces of in_size bytes, into room of out_size. */
+static int unpack(const unsigned char *in, size_t len, size_t in_size, size_t out_size,
+		  unsigned char *out, size_t *ret_len, bool *ret_is_done)
+{
+	struct gunzip *gunzip = NULL;
+	struct gzip_flow flow = {.out = out};
+	int err = gunzip_create(&gunzip);
+
+	assert_int_equal(err, 0);
+	*ret_len = 0;
+	*ret_is_done = false;
+	for (size_t at = 0; !err && at < len; at += in_size) {
+		flow.in = in + at;
+		flow.in_len = len - at < in_size ? len - at : in_size;
+		do {
+			flow.out_room = out_size;
+			err = gunzip_step(gunzip, &flow);
+			*ret_len += out_size - flow.out_room;
+		} while (!err && (flow.in_len || !flow.out_room));
+		*ret_is_done = flow.is_done;
+	}
+	gunzip_free(&gunzip);
+	assert_null(gunzip);
+	gunzip_free(&gunzip);
+	return err;
+}
+
+static void members_come_out_in_pieces_of_any_length(void **state)
+{
+	static unsigned char bytes[2 * BYTES], zipped[2 * BYTES],
+	    plain[2 * BYTES + 1000];
+	const size_t sizes[] = {1, 2, 7, 1000, 2 * BYTES};
+	size_t one, two, len;
+	bool is_done;
+
+	(void)state;
+	fill(bytes, 2 * BYTES);
+	assert_int_equal(gzip_whole(bytes, BYTES, zipped, BYTES, &one), 0);
+	assert_int_equal(gzip_whole(bytes + BYTES, BYTES, zipped + one, BYTES, &two),
+			 0);
+	for (size_t i = 0; i < 5; i++) {
+		for (size_t j = 0; j < 4; j++) {
+			assert_int_equal(unpack(zipped, one + two, sizes[i], sizes[j],
+						plain, &len, &is_done),
+					 0);
+			assert_int_equal(len, 2 * BYTES);
+			assert_memory_equal(plain, bytes, len);
+			assert_true(is_done);
+		}
+	}
+}
+
+/* It is complete behind either member, and nowhere else. */
+static void every_beginning_of_gzip_is_known_to_be_one(void **state)
+{
+	unsigned char zipped[200], plain[100];
+	size_t one, two, len;
+	bool is_done;
+
+	(void)state;
+	assert_int_equal(gzip_whole("first", 5, zipped, 100, &one), 0);
+	assert_int_equal(gzip_whole("second", 6, zipped + one, 100, &two), 0);
+	for (size_t i = 0; i <= one + two; i++) {
+		assert_int_equal(unpack(zipped, i, 3, 10, plain, &len, &is_done), 0);
+		assert_int_equal(is_done, i == one || i == one + two);
+	}
+	assert_memory_equal(plain, "firstsecond", 11);
+}
+
+static void what_is_no_gzip_is_said_to_be_none(void **state)
+{
+	unsigned char zipped[200], plain[100];
+	size_t one, len;
+	bool is_done;
+
+	(void)state;
+	assert_int_equal(gzip_whole("first", 5, zipped, 100, &one), 0);
+	memcpy(zipped + one, "rest", 4);
+	assert_int_equal(unpack(zipped, one + 4, 50, 50, plain, &len, &is_done),
+			 -EBADMSG);
+	zipped[one - 8] ^= 1; /* the checksum */
+	assert_int_equal(unpack(zipped, one, 50, 50, plain, &len, &is_done), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +228,9 @@ int main(void)
 	    cmocka_unit_test(noise_fits_into_the_bound),
 	    cmocka_unit_test(too_little_room_is_an_error),
 	    cmocka_unit_test(steps_make_the_same),
+	    cmocka_unit_test(members_come_out_in_pieces_of_any_length),
+	    cmocka_unit_test(every_beginning_of_gzip_is_known_to_be_one),
+	    cmocka_unit_test(what_is_no_gzip_is_said_to_be_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
