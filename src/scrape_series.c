@@ -55,6 +55,7 @@ struct series {
 	uint64_t last_bits;
 	uint32_t tracked; /* the scrape it was in */
 	uint32_t round;   /* it was handed out in */
+	bool is_report;   /* one of the five that we add: the target's is not taken */
 	const struct family *family;
 	struct scrape_exemplar_last *exemplar; /* NULL: it had none */
 	size_t text_len;
@@ -204,6 +205,24 @@ uint64_t scrape_series_unrelabelled(const struct scrape_series *series)
 	return scrape_labels_failures(series->labels);
 }
 
+/* --- about the scrape ---------------------------------------------------------- */
+
+#define REPORTS 5
+#define REPORT(metric, what, of)                                                       \
+	{                                                                              \
+		.name = (metric), .help = (what), .unit = (of), .type = METRIC_GAUGE,  \
+		.order = FAMILY_SCRAPED                                                \
+	}
+
+static const struct family reports[REPORTS] = {
+    REPORT("up", "Whether the target could be scraped.", ""),
+    REPORT("scrape_duration_seconds", "How long the scrape took.", "seconds"),
+    REPORT("scrape_samples_scraped", "Samples that the target exposed.", ""),
+    REPORT("scrape_samples_post_metric_relabeling",
+	   "Samples that were left after metric_relabel_configs.", ""),
+    REPORT("scrape_series_added", "Series that were not in the scrapes before.", ""),
+};
+
 /* --- series ------------------------------------------------------------------- */
 
 static bool is_series(const void *item, const void *wanted)
@@ -263,6 +282,37 @@ static struct series *make_series(struct slice packed, size_t label_count)
 	return made;
 }
 
+static const char *name_of(const struct series *series)
+{
+	for (size_t i = 0; i < series->label_count; i++)
+		if (!strcmp(series->labels[i].name, "__name__"))
+			return series->labels[i].value;
+	return "";
+}
+
+/* Whether it has the labels of one that we add: then that is the only one, or a
+ * receiver would be told two values at one time, and refuse what else is in the
+ * request. */
+static int judge_name(struct scrape_series *series, struct series *made)
+{
+	const char *name = name_of(made);
+	struct label_set set;
+	struct slice packed;
+	size_t i = 0;
+	int err;
+
+	while (i < REPORTS && strcmp(name, reports[i].name) != 0)
+		i++;
+	if (i == REPORTS)
+		return 0;
+	err = scrape_labels_report(series->labels, name, &set);
+	if (!err)
+		err = pack_labels(series, &set, &packed);
+	if (!err)
+		made->is_report = is_series(made, &packed);
+	return err;
+}
+
 static int find_series(struct scrape_series *series, const struct label_set *set,
 		       struct series **ret_found)
 {
@@ -279,7 +329,9 @@ static int find_series(struct scrape_series *series, const struct label_set *set
 		found = make_series(packed, set->count);
 		if (!found)
 			return -ENOMEM;
-		err = registry_add(&series->all, hash, found);
+		err = judge_name(series, found);
+		if (!err)
+			err = registry_add(&series->all, hash, found);
 		if (err) {
 			free(found);
 			return err;
@@ -709,6 +761,10 @@ static int hand_out_pending(struct handing *handing, const struct pending *pendi
 	struct series *series = known->series;
 	struct sample sample;
 
+	if (series->is_report) {
+		handing->result->duplicates++;
+		return 0;
+	}
 	series->family = family_of(all, known);
 	if (!pending->has_time || all->config->track_timestamps_staleness)
 		track(handing, series);
@@ -916,23 +972,7 @@ int scrape_series_failed(struct scrape_series *series, int64_t time_ms,
 	return fail(series, time_ms, sink, ret_result);
 }
 
-/* --- about the scrape --------------------------------------------------------- */
-
-#define REPORTS 5
-#define REPORT(metric, what, of)                                                       \
-	{                                                                              \
-		.name = (metric), .help = (what), .unit = (of), .type = METRIC_GAUGE,  \
-		.order = FAMILY_SCRAPED                                                \
-	}
-
-static const struct family reports[REPORTS] = {
-    REPORT("up", "Whether the target could be scraped.", ""),
-    REPORT("scrape_duration_seconds", "How long the scrape took.", "seconds"),
-    REPORT("scrape_samples_scraped", "Samples that the target exposed.", ""),
-    REPORT("scrape_samples_post_metric_relabeling",
-	   "Samples that were left after metric_relabel_configs.", ""),
-    REPORT("scrape_series_added", "Series that were not in the scrapes before.", ""),
-};
+/* --- the end of a scrape ------------------------------------------------------- */
 
 static int report(struct scrape_series *series, const uint64_t *bits, int64_t time_ms,
 		  const struct scrape_series_sink *sink)

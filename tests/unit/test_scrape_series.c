@@ -726,6 +726,30 @@ static void the_scrape_itself_is_five_series(void **state)
 	destroy(&scene);
 }
 
+/* A target that says "up" itself: not two values at one time, and ours is what is so.
+ * With a label more it is another series. */
+static void what_the_target_says_of_its_scrape_is_not_taken(void **state)
+{
+	struct config_label items[] = {{"job", "j"}};
+	const struct config_labels labels = {items, 1};
+	const struct scrape_series_config config = {
+	    .labels = &labels,
+	    .honor_timestamps = true,
+	};
+	struct scene scene;
+
+	(void)state;
+	create(&scene, &config);
+	assert_text(&scene,
+		    "up 0\nup{x=\"y\"} 0\nscrape_samples_scraped 7 100000000\na 1\n", 0,
+		    "a{job=j} 1 @0\nup{job=j}{x=y} 0 @0");
+	assert_counts(&scene, 4, 4, 4);
+	assert_int_equal(scene.result.duplicates, 2);
+	assert_text(&scene, "a 1\n", 1000,
+		    "a{job=j} 1 @1000\nup{job=j}{x=y} stale @1000");
+	destroy(&scene);
+}
+
 /* --- any order of scrapes ------------------------------------------------------ */
 
 #define ROUNDS 3000
@@ -889,6 +913,7 @@ int main(void)
 	    cmocka_unit_test(exemplars_go_with_their_samples),
 	    cmocka_unit_test(what_a_sink_did_not_take_is_not_lost_to_staleness),
 	    cmocka_unit_test(the_scrape_itself_is_five_series),
+	    cmocka_unit_test(what_the_target_says_of_its_scrape_is_not_taken),
 	    cmocka_unit_test(what_is_remembered_shows_in_markers_alone),
 	};
 
