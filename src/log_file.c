@@ -199,6 +199,14 @@ static void learn_tail(struct log_file *file, const char *buf, size_t len)
 	file->tail = log_print_of(buf + len - tail_len, tail_len);
 }
 
+/* It is needed before there is a position to be noted: the file may be copied and
+ * emptied within that second. `buf` has the first bytes of the file. */
+static void learn_first_head(struct log_file *file, const char *buf, size_t len)
+{
+	file->identity.head =
+	    log_print_of(buf, len < LOG_HEAD_BYTES ? len : LOG_HEAD_BYTES);
+}
+
 static bool is_known(const struct log_file *file, const char *buf, size_t len)
 {
 	return len >= file->tail.len &&
@@ -232,6 +240,8 @@ enum log_read log_file_read(struct log_file *file, char *buf,
 	file->read_end += len;
 	if (file->size < file->read_end)
 		file->size = file->read_end;
+	if (file->read_end == len && !file->identity.head.len)
+		learn_first_head(file, buf, len);
 	learn_tail(file, buf, (size_t)got);
 	take(file, (struct slice){buf + known, len}, sink);
 	return len == LOG_FILE_CHUNK ? LOG_READ_MORE : LOG_READ_END;
@@ -282,6 +292,10 @@ struct log_position log_file_position(struct log_file *file)
 
 	learn_head(file);
 	position.identity = file->identity;
+	if (file->identity.head.len > file->offset)
+		position.identity.head = file->fd < 0
+					     ? (struct log_print){0}
+					     : log_print_head(file->fd, file->offset);
 	if (file->offset != file->read_end)
 		position.tail = file->fd < 0 ? (struct log_print){0}
 					     : log_print_before(file->fd, file->offset);

@@ -222,8 +222,8 @@ static inline void log_case_event(void *context, enum log_event event,
 		log_files_want_scan(test->files);
 }
 
-/* What the loop would do: events, scans, turns, and positions as with a commit. */
-static inline void log_case_run(struct log_case *test)
+/* What the loop would do: events, scans and turns. */
+static inline void log_case_turn(struct log_case *test)
 {
 	const struct log_sink sink = log_case_sink(test);
 	bool is_more = true;
@@ -236,6 +236,12 @@ static inline void log_case_run(struct log_case *test)
 		}
 		is_more |= log_files_turn(test->files, &sink);
 	}
+}
+
+/* And positions as with a commit. */
+static inline void log_case_run(struct log_case *test)
+{
+	log_case_turn(test);
 	spool_begin(test->spool, 1);
 	log_files_note(test->files);
 	spool_commit(test->spool, false);

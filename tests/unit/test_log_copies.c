@@ -47,6 +47,24 @@ static void the_unread_rest_of_an_emptied_file_is_in_its_copy(void **state)
 	}
 }
 
+/* Of a file that was emptied once, too. */
+static void what_was_read_and_not_noted_yet_is_not_read_again_in_a_copy(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_empty(test, "a.log");
+	log_case_expect(test, "");
+	usleep(150000);
+	log_case_append(test, "a.log", "two\n");
+	log_case_turn(test);
+	log_case_copy(test, "a.log", "a.log.1");
+	log_case_empty(test, "a.log");
+	log_case_expect(test, "a.log:two\n");
+}
+
 static void a_copy_is_not_read_before_its_original_is_emptied(void **state)
 {
 	struct log_case *test = *state;
@@ -172,6 +190,7 @@ int main(void)
 	cmocka_unit_test_setup_teardown(name, log_case_set_up, log_case_tear_down)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_unread_rest_of_an_emptied_file_is_in_its_copy),
+	    TEST(what_was_read_and_not_noted_yet_is_not_read_again_in_a_copy),
 	    TEST(a_copy_is_not_read_before_its_original_is_emptied),
 	    TEST(a_copy_of_another_kind_goes_on_where_it_is_one),
 	    TEST(a_copy_that_is_open_is_counted_once),
