@@ -73,7 +73,7 @@ void log_file_restart(struct log_file *file, uint64_t offset, struct log_print t
 {
 	log_lines_reset(&file->lines);
 	log_multiline_reset(&file->multiline);
-	file->offset = file->read_end = offset;
+	file->offset = file->read_end = file->size = offset;
 	file->tail = tail;
 	if (!offset)
 		file->identity.head = (struct log_print){0};

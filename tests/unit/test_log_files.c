@@ -152,6 +152,21 @@ static void an_emptied_file_is_read_from_its_beginning(void **state)
 	log_case_expect(test, "a.log:of which the last has no en\na.log:x\n");
 }
 
+static void nothing_lags_behind_in_a_file_that_is_empty(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\ntwo\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\na.log:two\n");
+	log_case_empty(test, "a.log");
+	log_case_expect(test, "");
+	assert_int_equal(log_files_sums(test->files).lag_bytes, 0);
+	log_case_append(test, "a.log", "thr");
+	log_case_expect(test, "");
+	assert_int_equal(log_files_sums(test->files).lag_bytes, 3);
+}
+
 static void a_deleted_file_is_read_to_its_end(void **state)
 {
 	struct log_case *test = *state;
@@ -246,6 +261,7 @@ int main(void)
 	    TEST(a_turn_ends_though_a_file_does_not),
 	    TEST(the_last_line_of_a_renamed_file_needs_no_end),
 	    TEST(an_emptied_file_is_read_from_its_beginning),
+	    TEST(nothing_lags_behind_in_a_file_that_is_empty),
 	    TEST(a_deleted_file_is_read_to_its_end),
 	    TEST(a_hole_takes_no_time),
 	    TEST(lines_of_one_entry_wait_for_the_next),
