@@ -42,6 +42,8 @@ void log_files_retire(struct log_files *files, struct log_file *file);
 /* path NULL: it has none. Without memory it keeps what it has. */
 void log_files_move(struct log_files *files, struct log_file *file, const char *path);
 void log_files_make_due(struct log_files *files, struct log_file *file);
+/* Before all others, also if it was due: what succeeds it may be among them. */
+void log_files_make_due_first(struct log_files *files, struct log_file *file);
 void log_files_make_dirty(struct log_files *files, struct log_file *file);
 void log_files_close(struct log_files *files, struct log_file *file);
 struct log_file *log_files_at_path(const struct log_files *files, const char *path);

@@ -171,6 +171,18 @@ void log_files_make_due(struct log_files *files, struct log_file *file)
 	files->due_last = file;
 }
 
+void log_files_make_due_first(struct log_files *files, struct log_file *file)
+{
+	remove_from_due(files, file);
+	if (file->origin)
+		return;
+	file->is_due = true;
+	file->due_next = files->due_first;
+	files->due_first = file;
+	if (!files->due_last)
+		files->due_last = file;
+}
+
 static struct log_file *take_due(struct log_files *files)
 {
 	struct log_file *file = files->due_first;

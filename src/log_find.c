@@ -206,7 +206,7 @@ static void has_name(struct log_files *files, struct log_file *file, const char 
 		log_files_move(files, file, path);
 		file->is_rotated = strcmp(file->name, path) != 0;
 		file->growth_ms = files->now_ms;
-		log_files_make_due(files, file);
+		log_files_make_due_first(files, file);
 	}
 	if (file->is_refused)
 		log_files_make_due(files, file);
@@ -315,7 +315,7 @@ static void look_for(struct log_files *files, struct log_file *file)
 		watch_place(files, file);
 		return;
 	}
-	log_files_make_due(files, file);
+	log_files_make_due_first(files, file);
 	file->is_rotated = true;
 	file->growth_ms = files->now_ms;
 	if (!was_rotated)

@@ -49,6 +49,30 @@ static void a_renamed_file_is_not_read_twice_where_the_glob_has_both(void **stat
 	log_case_expect(test, "");
 }
 
+/* Also where it is seen before anything says that either was written. */
+static void a_renamed_file_comes_before_its_successor(void **state)
+{
+	static const char *const patterns[] = {"*.log", "*.log*"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct log_case *test;
+		void *fresh;
+
+		assert_int_equal(log_case_set_up(&fresh), 0);
+		test = fresh;
+		log_case_write(test, "a.log", "one\n");
+		start(test, patterns[i]);
+		log_case_expect(test, "a.log:one\n");
+		log_case_rename(test, "a.log", "a.log.1");
+		log_case_append(test, "a.log.1", "two\n");
+		log_case_write(test, "a.log", "three\n");
+		log_case_scan(test, false);
+		log_case_expect(test, "a.log:two\na.log:three\n");
+		log_case_tear_down(&fresh);
+	}
+}
+
 static void a_file_renamed_while_nobody_was_there_is_found(void **state)
 {
 	static const char *const patterns[] = {"*.log", "*.log*"};
@@ -234,6 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_renamed_file_is_read_to_its_end),
 	    TEST(a_renamed_file_is_not_read_twice_where_the_glob_has_both),
+	    TEST(a_renamed_file_comes_before_its_successor),
 	    TEST(a_file_renamed_while_nobody_was_there_is_found),
 	    TEST(what_is_compressed_is_not_read),
 	    TEST(a_number_that_is_used_again_is_another_file),
