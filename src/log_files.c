@@ -316,20 +316,33 @@ void log_files_close(struct log_files *files, struct log_file *file)
 	log_file_close(file);
 }
 
-/* Of those that have a name and nothing to be read, the next one. */
-static void close_one(struct log_files *files)
+static bool may_be_closed(const struct log_file *file, bool is_rotated)
+{
+	return file->fd >= 0 && file->path && !file->is_due &&
+	       file->is_rotated == is_rotated && !log_file_is_pending(file);
+}
+
+static bool close_next(struct log_files *files, bool is_rotated)
 {
 	for (uint32_t i = 0; i < files->count; i++) {
 		struct log_file *file;
 
 		files->hand = (files->hand + 1) % files->count;
 		file = files->items[files->hand];
-		if (file->fd >= 0 && file->path && !file->is_due && !file->is_rotated &&
-		    !log_file_is_pending(file)) {
+		if (may_be_closed(file, is_rotated)) {
 			log_files_close(files, file);
-			return;
+			return true;
 		}
 	}
+	return false;
+}
+
+/* Of those that have a name and nothing to be read, the next one. Those that were
+ * rotated come last: they are deleted sooner. */
+static void close_one(struct log_files *files)
+{
+	if (!close_next(files, false))
+		close_next(files, true);
 }
 
 static void count_open(struct log_files *files, bool was_open,

@@ -98,6 +98,29 @@ static void many_files_need_few_descriptors(void **state)
 	assert_int_equal(log_files_sums(test->files).lag_bytes, 0);
 }
 
+static void so_do_many_that_were_rotated(void **state)
+{
+	struct log_case *test = *state;
+	char name[32], rotated[32];
+
+	start(test, "*.log");
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "%03d.log", i);
+		snprintf(rotated, sizeof(rotated), "%03d.log.1", i);
+		log_case_write(test, name, "one\n");
+		log_case_run(test);
+		log_case_rename(test, name, rotated);
+		log_case_write(test, name, "two\n");
+		log_case_run(test);
+	}
+	assert_int_equal(test->read_len, 200 * strlen("000.log:one\n"));
+	assert_int_equal(log_files_sums(test->files).files, 200);
+	assert_in_range(log_files_sums(test->files).open, 1, test->open_max);
+	test->read_len = 0;
+	log_case_append(test, "000.log.1", "three\n");
+	log_case_expect(test, "000.log:three\n");
+}
+
 static void a_turn_ends_though_a_file_does_not(void **state)
 {
 	static char text[2 << 20];
@@ -258,6 +281,7 @@ int main(void)
 	    TEST(a_restart_goes_on_behind_the_last_complete_line),
 	    TEST(what_was_not_noted_is_read_again),
 	    TEST(many_files_need_few_descriptors),
+	    TEST(so_do_many_that_were_rotated),
 	    TEST(a_turn_ends_though_a_file_does_not),
 	    TEST(the_last_line_of_a_renamed_file_needs_no_end),
 	    TEST(an_emptied_file_is_read_from_its_beginning),
