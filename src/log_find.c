@@ -297,6 +297,22 @@ static bool find_renamed(const struct log_file *file, char *ret_path, size_t siz
 	return is_found;
 }
 
+/* In another directory: the kernel knows the name of what is open. */
+static bool find_moved(const struct log_file *file, char *ret_path, size_t size)
+{
+	char link[32];
+	ssize_t len;
+
+	if (file->fd < 0)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", file->fd);
+	len = readlink(link, ret_path, size - 1);
+	if (len <= 0 || *ret_path != '/')
+		return false;
+	ret_path[len] = 0;
+	return is_at(file, ret_path);
+}
+
 /* Also where it is by now is to be watched: who has it open may write on. */
 static void watch_place(struct log_files *files, const struct log_file *file)
 {
@@ -320,7 +336,8 @@ static void look_for(struct log_files *files, struct log_file *file)
 	file->growth_ms = files->now_ms;
 	if (!was_rotated)
 		log_copies_find_missed(files, file);
-	if (find_renamed(file, path, sizeof(path))) {
+	if (find_renamed(file, path, sizeof(path)) ||
+	    find_moved(file, path, sizeof(path))) {
 		log_debug("\"%s\" is \"%s\" now", file->path, path);
 		log_files_move(files, file, path);
 		watch_place(files, file);

@@ -73,6 +73,26 @@ static void a_renamed_file_comes_before_its_successor(void **state)
 	}
 }
 
+static void a_file_moved_to_another_directory_is_read_to_its_end(void **state)
+{
+	struct log_case *test = *state;
+
+	assert_int_equal(mkdir(log_case_path(test, "old"), 0755), 0);
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_rename(test, "a.log", "old/a.log.1");
+	log_case_append(test, "old/a.log.1", "two\n");
+	log_case_write(test, "a.log", "three\n");
+	log_case_expect(test, "a.log:two\na.log:three\n");
+	log_case_append(test, "old/a.log.1", "four\n");
+	log_case_expect(test, "a.log:four\n");
+	log_case_end_life(test);
+	log_case_append(test, "old/a.log.1", "five\n");
+	log_case_start(test);
+	log_case_expect(test, "a.log:five\n");
+}
+
 static void a_file_renamed_while_nobody_was_there_is_found(void **state)
 {
 	static const char *const patterns[] = {"*.log", "*.log*"};
@@ -259,6 +279,7 @@ int main(void)
 	    TEST(a_renamed_file_is_read_to_its_end),
 	    TEST(a_renamed_file_is_not_read_twice_where_the_glob_has_both),
 	    TEST(a_renamed_file_comes_before_its_successor),
+	    TEST(a_file_moved_to_another_directory_is_read_to_its_end),
 	    TEST(a_file_renamed_while_nobody_was_there_is_found),
 	    TEST(what_is_compressed_is_not_read),
 	    TEST(a_number_that_is_used_again_is_another_file),
