@@ -13,6 +13,7 @@
 #include "log.h"
 #include "observer.h"
 #include "proc.h"
+#include "retry.h"
 #include "scraped.h"
 #include "slice.h"
 #include "targets.h"
@@ -21,23 +22,28 @@
 #define PROC "/proc"
 #define FIRST_LOOK_MS 1000
 #define LOOK_MAX_MS 15000
+#define RETRIES 5
 #define ASKERS 4 /* questions at a time, each to another process */
 #define PORTS_MAX 4096
 #define BODY_BYTES_MAX ((size_t)16 << 20)
 #define HOST_LEN 256
 #define PID_LEN 16
 
-enum port_state { PORT_NEW, PORT_ASKED, PORT_SERVES, PORT_SERVES_NOT };
+/* PORT_WAITS: to be asked again. */
+enum port_state { PORT_NEW, PORT_ASKED, PORT_WAITS, PORT_SERVES, PORT_SERVES_NOT };
 
 /* A socket that an observed process listens on. Several processes may have it: the
  * oldest stands for them. */
 struct port {
 	struct listening_socket socket;
 	enum port_state state;
+	unsigned int retries; /* so far */
+	uint64_t wait_looks;  /* until it is asked again */
 	uint32_t pid;
 	uint64_t start_ticks; /* of that process */
 	uint32_t seen_pid;    /* the same, while all are looked at; 0: none has it */
 	uint64_t seen_ticks;
+	char seen_service[PROC_NAME_LEN];
 	char service[PROC_NAME_LEN];
 	char instance[HOST_LEN + 8];
 };
@@ -124,6 +130,29 @@ static bool is_exposition(const struct observed *observed,
 	return has_sample && kind == TEXTPARSE_END;
 }
 
+static uint64_t look_ms(const struct observed *observed)
+{
+	uint64_t interval_ms = observed->job->interval_ms;
+
+	return interval_ms < LOOK_MAX_MS ? interval_ms : LOOK_MAX_MS;
+}
+
+/* Who just starts may refuse connections, or say 503: it is asked again after one
+ * interval of the job, then after two, four, ... */
+static bool wait_for(const struct observed *observed, struct port *port, long status)
+{
+	uint64_t looks =
+	    (observed->job->interval_ms + look_ms(observed) - 1) / look_ms(observed);
+
+	if (retry_judge(status, false) != RETRY_LATER || port->retries == RETRIES)
+		return false;
+	port->wait_looks = looks << port->retries++;
+	port->state = PORT_WAITS;
+	log_debug("process %u does not answer on %s yet: asked again", port->pid,
+		  port->socket.address);
+	return true;
+}
+
 static void ask_next(struct observed *observed);
 
 static void on_answer(void *context, const struct client_answer *answer)
@@ -137,7 +166,7 @@ static void on_answer(void *context, const struct client_answer *answer)
 		      is_exposition(observed, asker->exchange, body, len);
 
 	asker->inode = 0;
-	if (port) {
+	if (port && !wait_for(observed, port, answer->status)) {
 		port->state = serves ? PORT_SERVES : PORT_SERVES_NOT;
 		log_debug("process %u serves %s metrics on %s", port->pid,
 			  serves ? "its" : "no", port->socket.address);
@@ -256,9 +285,8 @@ static void see_socket(void *context, const struct listening_socket *socket)
 		return;
 	port->seen_pid = process->pid;
 	port->seen_ticks = process->start_ticks;
-	if (strcmp(port->service, process->service) != 0)
-		observed->has_changed |= port->state == PORT_SERVES;
-	snprintf(port->service, sizeof(port->service), "%s", process->service);
+	snprintf(port->seen_service, sizeof(port->seen_service), "%s",
+		 process->service);
 }
 
 static void see_process(void *context, uint32_t pid, const struct service *service)
@@ -276,23 +304,36 @@ static void see_process(void *context, uint32_t pid, const struct service *servi
 
 /* Another process may have inherited a socket, of a unit of systemd say: it is asked
  * anew, but for one that serves, where scrapes tell. */
+static void settle_port(struct observed *observed, struct port *port)
+{
+	bool is_another = port->start_ticks != port->seen_ticks;
+
+	if (strcmp(port->service, port->seen_service) != 0)
+		observed->has_changed |= port->state == PORT_SERVES;
+	strcpy(port->service, port->seen_service);
+	if (is_another)
+		port->retries = 0;
+	if (is_another && (port->state == PORT_SERVES_NOT || port->state == PORT_WAITS))
+		port->state = PORT_NEW;
+	if (port->state == PORT_WAITS && !--port->wait_looks)
+		port->state = PORT_NEW;
+	port->pid = port->seen_pid;
+	port->start_ticks = port->seen_ticks;
+	port->seen_pid = 0;
+}
+
 static void settle(struct observed *observed)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < observed->count; i++) {
 		struct port *port = &observed->ports[i];
-		bool is_another = port->start_ticks != port->seen_ticks;
 
 		if (!port->seen_pid) {
 			observed->has_changed |= port->state == PORT_SERVES;
 			continue;
 		}
-		if (is_another && port->state == PORT_SERVES_NOT)
-			port->state = PORT_NEW;
-		port->pid = port->seen_pid;
-		port->start_ticks = port->seen_ticks;
-		port->seen_pid = 0;
+		settle_port(observed, port);
 		observed->ports[kept++] = *port;
 	}
 	observed->count = kept;
@@ -301,11 +342,9 @@ static void settle(struct observed *observed)
 static void on_look(void *context)
 {
 	struct observed *observed = context;
-	uint64_t interval_ms = observed->job->interval_ms;
 	int err = listening_read(PROC, &observed->listening);
 
-	loop_timer_arm(observed->timer,
-		       interval_ms < LOOK_MAX_MS ? interval_ms : LOOK_MAX_MS, 0);
+	loop_timer_arm(observed->timer, look_ms(observed), 0);
 	if (err) {
 		log_debug("cannot read which ports are listened on: %s",
 			  strerror(-err));

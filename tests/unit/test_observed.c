@@ -146,6 +146,8 @@ static void start(const char *keys)
 	snprintf(yaml, sizeof(yaml), JOB "%s", keys);
 	load_text(yaml, &loaded);
 	assert_string_equal(loaded.error, "");
+	loaded.config.scrapes[0].interval_ms = 5; /* less than may be configured */
+	loaded.config.scrapes[0].timeout_ms = 5;
 	assert_int_equal(observed_create(loop, loaded.config.scrapes, NULL, on_changed,
 					 NULL, &observed),
 			 0);
@@ -221,7 +223,7 @@ static void who_answers_otherwise_is_not_asked_again(void **state)
 	    {200, "text/plain", ""},
 	    {200, "text/plain", "# no sample\n"},
 	    {200, "text/plain", "m 1\nbroken{"},
-	    {0, NULL, "connection refused"},
+	    {429, "text/plain", ""},
 	};
 
 	(void)state;
@@ -240,6 +242,41 @@ static void who_answers_otherwise_is_not_asked_again(void **state)
 	look();
 	assert_int_equal(fake_sending(), 0);
 	assert_int_equal(changes, 0);
+}
+
+static void answer_after(unsigned int count, long status, const char *body)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		assert_int_equal(fake_sending(), 0);
+		look();
+	}
+	fake_answer(fake_find(URL("80")), status, "text/plain", body);
+}
+
+static void who_is_not_ready_is_asked_again_after_pauses_that_double(void **state)
+{
+	(void)state;
+	add(7, 1, "s", 80);
+	start("");
+	answer_after(1, 503, "starting");
+	answer_after(1, 0, "connection refused");
+	answer_after(2, 500, "");
+	answer_after(4, 200, "m 1\n");
+	assert_serving("127.0.0.1:80:80=s/7 ");
+}
+
+static void who_is_never_ready_is_given_up_after_five_more_questions(void **state)
+{
+	(void)state;
+	add(7, 1, "s", 80);
+	start("");
+	answer_after(1, 503, "");
+	for (unsigned int i = 0; i < 5; i++)
+		answer_after(1u << i, 503, "");
+	for (unsigned int i = 0; i < 33; i++) {
+		look();
+		assert_int_equal(fake_sending(), 0);
+	}
 }
 
 static void a_process_is_asked_one_question_at_a_time(void **state)
@@ -308,6 +345,20 @@ static void another_name_is_news(void **state)
 	assert_int_equal(changes, 2);
 }
 
+static void the_oldest_names_a_socket_of_several_services(void **state)
+{
+	(void)state;
+	add(9, 30, "younger", 80);
+	add(7, 10, "older", 80);
+	start("");
+	look();
+	fake_answer(fake_find(URL("80")), 200, NULL, "m 1\n");
+	look();
+	look();
+	assert_serving("127.0.0.1:80:80=older/7 ");
+	assert_int_equal(changes, 1);
+}
+
 static void we_are_not_asked(void **state)
 {
 	(void)state;
@@ -337,11 +388,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(who_answers_with_an_exposition_is_a_target),
 	    TEST(who_answers_otherwise_is_not_asked_again),
+	    TEST(who_is_not_ready_is_asked_again_after_pauses_that_double),
+	    TEST(who_is_never_ready_is_given_up_after_five_more_questions),
 	    TEST(a_process_is_asked_one_question_at_a_time),
 	    TEST(a_socket_of_several_is_asked_once_and_is_the_oldest_ones),
 	    TEST(another_process_behind_the_same_socket_is_asked),
 	    TEST(one_that_has_gone_is_no_target),
 	    TEST(another_name_is_news),
+	    TEST(the_oldest_names_a_socket_of_several_services),
 	    TEST(we_are_not_asked),
 	    TEST(rules_say_who_is_asked_and_how),
 	};
