@@ -28,7 +28,14 @@ struct listening {
 #define LISTENING_SOCKETS_MAX 65536
 int listening_read(const char *root, struct listening *ret_listening);
 void listening_free(struct listening *listening);
-/* Those that the process has open: each once, by the order of its descriptors. */
-typedef void (*listening_visit)(void *context, const struct listening_socket *socket);
-void listening_each(const struct listening *listening, const char *root, uint32_t pid,
-		    listening_visit visit, void *context);
+/* Those that the process has open, by the order of its descriptors; false: enough. */
+typedef bool (*listening_visit)(void *context, const struct listening_socket *socket,
+				unsigned int fd);
+/* Looks at so many descriptors, from *position (0: the first) on, which becomes the
+ * next portion's. 1: there may be more; 0: no more; -errno: no descriptor left,
+ * -ENOMEM. */
+#define LISTENING_PORTION 1024
+int listening_some(const struct listening *listening, const char *root, uint32_t pid,
+		   long *position, listening_visit visit, void *context);
+/* Whether a descriptor that was found still is that socket. */
+bool listening_has(const char *root, uint32_t pid, unsigned int fd, uint64_t inode);

@@ -19,8 +19,6 @@
 #define LINE_LEN 512
 #define PATH_LEN 512
 #define LINK_LEN 64
-#define DESCRIPTORS_MAX 65536 /* of a process */
-#define OWN_MAX 256           /* listening ones of a process */
 
 /* --- all of them
  * -------------------------------------------------------------------------- */
@@ -73,7 +71,9 @@ static bool write_address(struct listening_socket *socket, const char *hex)
 }
 
 /* "sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ..." */
-static bool read_line(const char *line, struct listening_socket *ret_socket)
+enum line { LINE_SOCKET, LINE_CONNECTION, LINE_OTHER };
+
+static enum line read_line(const char *line, struct listening_socket *ret_socket)
 {
 	struct listening_socket socket = {0};
 	unsigned int port, state;
@@ -82,30 +82,34 @@ static bool read_line(const char *line, struct listening_socket *ret_socket)
 
 	if (sscanf(line, " %*u: %32[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %llu", hex,
 		   &port, &state, &inode) != 4)
-		return false;
-	if (state != STATE_LISTEN || !inode)
-		return false;
+		return LINE_OTHER;
+	if (state != STATE_LISTEN)
+		return LINE_CONNECTION;
 	socket.inode = inode;
 	socket.port = (uint16_t)port;
-	if (!write_address(&socket, hex))
-		return false;
+	if (!inode || !write_address(&socket, hex))
+		return LINE_OTHER;
 	*ret_socket = socket;
-	return true;
+	return LINE_SOCKET;
 }
 
-/* One that is not there is of a kernel without IPv6. */
+/* What is listened on comes first (tcp_get_idx of net/ipv4/tcp_ipv4.c): of a hundred
+ * thousand connections behind it no line is read. One that is not there is of a kernel
+ * without IPv6. */
 static int read_table(struct listening *listening, const char *root, const char *name)
 {
 	char path[PATH_LEN], line[LINE_LEN];
 	AUTO_FCLOSE FILE *file = NULL;
 	struct listening_socket socket;
+	enum line kind = LINE_OTHER;
 
 	snprintf(path, sizeof(path), "%s/self/net/%s", root, name);
 	file = fopen(path, "re");
 	if (!file)
 		return errno == ENOENT ? 0 : -errno;
-	while (fgets(line, sizeof(line), file)) {
-		if (read_line(line, &socket) && !add(listening, &socket))
+	while (kind != LINE_CONNECTION && fgets(line, sizeof(line), file)) {
+		kind = read_line(line, &socket);
+		if (kind == LINE_SOCKET && !add(listening, &socket))
 			return -ENOMEM;
 	}
 	return 0;
@@ -185,45 +189,62 @@ static const struct listening_socket *find_socket(const struct listening *listen
 		       by_inode);
 }
 
-/* A descriptor may have been duplicated. */
-static bool is_new(const struct listening_socket **own, size_t *count,
-		   const struct listening_socket *socket)
+bool listening_has(const char *root, uint32_t pid, unsigned int fd, uint64_t inode)
 {
-	for (size_t i = 0; i < *count; i++) {
-		if (own[i] == socket)
-			return false;
-	}
-	if (*count == OWN_MAX)
-		return false;
-	own[(*count)++] = socket;
-	return true;
+	char process[16], name[32], link[LINK_LEN];
+	unsigned long long found;
+
+	snprintf(process, sizeof(process), "%u", pid);
+	snprintf(name, sizeof(name), "fd/%u", fd);
+	return read_link(root, process, name, link) &&
+	       sscanf(link, "socket:[%llu]", &found) == 1 && found == inode;
 }
 
-void listening_each(const struct listening *listening, const char *root, uint32_t pid,
-		    listening_visit visit, void *context)
+/* One that is gone, or may not be looked at, has none. */
+static int open_descriptors(const char *root, const char *process, DIR **ret_directory)
 {
-	const struct listening_socket *own[OWN_MAX], *socket;
+	char path[PATH_LEN];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/%s/fd", root, process);
+	*ret_directory = opendir(path);
+	err = *ret_directory ? 0 : errno;
+	return err == EMFILE || err == ENFILE || err == ENOMEM ? -err : 0;
+}
+
+int listening_some(const struct listening *listening, const char *root, uint32_t pid,
+		   long *position, listening_visit visit, void *context)
+{
 	CLEANUP(close_directory) DIR *directory = NULL;
-	char process[16], path[PATH_LEN], link[LINK_LEN];
+	char process[16], link[LINK_LEN];
 	const struct dirent *entry;
-	size_t count = 0;
+	int err;
 
 	snprintf(process, sizeof(process), "%u", pid);
 	if (!listening->count || !is_our_namespace(root, process))
-		return;
-	snprintf(path, sizeof(path), "%s/%s/fd", root, process);
-	directory = opendir(path);
-	for (size_t i = 0; directory && i < DESCRIPTORS_MAX; i++) {
+		return 0;
+	err = open_descriptors(root, process, &directory);
+	if (err || !directory)
+		return err;
+	/* The kernel's position is a number of a descriptor: good for another opening
+	 * (fs/proc/fd.c, proc_readfd_common). */
+	if (*position)
+		seekdir(directory, *position);
+	for (unsigned int i = 0; i < LISTENING_PORTION; i++) {
 		char name[sizeof("fd/") + sizeof(entry->d_name)];
+		const struct listening_socket *socket;
 
 		entry = readdir(directory);
 		if (!entry)
-			break;
+			return 0;
 		snprintf(name, sizeof(name), "fd/%s", entry->d_name);
-		if (!read_link(root, process, name, link))
-			continue;
-		socket = find_socket(listening, link);
-		if (socket && is_new(own, &count, socket))
-			visit(context, socket);
+		socket = read_link(root, process, name, link)
+			     ? find_socket(listening, link)
+			     : NULL;
+		if (socket && !visit(context, socket,
+				     (unsigned int)strtoul(entry->d_name, NULL, 10)))
+			return 0;
 	}
+	*position = telldir(directory);
+	return 1;
 }

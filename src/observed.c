@@ -9,6 +9,7 @@
 
 #include "cleanup.h"
 #include "client.h"
+#include "holders.h"
 #include "listening.h"
 #include "log.h"
 #include "observer.h"
@@ -32,8 +33,7 @@
 /* PORT_WAITS: to be asked again. */
 enum port_state { PORT_NEW, PORT_ASKED, PORT_WAITS, PORT_SERVES, PORT_SERVES_NOT };
 
-/* A socket that an observed process listens on. Several processes may have it: the
- * oldest stands for them. */
+/* A socket that an observed process listens on. */
 struct port {
 	struct listening_socket socket;
 	enum port_state state;
@@ -41,9 +41,7 @@ struct port {
 	uint64_t wait_looks;  /* until it is asked again */
 	uint32_t pid;
 	uint64_t start_ticks; /* of that process */
-	uint32_t seen_pid;    /* the same, while all are looked at; 0: none has it */
-	uint64_t seen_ticks;
-	char seen_service[PROC_NAME_LEN];
+	bool is_seen;         /* while all are looked at */
 	char service[PROC_NAME_LEN];
 	char instance[HOST_LEN + 8];
 };
@@ -64,8 +62,9 @@ struct observed {
 	struct client *client;
 	struct loop_timer *timer;
 	struct asker askers[ASKERS];
-	struct listening listening; /* while all are looked at */
-	struct port *ports;         /* PORTS_MAX */
+	struct holders *holders;
+	bool is_looking;
+	struct port *ports; /* PORTS_MAX */
 	size_t count;
 	bool has_changed; /* while all are looked at */
 	char host[HOST_LEN];
@@ -252,13 +251,6 @@ static void ask_next(struct observed *observed)
  * ------------------------------------------------------------------------------------
  */
 
-struct process {
-	struct observed *observed;
-	uint32_t pid;
-	uint64_t start_ticks;
-	const char *service;
-};
-
 static struct port *add_port(struct observed *observed,
 			     const struct listening_socket *socket)
 {
@@ -273,90 +265,101 @@ static struct port *add_port(struct observed *observed,
 	return port;
 }
 
-static void see_socket(void *context, const struct listening_socket *socket)
+/* Another process may have inherited a socket, of a unit of systemd say: it is asked
+ * anew, but for one that serves, where scrapes tell. */
+static void note_process(struct port *port, const struct holder *holder)
 {
-	const struct process *process = context;
-	struct observed *observed = process->observed;
+	if (port->start_ticks != holder->start_ticks) {
+		port->retries = 0;
+		if (port->state == PORT_SERVES_NOT || port->state == PORT_WAITS)
+			port->state = PORT_NEW;
+	}
+	port->pid = holder->pid;
+	port->start_ticks = holder->start_ticks;
+}
+
+static void see_socket(void *context, const struct listening_socket *socket,
+		       const struct holder *holder)
+{
+	struct observed *observed = context;
 	struct port *port = find_port(observed, socket->inode);
 
 	if (!port)
 		port = add_port(observed, socket);
-	if (!port || (port->seen_pid && port->seen_ticks <= process->start_ticks))
+	if (!port)
 		return;
-	port->seen_pid = process->pid;
-	port->seen_ticks = process->start_ticks;
-	snprintf(port->seen_service, sizeof(port->seen_service), "%s",
-		 process->service);
-}
-
-static void see_process(void *context, uint32_t pid, const struct service *service)
-{
-	struct observed *observed = context;
-	struct process process = {.observed = observed, .pid = pid};
-
-	if (pid == (uint32_t)getpid())
-		return;
-	process.start_ticks = proc_start_ticks(PROC, pid);
-	process.service = service->name;
-	if (process.start_ticks)
-		listening_each(&observed->listening, PROC, pid, see_socket, &process);
-}
-
-/* Another process may have inherited a socket, of a unit of systemd say: it is asked
- * anew, but for one that serves, where scrapes tell. */
-static void settle_port(struct observed *observed, struct port *port)
-{
-	bool is_another = port->start_ticks != port->seen_ticks;
-
-	if (strcmp(port->service, port->seen_service) != 0)
-		observed->has_changed |= port->state == PORT_SERVES;
-	strcpy(port->service, port->seen_service);
-	if (is_another)
-		port->retries = 0;
-	if (is_another && (port->state == PORT_SERVES_NOT || port->state == PORT_WAITS))
-		port->state = PORT_NEW;
+	port->is_seen = true;
 	if (port->state == PORT_WAITS && !--port->wait_looks)
 		port->state = PORT_NEW;
-	port->pid = port->seen_pid;
-	port->start_ticks = port->seen_ticks;
-	port->seen_pid = 0;
+	note_process(port, holder);
+	if (strcmp(port->service, holder->service) != 0)
+		observed->has_changed |= port->state == PORT_SERVES;
+	snprintf(port->service, sizeof(port->service), "%s", holder->service);
 }
 
-static void settle(struct observed *observed)
+static void leave_unseen_out(struct observed *observed)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < observed->count; i++) {
 		struct port *port = &observed->ports[i];
 
-		if (!port->seen_pid) {
+		if (!port->is_seen) {
 			observed->has_changed |= port->state == PORT_SERVES;
 			continue;
 		}
-		settle_port(observed, port);
+		port->is_seen = false;
 		observed->ports[kept++] = *port;
 	}
 	observed->count = kept;
 }
 
-static void on_look(void *context)
+static void add_process(void *context, uint32_t pid, const struct service *service)
 {
 	struct observed *observed = context;
-	int err = listening_read(PROC, &observed->listening);
 
-	loop_timer_arm(observed->timer, look_ms(observed), 0);
+	if (pid != (uint32_t)getpid())
+		holders_add(observed->holders, pid, service->name);
+}
+
+static bool begin_look(struct observed *observed)
+{
+	int err = holders_begin(observed->holders);
+
 	if (err) {
 		log_debug("cannot read which ports are listened on: %s",
 			  strerror(-err));
-		return;
+		return false;
 	}
+	observer_each_process(observed->observer, add_process, observed);
+	return true;
+}
+
+static void end_look(struct observed *observed)
+{
 	observed->has_changed = false;
-	observer_each_process(observed->observer, see_process, observed);
-	listening_free(&observed->listening);
-	settle(observed);
+	holders_each(observed->holders, see_socket, observed);
+	leave_unseen_out(observed);
 	if (observed->has_changed)
 		observed->changed(observed->context);
 	ask_next(observed);
+}
+
+/* A look takes as many turns of the loop as there are portions to be read. */
+static void on_timer(void *context)
+{
+	struct observed *observed = context;
+
+	if (!observed->is_looking)
+		observed->is_looking = begin_look(observed);
+	if (observed->is_looking && holders_go_on(observed->holders)) {
+		loop_timer_arm(observed->timer, 0, 0);
+		return;
+	}
+	loop_timer_arm(observed->timer, look_ms(observed), 0);
+	if (observed->is_looking)
+		end_look(observed);
+	observed->is_looking = false;
 }
 
 /* --- life
@@ -406,11 +409,13 @@ int observed_create(struct loop *loop, const struct config_scrape *job,
 		return -ENOMEM;
 	err = relabel_create(job->relabels, job->relabel_count, &observed->relabel);
 	if (!err)
+		err = holders_create(PROC, &observed->holders);
+	if (!err)
 		err = client_create(loop, &observed->client);
 	if (!err)
 		err = make_askers(observed);
 	if (!err)
-		err = loop_timer_create(loop, on_look, observed, &observed->timer);
+		err = loop_timer_create(loop, on_timer, observed, &observed->timer);
 	if (!err)
 		err = loop_timer_arm(observed->timer, FIRST_LOOK_MS, 0);
 	if (err)
@@ -428,7 +433,7 @@ void observed_free(struct observed **observed)
 	loop_timer_free(&(*observed)->timer);
 	client_free(&(*observed)->client);
 	relabel_free(&(*observed)->relabel);
-	listening_free(&(*observed)->listening);
+	holders_free(&(*observed)->holders);
 	free((*observed)->ports);
 	free(*observed);
 	*observed = NULL;

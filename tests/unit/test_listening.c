@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <sys/resource.h>
+#include <sys/socket.h>
+
 #include "fake_proc.h"
 #include "listening.h"
 
@@ -76,19 +79,24 @@ static int destroy(void **state)
 	return 0;
 }
 
-static void visit(void *context, const struct listening_socket *socket)
+static bool visit(void *context, const struct listening_socket *socket, unsigned int fd)
 {
-	(void)context;
+	const unsigned int *enough = context;
+
+	(void)fd;
 	strcat(strcat(visited, socket->address), " ");
+	return !enough || fd != *enough;
 }
 
 static void assert_visited(uint32_t pid, const char *want)
 {
 	struct listening listening = {0};
+	long position = 0;
 
 	*visited = 0;
 	assert_int_equal(listening_read(root, &listening), 0);
-	listening_each(&listening, root, pid, visit, NULL);
+	assert_int_equal(listening_some(&listening, root, pid, &position, visit, NULL),
+			 0);
 	assert_string_equal(visited, want);
 	listening_free(&listening);
 }
@@ -140,14 +148,78 @@ static void connections_are_not_listened_on(void **state)
 	assert_visited(7, "");
 }
 
-static void a_duplicate_is_the_same_socket(void **state)
+static void behind_the_first_connection_nothing_is_read(void **state)
 {
+	(void)state;
+	make_file("self/net/tcp",
+		  HEAD "   0: 00000000:1F90 00000000:0000 0A " REST " 11 1 x\n"
+		       "   1: 00000000:1F90 0100007F:1234 01 " REST " 12 1 x\n"
+		       "   2: 00000000:1F91 00000000:0000 0A " REST " 13 1 x\n");
+	make_link("7/fd/1", "socket:[11]");
+	make_link("7/fd/2", "socket:[13]");
+	assert_visited(7, "127.0.0.1:8080 ");
+}
+
+static void a_visitor_may_have_enough(void **state)
+{
+	struct listening listening = {0};
+	unsigned int enough = 1;
+	long position = 0;
+
 	(void)state;
 	make_file("self/net/tcp",
 		  HEAD "   0: 00000000:1F90 00000000:0000 0A " REST " 11 1 x\n");
 	make_link("7/fd/1", "socket:[11]");
-	make_link("7/fd/2", "socket:[11]");
-	assert_visited(7, "127.0.0.1:8080 ");
+	*visited = 0;
+	assert_int_equal(listening_read(root, &listening), 0);
+	assert_int_equal(listening_some(&listening, root, 7, &position, visit, &enough),
+			 0);
+	assert_string_equal(visited, "127.0.0.1:8080 ");
+	assert_int_equal(position, 0);
+	listening_free(&listening);
+}
+
+/* Of ourselves, with the kernel's order and positions. */
+static void many_descriptors_are_read_in_portions(void **state)
+{
+	struct rlimit limit = {LISTENING_PORTION + 512, LISTENING_PORTION + 512};
+	int fds[LISTENING_PORTION + 1], listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct listening listening = {0};
+	long position = 0;
+
+	(void)state;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	for (size_t i = 0; i < LENGTH(fds); i++)
+		assert_true((fds[i] = open("/dev/null", O_RDONLY)) >= 0);
+	assert_int_equal(dup2(listener, fds[LISTENING_PORTION]),
+			 fds[LISTENING_PORTION]);
+	close(listener);
+	*visited = 0;
+	assert_int_equal(listening_read("/proc", &listening), 0);
+	assert_int_equal(listening_some(&listening, "/proc", (uint32_t)getpid(),
+					&position, visit, NULL),
+			 1);
+	assert_string_equal(visited, "");
+	assert_int_equal(listening_some(&listening, "/proc", (uint32_t)getpid(),
+					&position, visit, NULL),
+			 0);
+	assert_memory_equal(visited, "127.0.0.1:", 10);
+	listening_free(&listening);
+	for (size_t i = 0; i < LENGTH(fds); i++)
+		close(fds[i]);
+}
+
+static void a_descriptor_is_of_one_socket(void **state)
+{
+	(void)state;
+	make_link("7/fd/1", "socket:[11]");
+	make_link("7/fd/2", "/dev/null");
+	assert_true(listening_has(root, 7, 1, 11));
+	assert_false(listening_has(root, 7, 1, 1));
+	assert_false(listening_has(root, 7, 2, 11));
+	assert_false(listening_has(root, 7, 3, 11));
+	assert_false(listening_has(root, 9, 1, 11));
 }
 
 static void another_namespace_cannot_be_reached(void **state)
@@ -175,7 +247,12 @@ int main(void)
 					    destroy),
 	    cmocka_unit_test_setup_teardown(connections_are_not_listened_on, build,
 					    destroy),
-	    cmocka_unit_test_setup_teardown(a_duplicate_is_the_same_socket, build,
+	    cmocka_unit_test_setup_teardown(behind_the_first_connection_nothing_is_read,
+					    build, destroy),
+	    cmocka_unit_test_setup_teardown(a_visitor_may_have_enough, build, destroy),
+	    cmocka_unit_test_setup_teardown(many_descriptors_are_read_in_portions,
+					    build, destroy),
+	    cmocka_unit_test_setup_teardown(a_descriptor_is_of_one_socket, build,
 					    destroy),
 	    cmocka_unit_test_setup_teardown(another_namespace_cannot_be_reached, build,
 					    destroy),
