@@ -2,6 +2,7 @@
 #include "log_auto.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,7 +14,22 @@
 #include "log_identity.h"
 #include "slice.h"
 
-#define FDS_MAX 4096 /* of one process */
+#define PORTIONS_MAX 8 /* of one process: 4,096 descriptors */
+
+struct process {
+	uint32_t pid;
+	char *service;
+};
+
+struct log_auto {
+	const char *root;
+	struct process *processes; /* those before `first` are done */
+	size_t first, count, capacity;
+	long position; /* in the first one's */
+	unsigned int portions;
+};
+
+/* --- a file ------------------------------------------------------------------- */
 
 static bool has_suffix(struct slice name, const char *const *suffixes)
 {
@@ -76,8 +92,8 @@ static bool find_path(const char *root, uint32_t pid, const char *name,
 	       log_identity_is(&found.identity, &file->identity);
 }
 
-static void look_at(const char *root, uint32_t pid, const char *fd, log_auto_call call,
-		    void *context)
+static void look_at(const char *root, uint32_t pid, const char *fd, const char *service,
+		    log_auto_call call, void *context)
 {
 	char link[PATH_MAX], name[PATH_MAX], path[PATH_MAX];
 	struct log_stat found;
@@ -98,22 +114,110 @@ static void look_at(const char *root, uint32_t pid, const char *fd, log_auto_cal
 	if (log_stat(AT_FDCWD, link, &found) || !found.is_regular || found.is_deleted)
 		return;
 	if (find_path(root, pid, name, &found, path, sizeof(path)))
-		call(context, path, name);
+		call(context, path, name, service);
 }
 
-void log_auto_each(const char *root, uint32_t pid, log_auto_call call, void *context)
+static void close_directory(DIR **directory)
 {
-	char path[PATH_MAX];
-	const struct dirent *entry;
-	unsigned int count = 0;
-	DIR *listing;
+	if (*directory)
+		closedir(*directory);
+}
 
-	snprintf(path, sizeof(path), "%s/%u/fd", root, pid);
+/* Whether there may be more of the process. The kernel's position is a number of a
+ * descriptor: good for another opening (fs/proc/fd.c, proc_readfd_common). */
+static bool read_portion(struct log_auto *walk, const char *service, log_auto_call call,
+			 void *context)
+{
+	uint32_t pid = walk->processes[walk->first].pid;
+	CLEANUP(close_directory) DIR *listing = NULL;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%u/fd", walk->root, pid);
 	listing = opendir(path);
-	while (listing && count++ < FDS_MAX && (entry = readdir(listing))) {
+	if (!listing)
+		return false;
+	if (walk->position)
+		seekdir(listing, walk->position);
+	for (unsigned int i = 0; i < LOG_AUTO_PORTION; i++) {
+		const struct dirent *entry = readdir(listing);
+
+		if (!entry)
+			return false;
 		if (*entry->d_name != '.')
-			look_at(root, pid, entry->d_name, call, context);
+			look_at(walk->root, pid, entry->d_name, service, call, context);
 	}
-	if (listing)
-		closedir(listing);
+	walk->position = telldir(listing);
+	return ++walk->portions < PORTIONS_MAX;
+}
+
+/* --- the queue ---------------------------------------------------------------- */
+
+static bool make_room(struct log_auto *walk)
+{
+	size_t capacity = walk->capacity ? 2 * walk->capacity : 64;
+	struct process *processes;
+
+	if (walk->count < walk->capacity)
+		return true;
+	if (walk->count == LOG_AUTO_PROCESSES_MAX)
+		return false;
+	processes = reallocarray(walk->processes, capacity, sizeof(*processes));
+	if (!processes)
+		return false;
+	walk->processes = processes;
+	walk->capacity = capacity;
+	return true;
+}
+
+void log_auto_add(struct log_auto *walk, uint32_t pid, const char *service)
+{
+	char *copy = make_room(walk) ? strdup(service) : NULL;
+
+	if (copy)
+		walk->processes[walk->count++] = (struct process){pid, copy};
+}
+
+bool log_auto_is_idle(const struct log_auto *walk)
+{
+	return walk->first == walk->count;
+}
+
+bool log_auto_go_on(struct log_auto *walk, log_auto_call call, void *context)
+{
+	struct process *process = &walk->processes[walk->first];
+
+	if (log_auto_is_idle(walk))
+		return false;
+	if (!read_portion(walk, process->service, call, context)) {
+		free(process->service);
+		walk->first++;
+		walk->position = 0;
+		walk->portions = 0;
+	}
+	if (!log_auto_is_idle(walk))
+		return true;
+	walk->first = walk->count = 0;
+	return false;
+}
+
+int log_auto_create(const char *root, struct log_auto **ret_walk)
+{
+	struct log_auto *walk = calloc(1, sizeof(*walk));
+
+	if (!walk)
+		return -ENOMEM;
+	walk->root = root;
+	*ret_walk = walk;
+	return 0;
+}
+
+void log_auto_free(struct log_auto **walk)
+{
+	if (!*walk)
+		return;
+	for (size_t i = (*walk)->first; i < (*walk)->count; i++)
+		free((*walk)->processes[i].service);
+	free((*walk)->processes);
+	free(*walk);
+	*walk = NULL;
 }

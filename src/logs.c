@@ -62,10 +62,11 @@ struct logs {
 	struct log_files *files;
 	struct log_batch *batch;
 	struct loop_timer *turn_timer, *flush_timer, *tick_timer, *pause_timer,
-	    *scan_timer, *auto_timer;
-	int64_t now_ns;  /* wall clock, of this turn */
-	int64_t last_ns; /* of the last entry */
-	int64_t scan_ns; /* wall clock, when the last scan began */
+	    *scan_timer, *auto_timer, *walk_timer;
+	struct log_auto *walk; /* NULL: no rule is `auto` */
+	int64_t now_ns;        /* wall clock, of this turn */
+	int64_t last_ns;       /* of the last entry */
+	int64_t scan_ns;       /* wall clock, when the last scan began */
 	int64_t scanned_ms, scan_took_ms;
 	bool is_flush_armed, is_tick_short, is_scan_armed;
 	bool is_blocked, is_stopped;
@@ -426,15 +427,10 @@ static void on_pause(void *context)
 
 /* --- what observed processes write -------------------------------------------- */
 
-struct looking {
-	struct logs *logs;
-	const char *service;
-};
-
-static void on_log_of_process(void *context, const char *path, const char *name)
+static void on_log_of_process(void *context, const char *path, const char *name,
+			      const char *service)
 {
-	const struct looking *looking = context;
-	struct logs *logs = looking->logs;
+	struct logs *logs = context;
 
 	for (size_t i = 0; i < logs->rule_count; i++) {
 		struct log_rule *rule = &logs->rules[i];
@@ -442,20 +438,28 @@ static void on_log_of_process(void *context, const char *path, const char *name)
 		if (!rule->config->is_auto)
 			continue;
 		if (!log_rule_excludes(rule, name) &&
-		    log_files_want(logs->files, rule, path, name, looking->service))
+		    log_files_want(logs->files, rule, path, name, service))
 			log_files_want_scan(logs->files);
 		return;
 	}
 }
 
+/* A portion a turn: a process may have thousands of descriptors. */
+static void on_walk(void *context)
+{
+	struct logs *logs = context;
+
+	if (log_auto_go_on(logs->walk, on_log_of_process, logs))
+		loop_timer_arm(logs->walk_timer, 0, 0);
+	arm_scan(logs);
+}
+
 void logs_see_process(struct logs *logs, uint32_t pid, const char *service)
 {
-	struct looking looking = {logs, service};
-
-	if (!logs->auto_timer || logs->is_stopped || pid == (uint32_t)getpid())
+	if (!logs->walk || logs->is_stopped || pid == (uint32_t)getpid())
 		return;
-	log_auto_each("/proc", pid, on_log_of_process, &looking);
-	arm_scan(logs);
+	log_auto_add(logs->walk, pid, service);
+	loop_timer_arm(logs->walk_timer, 0, 0);
 }
 
 static void on_process(void *context, uint32_t pid, const char *service)
@@ -463,11 +467,12 @@ static void on_process(void *context, uint32_t pid, const char *service)
 	logs_see_process(context, pid, service);
 }
 
+/* None is added twice because the last time is not over yet. */
 static void on_auto(void *context)
 {
 	struct logs *logs = context;
 
-	if (logs->config.observed.each)
+	if (logs->config.observed.each && log_auto_is_idle(logs->walk))
 		logs->config.observed.each(logs->config.observed.observer, on_process,
 					   logs);
 }
@@ -550,6 +555,17 @@ static int make_lanes(struct logs *logs)
 	return err;
 }
 
+static int make_walk(struct logs *logs)
+{
+	int err = log_auto_create("/proc", &logs->walk);
+
+	if (!err)
+		err = loop_timer_create(logs->loop, on_walk, logs, &logs->walk_timer);
+	if (!err)
+		err = loop_timer_create(logs->loop, on_auto, logs, &logs->auto_timer);
+	return err ? err : loop_timer_arm(logs->auto_timer, 0, AUTO_MS);
+}
+
 static int make_timers(struct logs *logs)
 {
 	const struct {
@@ -568,11 +584,7 @@ static int make_timers(struct logs *logs)
 					timers[i].timer);
 	for (size_t i = 0; i < logs->rule_count; i++)
 		is_auto |= logs->rules[i].config->is_auto;
-	if (!err && is_auto)
-		err = loop_timer_create(logs->loop, on_auto, logs, &logs->auto_timer);
-	if (!err && is_auto)
-		err = loop_timer_arm(logs->auto_timer, 0, AUTO_MS);
-	return err;
+	return !err && is_auto ? make_walk(logs) : err;
 }
 
 static void on_note(void *context, uint32_t id, const void *bytes, size_t len)
@@ -679,6 +691,7 @@ void logs_stop(struct logs *logs)
 	loop_timer_free(&logs->pause_timer);
 	loop_timer_free(&logs->scan_timer);
 	loop_timer_free(&logs->auto_timer);
+	loop_timer_free(&logs->walk_timer);
 }
 
 void logs_free(struct logs **logs)
@@ -695,6 +708,8 @@ void logs_free(struct logs **logs)
 	loop_timer_free(&freed->pause_timer);
 	loop_timer_free(&freed->scan_timer);
 	loop_timer_free(&freed->auto_timer);
+	loop_timer_free(&freed->walk_timer);
+	log_auto_free(&freed->walk);
 	log_batch_free(&freed->batch);
 	log_files_free(&freed->files);
 	log_watch_free(&freed->watch);
