@@ -6,7 +6,6 @@
  * happened. Where it does not, it was a copy of another kind, and goes on from its end;
  * or it only began with the same bytes, and is read from its beginning.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,8 +17,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "log_files_internal.h"
-
-#define MARKS "-._~"
+#include "log_siblings.h"
 
 /* --- names -------------------------------------------------------------------- */
 
@@ -30,29 +28,6 @@ static const char *base_of(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* app.log: app.log.1, app.log-20240101; app-20240101.log, app.1.log. */
-static bool is_named_after(const char *name, const char *original)
-{
-	size_t len = strlen(original), stem_len, extension_len, name_len = strlen(name);
-	const char *extension = strrchr(original, '.');
-
-	if (!strncmp(name, original, len))
-		return name[len] && strchr(MARKS, name[len]);
-	if (!extension || extension == original)
-		return false;
-	stem_len = (size_t)(extension - original);
-	extension_len = len - stem_len;
-	if (name_len <= len || strncmp(name, original, stem_len) != 0 ||
-	    strcmp(name + name_len - extension_len, extension) != 0 ||
-	    !strchr(MARKS, name[stem_len]))
-		return false;
-	for (size_t i = stem_len; i < name_len - extension_len; i++) {
-		if (!isdigit((unsigned char)name[i]) && !strchr(MARKS "TZ", name[i]))
-			return false;
-	}
-	return true;
-}
-
 static bool may_be_copy(const char *path, const struct log_file *file)
 {
 	const char *base = base_of(file->name);
@@ -60,7 +35,7 @@ static bool may_be_copy(const char *path, const struct log_file *file)
 
 	return !strncmp(path, file->name, directory_len) &&
 	       !strchr(path + directory_len, '/') &&
-	       is_named_after(path + directory_len, base);
+	       log_siblings_is_named_after(path + directory_len, base);
 }
 
 /* --- contents ----------------------------------------------------------------- */
@@ -203,7 +178,7 @@ static bool each_relative(struct log_files *files, const struct log_file *file,
 	snprintf(path, sizeof(path), "%.*s", (int)directory_len, file->name);
 	listing = opendir(path);
 	while (!is_done && listing && (entry = readdir(listing))) {
-		if (is_named_after(entry->d_name, base) &&
+		if (log_siblings_is_named_after(entry->d_name, base) &&
 		    snprintf(path, sizeof(path), "%.*s%s", (int)directory_len,
 			     file->name, entry->d_name) < (int)sizeof(path) &&
 		    !log_rule_excludes(file->rule, path))

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rotation renames, or copies, all files of a directory at once. To look through the
+ * directory for each of them takes a time that grows with the square of their number:
+ * so what is sought is put into tables, and each entry of the directory looked up.
+ */
+#include "log_siblings.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "log_index.h"
+#include "slice.h"
+
+#define MARKS "-._~"
+
+/* --- names -------------------------------------------------------------------- */
+
+bool log_siblings_is_named_after(const char *name, const char *original)
+{
+	size_t len = strlen(original), stem_len, extension_len, name_len = strlen(name);
+	const char *extension = strrchr(original, '.');
+
+	if (!strncmp(name, original, len))
+		return name[len] && strchr(MARKS, name[len]);
+	if (!extension || extension == original)
+		return false;
+	stem_len = (size_t)(extension - original);
+	extension_len = len - stem_len;
+	if (name_len <= len || strncmp(name, original, stem_len) != 0 ||
+	    strcmp(name + name_len - extension_len, extension) != 0 ||
+	    !strchr(MARKS, name[stem_len]))
+		return false;
+	for (size_t i = stem_len; i < name_len - extension_len; i++) {
+		if (!isdigit((unsigned char)name[i]) && !strchr(MARKS "TZ", name[i]))
+			return false;
+	}
+	return true;
+}
+
+/* --- what is sought in a directory -------------------------------------------- */
+
+/* Where one thing of one file is sought. */
+struct place {
+	struct slice directory; /* without the slash at its end */
+	const char *base;       /* what names are to be after; NULL: its number */
+	struct log_sought *sought;
+	struct log_node node;
+};
+
+struct visit {
+	const struct log_siblings_visitor *visitor;
+	char directory[PATH_MAX];
+	struct log_index by_base, by_number;
+};
+
+static struct place *place_of(struct log_node *node)
+{
+	return (void *)((char *)node - offsetof(struct place, node));
+}
+
+static int compare_places(const void *left, const void *right)
+{
+	const struct slice a = ((const struct place *)left)->directory;
+	const struct slice b = ((const struct place *)right)->directory;
+
+	if (a.len != b.len)
+		return a.len < b.len ? -1 : 1;
+	return memcmp(a.text, b.text, a.len);
+}
+
+static void add_place(struct place *places, size_t *count, struct log_sought *sought,
+		      const char *path, bool is_named)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash)
+		places[(*count)++] = (struct place){
+		    .directory = {path, (size_t)(slash - path)},
+		    .base = is_named ? slash + 1 : NULL,
+		    .sought = sought,
+		};
+}
+
+static int add_to_tables(struct visit *visit, struct place *place)
+{
+	struct log_file *file = place->sought->file;
+
+	if (place->base)
+		return log_index_add(&visit->by_base, &place->node, file,
+				     log_index_text(place->base));
+	return log_index_add(&visit->by_number, &place->node, file,
+			     log_index_inode(0, file->identity.inode));
+}
+
+/* --- reading it --------------------------------------------------------------- */
+
+static void tell_named(const struct visit *visit, const char *original,
+		       const char *name, const char *path)
+{
+	struct log_node *node =
+	    log_index_first(&visit->by_base, log_index_text(original));
+
+	for (; node; node = log_index_next(node)) {
+		const struct place *place = place_of(node);
+
+		if (place->sought->wants_named && !strcmp(place->base, original) &&
+		    log_siblings_is_named_after(name, original) &&
+		    !log_rule_excludes(node->file->rule, path))
+			visit->visitor->named(visit->visitor->context, place->sought,
+					      path);
+	}
+}
+
+/* Each name that this one may be after: what stands before a mark, and that with its
+ * extension. */
+static void look_up_name(const struct visit *visit, const char *name, const char *path)
+{
+	const char *extension = strrchr(name, '.');
+
+	for (const char *at = name; *at && visit->by_base.count; at++) {
+		char original[2 * NAME_MAX + 1];
+
+		if (at == name || !strchr(MARKS, *at))
+			continue;
+		snprintf(original, sizeof(original), "%.*s", (int)(at - name), name);
+		tell_named(visit, original, name, path);
+		if (!extension || extension <= at)
+			continue;
+		strcat(original, extension);
+		if (strncmp(name, original, strlen(original)) != 0)
+			tell_named(visit, original, name, path);
+	}
+}
+
+static void look_up_number(const struct visit *visit, uint64_t inode, const char *path)
+{
+	struct log_node *node =
+	    log_index_first(&visit->by_number, log_index_inode(0, inode));
+
+	for (; node; node = log_index_next(node)) {
+		struct log_sought *sought = place_of(node)->sought;
+
+		if (sought->wants_numbered && sought->file->identity.inode == inode)
+			visit->visitor->numbered(visit->visitor->context, sought, path);
+	}
+}
+
+static void read_directory(const struct visit *visit)
+{
+	DIR *listing = opendir(*visit->directory ? visit->directory : "/");
+	const struct dirent *entry;
+	char path[PATH_MAX];
+
+	while (listing && (entry = readdir(listing))) {
+		if (snprintf(path, sizeof(path), "%s/%s", visit->directory,
+			     entry->d_name) >= (int)sizeof(path))
+			continue;
+		look_up_number(visit, entry->d_ino, path);
+		look_up_name(visit, entry->d_name, path);
+	}
+	if (listing)
+		closedir(listing);
+}
+
+/* All of one directory. */
+static int visit_places(struct place *places, size_t count,
+			const struct log_siblings_visitor *visitor)
+{
+	struct visit visit = {.visitor = visitor};
+	int err = 0;
+
+	snprintf(visit.directory, sizeof(visit.directory), "%.*s",
+		 (int)places->directory.len, places->directory.text);
+	for (size_t i = 0; !err && i < count; i++)
+		err = add_to_tables(&visit, &places[i]);
+	if (!err)
+		read_directory(&visit);
+	log_index_free(&visit.by_base);
+	log_index_free(&visit.by_number);
+	return err;
+}
+
+static size_t same_directory(const struct place *places, size_t count)
+{
+	size_t same = 1;
+
+	while (same < count && !compare_places(&places[same], places))
+		same++;
+	return same;
+}
+
+int log_siblings_visit(struct log_sought *sought, size_t count,
+		       const struct log_siblings_visitor *visitor)
+{
+	AUTO_FREE struct place *places = calloc(2 * count + 1, sizeof(*places));
+	size_t place_count = 0;
+	int err = 0;
+
+	if (!places)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		if (sought[i].wants_named)
+			add_place(places, &place_count, &sought[i],
+				  sought[i].file->name, true);
+		if (sought[i].wants_numbered)
+			add_place(places, &place_count, &sought[i],
+				  sought[i].file->path, false);
+	}
+	qsort(places, place_count, sizeof(*places), compare_places);
+	for (size_t i = 0, same; !err && i < place_count; i += same) {
+		same = same_directory(&places[i], place_count - i);
+		err = visit_places(&places[i], same, visitor);
+	}
+	return err;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+
+#include "log_case.h"
+#include "log_siblings.h"
+
+/* In place of the C library's. */
+static unsigned int listings;
+
+DIR *opendir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	listings++;
+	return fd < 0 ? NULL : fdopendir(fd);
+}
+
+/* --- names -------------------------------------------------------------------- */
+
+static const char *const names[] = {
+    "a",
+    "a.1",
+    "a.log",
+    "a.log.1",
+    "a.log.log",
+    "a.1.log",
+    "a-2024.log",
+    "a-b.log",
+    "a-2024.log.1",
+    "a-2024T01Z.log",
+    "a.log-2024",
+    "a.log~",
+    "a.logger",
+    ".log",
+    ".log.1",
+    "..log",
+    "a-b-2024.log",
+    "a-b.log_1.2",
+    "b",
+    "a.log.1.log",
+    "a-2024-1.log",
+    "a-2024-1.log.1",
+};
+
+#define NAMES (sizeof(names) / sizeof(names[0]))
+
+struct told {
+	struct log_sought *sought;
+	unsigned int times[NAMES][NAMES]; /* of each name, for each file */
+};
+
+static void tell(void *context, struct log_sought *sought, const char *path)
+{
+	struct told *told = context;
+	size_t i = 0;
+
+	while (strcmp(names[i], strrchr(path, '/') + 1) != 0)
+		i++;
+	told->times[sought - told->sought][i]++;
+}
+
+/* As if each was compared with each. */
+static void what_is_named_after_a_file_is_told_once(void **state)
+{
+	struct log_case *test = *state;
+	struct log_sought sought[NAMES] = {0};
+	struct told told = {.sought = sought};
+	const struct log_siblings_visitor visitor = {.named = tell, .context = &told};
+	const struct log_identity identity = {0};
+
+	log_case_glob(test, "*");
+	log_case_start(test);
+	for (size_t i = 0; i < NAMES; i++) {
+		log_case_write(test, names[i], "");
+		sought[i].file =
+		    log_file_create(&identity, &test->rules[0],
+				    log_case_path(test, names[i]), NULL, NULL, 0);
+		sought[i].wants_named = true;
+	}
+	listings = 0;
+	assert_int_equal(log_siblings_visit(sought, NAMES, &visitor), 0);
+	assert_int_equal(listings, 1);
+	for (size_t i = 0; i < NAMES; i++) {
+		for (size_t j = 0; j < NAMES; j++)
+			assert_int_equal(told.times[i][j], log_siblings_is_named_after(
+							       names[j], names[i]));
+		log_file_free(&sought[i].file);
+	}
+}
+
+static void a_name_is_after_another_by_a_mark_or_digits(void **state)
+{
+	static const struct {
+		const char *name, *original;
+		bool is_after;
+	} cases[] = {
+	    {"a.log.1", "a.log", true},
+	    {"a.log-20240101", "a.log", true},
+	    {"a-20240101.log", "a.log", true},
+	    {"a.1.log", "a.log", true},
+	    {"a.log~", "a.log", true},
+	    {"a.log", "a.log", false},
+	    {"a.logger", "a.log", false},
+	    {"a-worker.log", "a.log", false},
+	    {"ab.log", "a.log", false},
+	    {"a1.log", "a.log", false},
+	    {"a.1", "a", true},
+	    {".log.1", ".log", true},
+	    {"a-20240101.txt", "a.log", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(
+		    log_siblings_is_named_after(cases[i].name, cases[i].original),
+		    cases[i].is_after);
+}
+
+int main(void)
+{
+#define TEST(name)                                                                     \
+	cmocka_unit_test_setup_teardown(name, log_case_set_up, log_case_tear_down)
+	const struct CMUnitTest tests[] = {
+	    TEST(what_is_named_after_a_file_is_told_once),
+	    TEST(a_name_is_after_another_by_a_mark_or_digits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
