@@ -5,6 +5,10 @@
 
 #include "log_files.h"
 #include "log_index.h"
+#include "log_siblings.h"
+
+/* That one turn looks at. */
+#define LOG_TURN_FILES 256
 
 /* Where files are looked for. */
 struct log_source {
@@ -23,6 +27,8 @@ struct log_files {
 	struct log_source *sources;
 	size_t source_count, source_room;
 	struct log_file *due_first, *due_last;
+	struct log_sought changed[LOG_TURN_FILES]; /* in this turn */
+	size_t changed_count;
 	uint32_t open;
 	uint32_t hand; /* where closing goes on */
 	uint32_t scan;
@@ -58,12 +64,16 @@ void log_find_directory(const char *path, char *ret_directory, size_t size);
 /* A file that is new at this path: whose copy it is. NULL: nobody's. */
 struct log_file *log_copies_origin(const struct log_files *files, const char *path,
 				   const struct log_stat *found);
-/* The file was emptied or written anew: what of it was not read is read from its
- * copy. False: there is none. */
-bool log_copies_adopt(struct log_files *files, const struct log_file *file);
-/* The file was rotated: follows those named after it that nobody knows, and that came
- * since the scan before. */
-void log_copies_find_missed(struct log_files *files, struct log_file *file);
+/* Files that were emptied or written anew: what of them was not read is read from
+ * their copies. is_found: there is one. */
+void log_copies_adopt(struct log_files *files, struct log_sought *changed,
+		      size_t count);
+/* Of files that were rotated: follows those named after them that nobody knows, and
+ * that came since the scan before. */
+void log_copies_find_missed(struct log_files *files, struct log_sought *changed,
+			    size_t count);
+/* The same, of one of those names: log_siblings_visit calls it. */
+void log_copies_on_missed(void *context, struct log_sought *sought, const char *path);
 /* Of a file that is not read because it may be a copy: judges it again. */
 void log_copies_judge(struct log_files *files, struct log_file *copy);
 /* The file goes: those that wait for it go on where it was. */

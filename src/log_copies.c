@@ -6,10 +6,7 @@
  * happened. Where it does not, it was a copy of another kind, and goes on from its end;
  * or it only began with the same bytes, and is read from its beginning.
  */
-#include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +14,6 @@
 #include "cleanup.h"
 #include "log.h"
 #include "log_files_internal.h"
-#include "log_siblings.h"
 
 /* --- names -------------------------------------------------------------------- */
 
@@ -161,37 +157,22 @@ static bool adopt(struct log_files *files, const struct log_file *file,
 	return copy;
 }
 
-/* Calls back with each file that is named after this one, until that returns true. */
-typedef bool (*relative_call)(struct log_files *files, const struct log_file *file,
-			      const char *path);
-
-static bool each_relative(struct log_files *files, const struct log_file *file,
-			  relative_call call)
+static void on_copy(void *context, struct log_sought *sought, const char *path)
 {
-	const char *base = base_of(file->name);
-	const size_t directory_len = (size_t)(base - file->name);
-	bool is_done = false;
-	char path[PATH_MAX];
-	const struct dirent *entry;
-	DIR *listing;
-
-	snprintf(path, sizeof(path), "%.*s", (int)directory_len, file->name);
-	listing = opendir(path);
-	while (!is_done && listing && (entry = readdir(listing))) {
-		if (log_siblings_is_named_after(entry->d_name, base) &&
-		    snprintf(path, sizeof(path), "%.*s%s", (int)directory_len,
-			     file->name, entry->d_name) < (int)sizeof(path) &&
-		    !log_rule_excludes(file->rule, path))
-			is_done = call(files, file, path);
-	}
-	if (listing)
-		closedir(listing);
-	return is_done;
+	if (!adopt(context, sought->file, path))
+		return;
+	sought->is_found = true;
+	sought->wants_named = false;
 }
 
-bool log_copies_adopt(struct log_files *files, const struct log_file *file)
+void log_copies_adopt(struct log_files *files, struct log_sought *changed, size_t count)
 {
-	return file->identity.head.len && each_relative(files, file, adopt);
+	const struct log_siblings_visitor visitor = {.named = on_copy,
+						     .context = files};
+
+	for (size_t i = 0; i < count; i++)
+		changed[i].wants_named = changed[i].file->identity.head.len;
+	log_siblings_visit(changed, count, &visitor);
 }
 
 /* --- what came and went between two scans ------------------------------------- */
@@ -209,26 +190,32 @@ static bool is_missed(const struct log_files *files, const struct log_file *file
 	       !has_content_of(fd, file);
 }
 
-static bool follow_missed(struct log_files *files, const struct log_file *file,
-			  const char *path)
+void log_copies_on_missed(void *context, struct log_sought *sought, const char *path)
 {
-	struct log_stat found;
+	const struct log_file *file = sought->file;
+	struct log_files *files = context;
 	struct log_file *missed;
+	struct log_stat found;
 
 	if (!is_missed(files, file, path, &found))
-		return false;
+		return;
 	missed = follow(files, file, path, &found);
 	if (missed) {
 		log_files_make_due(files, missed);
 		log_debug("\"%s\" was \"%s\"", path, file->name);
 	}
-	return false;
 }
 
-void log_copies_find_missed(struct log_files *files, struct log_file *file)
+void log_copies_find_missed(struct log_files *files, struct log_sought *changed,
+			    size_t count)
 {
+	const struct log_siblings_visitor visitor = {.named = log_copies_on_missed,
+						     .context = files};
+
+	for (size_t i = 0; i < count; i++)
+		changed[i].wants_named = true;
 	if (files->since_ns)
-		each_relative(files, file, follow_missed);
+		log_siblings_visit(changed, count, &visitor);
 }
 
 /* --- copies of another kind --------------------------------------------------- */

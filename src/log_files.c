@@ -13,6 +13,7 @@
 #define TURN_BYTES ((size_t)1 << 20)   /* of one turn of the loop */
 #define FILE_BYTES ((size_t)256 << 10) /* of one file in it */
 #define FILE_COST 4096 /* what looking at one without finding anything counts */
+_Static_assert(TURN_BYTES / FILE_COST <= LOG_TURN_FILES, "a turn's files have room");
 #define POLL_MIN_MS 250
 #define POLL_MAX_MS 4000
 #define TICK_MS 250
@@ -440,17 +441,37 @@ bool log_files_wants_scan(struct log_files *files)
 
 /* --- turns -------------------------------------------------------------------- */
 
-/* The unread rest of what stood there is in its copy, if there is one; else what was
- * read of it is all there is. */
-static void begin_anew(struct log_files *files, struct log_file *file,
-		       const struct log_sink *sink)
+/* Looked after when all that is due was read, for all at once: their copies were made
+ * before. */
+static void has_changed(struct log_files *files, struct log_file *file)
 {
-	if (!log_copies_adopt(files, file))
-		log_file_end(file, sink);
-	log_copies_find_missed(files, file);
-	log_file_restart(file, 0, (struct log_print){0});
-	log_files_make_dirty(files, file);
-	log_debug("\"%s\" begins anew", file->name);
+	files->changed[files->changed_count++] = (struct log_sought){.file = file};
+}
+
+/* The unread rest of what stood there is in its copy, if there is one; else what was
+ * read of it is all there is. False: no file has changed. */
+static bool begin_anew(struct log_files *files, const struct log_sink *sink)
+{
+	const size_t count = files->changed_count;
+
+	if (!count)
+		return false;
+	files->changed_count = 0;
+	log_copies_adopt(files, files->changed, count);
+	for (size_t i = 0; i < count; i++) {
+		if (!files->changed[i].is_found)
+			log_file_end(files->changed[i].file, sink);
+	}
+	log_copies_find_missed(files, files->changed, count);
+	for (size_t i = 0; i < count; i++) {
+		struct log_file *file = files->changed[i].file;
+
+		log_file_restart(file, 0, (struct log_print){0});
+		log_files_make_dirty(files, file);
+		log_files_make_due(files, file);
+		log_debug("\"%s\" begins anew", file->name);
+	}
+	return true;
 }
 
 static void tell_refused(struct log_file *file, int err)
@@ -462,7 +483,7 @@ static void tell_refused(struct log_file *file, int err)
 }
 
 static void after_read(struct log_files *files, struct log_file *file,
-		       enum log_read result, const struct log_sink *sink)
+		       enum log_read result)
 {
 	const int err = errno;
 
@@ -471,8 +492,7 @@ static void after_read(struct log_files *files, struct log_file *file,
 		log_files_make_due(files, file);
 		break;
 	case LOG_READ_CHANGED:
-		begin_anew(files, file, sink);
-		log_files_make_due(files, file);
+		has_changed(files, file);
 		break;
 	case LOG_READ_GONE:
 		files->wants_scan = true;
@@ -507,7 +527,7 @@ static size_t read_some(struct log_files *files, struct log_file *file,
 		file->poll_ms = POLL_MIN_MS;
 		file->poll_next_ms = files->now_ms + POLL_MIN_MS;
 	}
-	after_read(files, file, result, sink);
+	after_read(files, file, result);
 	return done + FILE_COST;
 }
 
@@ -517,8 +537,12 @@ bool log_files_turn(struct log_files *files, const struct log_sink *sink)
 	struct log_file *file;
 
 	files->now_ms = sink->now_ms;
-	while (done < TURN_BYTES && (file = take_due(files)))
-		done += read_some(files, file, sink);
+	/* What begins anew is read at once: while nothing of it is known, it could be
+	 * emptied again without a trace. */
+	do {
+		while (done < TURN_BYTES && (file = take_due(files)))
+			done += read_some(files, file, sink);
+	} while (begin_anew(files, sink));
 	return files->due_first;
 }
 

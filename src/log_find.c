@@ -4,7 +4,6 @@
  * known has its name. A file that no path leads to any more was renamed (then it is in
  * the same directory, under the same inode), deleted, or moved away.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -79,19 +78,24 @@ static bool is_ours(const struct log_files *files, const char *path)
 	return own && !strncmp(path, own, len) && (path[len] == '/' || !path[len]);
 }
 
-static bool find_renamed(const struct log_file *file, char *ret_path, size_t size);
+static void on_other_name(void *context, struct log_sought *sought, const char *path)
+{
+	(void)context;
+	sought->is_found |= is_at(sought->file, path);
+}
 
 /* Its name is another's now, and it has no other. */
-static bool was_replaced(const struct log_file *file, const char *path)
+static bool was_replaced(struct log_file *file, const char *path)
 {
-	char renamed[PATH_MAX];
+	const struct log_siblings_visitor visitor = {.numbered = on_other_name};
+	struct log_sought sought = {.file = file, .wants_numbered = true};
 	struct log_stat found;
 
 	if (!file->path || strcmp(file->path, path) != 0)
 		return false;
 	if (file->fd >= 0)
 		return !log_stat(file->fd, "", &found) && found.is_deleted;
-	return !find_renamed(file, renamed, sizeof(renamed));
+	return !log_siblings_visit(&sought, 1, &visitor) && !sought.is_found;
 }
 
 static bool goes_on(const struct log_file *file, const char *path)
@@ -274,29 +278,6 @@ static void on_file(void *context, const char *path, uint64_t inode)
 
 /* --- what has lost its name --------------------------------------------------- */
 
-/* Where the file is now in the directory that it was in. */
-static bool find_renamed(const struct log_file *file, char *ret_path, size_t size)
-{
-	char directory[PATH_MAX];
-	bool is_found = false;
-	DIR *listing;
-	const struct dirent *entry;
-
-	log_find_directory(file->path, directory, sizeof(directory));
-	listing = opendir(directory);
-	while (!is_found && listing && (entry = readdir(listing))) {
-		if (entry->d_ino != file->identity.inode)
-			continue;
-		is_found = snprintf(ret_path, size, "%s/%s",
-				    strcmp(directory, "/") ? directory : "",
-				    entry->d_name) < (int)size &&
-			   is_at(file, ret_path);
-	}
-	if (listing)
-		closedir(listing);
-	return is_found;
-}
-
 /* In another directory: the kernel knows the name of what is open. */
 static bool find_moved(const struct log_file *file, char *ret_path, size_t size)
 {
@@ -322,30 +303,87 @@ static void watch_place(struct log_files *files, const struct log_file *file)
 	watch_directory(files, directory, true);
 }
 
-static void look_for(struct log_files *files, struct log_file *file)
+static void has_moved(struct log_files *files, struct log_file *file, const char *path)
 {
-	const bool was_rotated = file->is_rotated;
-	char path[PATH_MAX];
+	log_debug("\"%s\" is \"%s\" now", file->path, path);
+	log_files_move(files, file, path);
+	watch_place(files, file);
+}
 
-	if (is_at(file, file->path)) {
-		watch_place(files, file);
+static void on_new_name(void *context, struct log_sought *sought, const char *path)
+{
+	if (!is_at(sought->file, path))
 		return;
-	}
+	has_moved(context, sought->file, path);
+	sought->is_found = true;
+	sought->wants_numbered = false;
+}
+
+static struct log_sought begin_search(struct log_files *files, struct log_file *file)
+{
+	const struct log_sought sought = {
+	    .file = file,
+	    .wants_named = !file->is_rotated && files->since_ns,
+	    .wants_numbered = true,
+	};
+
 	log_files_make_due_first(files, file);
 	file->is_rotated = true;
 	file->growth_ms = files->now_ms;
-	if (!was_rotated)
-		log_copies_find_missed(files, file);
-	if (find_renamed(file, path, sizeof(path)) ||
-	    find_moved(file, path, sizeof(path))) {
-		log_debug("\"%s\" is \"%s\" now", file->path, path);
-		log_files_move(files, file, path);
-		watch_place(files, file);
+	return sought;
+}
+
+static void has_left(struct log_files *files, struct log_file *file)
+{
+	char path[PATH_MAX];
+
+	if (find_moved(file, path, sizeof(path))) {
+		has_moved(files, file, path);
 		return;
 	}
 	log_files_move(files, file, NULL);
 	if (file->fd < 0)
 		file->absent_ms = files->now_ms;
+}
+
+/* Of all files, those that are not where they were. Without memory they are looked
+ * for in the next scan. */
+static size_t collect_lost(struct log_files *files, struct log_sought **ret_lost)
+{
+	struct log_sought *lost = NULL;
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < files->count; i++) {
+		struct log_file *file = files->items[i];
+
+		if (!file->path || file->scan == files->scan)
+			continue;
+		if (is_at(file, file->path)) {
+			watch_place(files, file);
+			continue;
+		}
+		if (!lost)
+			lost = calloc(files->count, sizeof(*lost));
+		if (lost)
+			lost[count++] = begin_search(files, file);
+	}
+	*ret_lost = lost;
+	return count;
+}
+
+static void look_for_lost(struct log_files *files)
+{
+	const struct log_siblings_visitor visitor = {log_copies_on_missed, on_new_name,
+						     files};
+	AUTO_FREE struct log_sought *lost = NULL;
+	size_t count = collect_lost(files, &lost);
+
+	if (!count || log_siblings_visit(lost, count, &visitor))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (!lost[i].is_found)
+			has_left(files, lost[i].file);
+	}
 }
 
 /* How often it has to be looked at. */
@@ -418,17 +456,6 @@ static void scan_sources(struct log_files *files)
 	}
 }
 
-static void find_lost(struct log_files *files)
-{
-	for (uint32_t i = 0; i < files->count; i++) {
-		struct log_file *file = files->items[i];
-
-		if (file->path && file->scan != files->scan)
-			look_for(files, file);
-		set_poll(files, file);
-	}
-}
-
 void log_files_scan(struct log_files *files, int64_t now_ms, bool is_first)
 {
 	files->now_ms = now_ms;
@@ -438,7 +465,9 @@ void log_files_scan(struct log_files *files, int64_t now_ms, bool is_first)
 	for (size_t i = 0; i < files->config.rule_count; i++)
 		scan_rule(files, &files->config.rules[i]);
 	scan_sources(files);
-	find_lost(files);
+	look_for_lost(files);
+	for (uint32_t i = 0; i < files->count; i++)
+		set_poll(files, files->items[i]);
 	log_watch_end(files->config.watch);
 	files->is_first_scan = false;
 }

@@ -10,6 +10,8 @@
 #include "log_case.h"
 #include "log_siblings.h"
 
+#define MANY 40
+
 /* In place of the C library's. */
 static unsigned int listings;
 
@@ -19,6 +21,99 @@ DIR *opendir(const char *path)
 
 	listings++;
 	return fd < 0 ? NULL : fdopendir(fd);
+}
+
+/* --- the set ------------------------------------------------------------------ */
+
+static void name_of(char *ret_name, int i, const char *suffix)
+{
+	sprintf(ret_name, "f%02d.log%s", i, suffix);
+}
+
+static void follow_many(struct log_case *test)
+{
+	char name[32];
+
+	test->open_max = MANY;
+	for (int i = 0; i < MANY; i++) {
+		name_of(name, i, "");
+		log_case_write(test, name, "one\n");
+	}
+	log_case_glob(test, "*.log");
+	log_case_start(test);
+	log_case_run(test);
+	log_case_scan(test, false); /* what is rotated unseen came since one */
+	test->read_len = 0;
+}
+
+static void expect_once_each(struct log_case *test, const char *line)
+{
+	char expected[64];
+
+	log_case_run(test);
+	assert_int_equal(test->read_len, MANY * (strlen("f00.log:\n") + strlen(line)));
+	for (int i = 0; i < MANY; i++) {
+		sprintf(expected, "f%02d.log:%s\n", i, line);
+		assert_non_null(strstr(test->read, expected));
+	}
+}
+
+static void a_scan_reads_a_directory_once_for_all_that_were_renamed(void **state)
+{
+	struct log_case *test = *state;
+	char from[32], to[32];
+
+	follow_many(test);
+	for (int i = 0; i < MANY; i++) {
+		name_of(from, i, "");
+		name_of(to, i, ".1");
+		log_case_append(test, from, "two\n");
+		log_case_rename(test, from, to);
+		log_case_write(test, from, "");
+	}
+	listings = 0;
+	log_case_scan(test, false);
+	assert_int_equal(listings, 2); /* and once for the pattern */
+	expect_once_each(test, "two");
+	assert_int_equal(log_files_sums(test->files).files, 2 * MANY);
+}
+
+static void a_scan_reads_a_directory_once_for_all_that_were_deleted(void **state)
+{
+	struct log_case *test = *state;
+	char name[32];
+
+	follow_many(test);
+	for (int i = 0; i < MANY; i++) {
+		name_of(name, i, "");
+		log_case_unlink(test, name);
+	}
+	listings = 0;
+	log_case_scan(test, false);
+	assert_int_equal(listings, 2);
+}
+
+/* Once for their copies, and once for what was rotated unseen. */
+static void a_turn_reads_a_directory_twice_for_all_that_were_emptied(void **state)
+{
+	struct log_case *test = *state;
+	struct log_sink sink;
+	char from[32], to[32];
+
+	follow_many(test);
+	for (int i = 0; i < MANY; i++) {
+		name_of(from, i, "");
+		name_of(to, i, ".1");
+		log_case_append(test, from, "two\n");
+		log_case_copy(test, from, to);
+		log_case_empty(test, from);
+	}
+	log_files_look_at_all(test->files);
+	listings = 0;
+	sink = log_case_sink(test);
+	log_files_turn(test->files, &sink);
+	assert_int_equal(listings, 2);
+	expect_once_each(test, "two");
 }
 
 /* --- names -------------------------------------------------------------------- */
@@ -127,6 +222,9 @@ int main(void)
 #define TEST(name)                                                                     \
 	cmocka_unit_test_setup_teardown(name, log_case_set_up, log_case_tear_down)
 	const struct CMUnitTest tests[] = {
+	    TEST(a_scan_reads_a_directory_once_for_all_that_were_renamed),
+	    TEST(a_scan_reads_a_directory_once_for_all_that_were_deleted),
+	    TEST(a_turn_reads_a_directory_twice_for_all_that_were_emptied),
 	    TEST(what_is_named_after_a_file_is_told_once),
 	    TEST(a_name_is_after_another_by_a_mark_or_digits),
 	};
