@@ -141,16 +141,16 @@ static __always_inline void conversation_settle(struct conversation *c,
 
 /* A response that came before its request's send was over: whoever of the two
  * threads is second completes the pair. */
-static __always_inline void early_settle(struct conversation *c, struct pipeline *pipe,
-					 struct workspace *ws)
+__noinline int early_settle(struct conversation *c, struct pipeline *pipe,
+			    struct workspace *ws)
 {
-	if (!waiting(c) || c->answer.early != EARLY_DONE)
-		return;
+	if (!c || !ws || !waiting(c) || c->answer.early != EARLY_DONE)
+		return 0;
 	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_NONE) !=
 	    EARLY_DONE)
-		return;
+		return 0;
 	early_over(c);
-	conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
+	return conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 }
 
 static __always_inline void response_end(struct conversation *c, struct direction *d,
