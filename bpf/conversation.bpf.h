@@ -62,6 +62,14 @@ static __always_inline struct direction *requests_of(struct conversation *c)
 							   : DIRECTION_WRITE];
 }
 
+/* Not before all that was written in it. An x86 processor keeps that order, so that it
+ * is only the compiler who must. */
+static __always_inline void direction_give(struct direction *d)
+{
+	barrier();
+	*(volatile __u32 *)&d->busy = 0;
+}
+
 /* --- finishing ---------------------------------------------------------------- */
 
 static __always_inline __u64 since(__u64 now_ns, __u64 then_ns)
@@ -564,18 +572,11 @@ __noinline int status_line(struct conversation *c, struct chunk *chunk,
 	return 0;
 }
 
-/* Of a request that was not told yet: likely that of the one before. */
-static __always_inline __u32 method_untold(struct conversation *c)
-{
-	return c->answer.early == EARLY_BEGUN ? requests_of(c)->http1.method
-					      : TALLY_METHOD_GET;
-}
-
 static __always_inline void response_head(struct conversation *c, struct direction *d,
 					  struct workspace *ws, struct pipeline *pipe)
 {
 	struct inflight *request = d->orphan ? NULL : queue_oldest(c, pipe);
-	int body = http1_head(&d->http1, request ? request->method : method_untold(c));
+	int body = http1_head(&d->http1, request ? request->method : TALLY_METHOD_GET);
 
 	switch (body) {
 	case HTTP1_BODY_INTERIM:
@@ -629,6 +630,32 @@ static __always_inline void early_meets_none(struct conversation *c)
 	}
 }
 
+/* The response under way is to a HEAD: it has no body, as one thought who did not know
+ * that. Not while its reader is there, who may just learn it. */
+__noinline int early_meets_head(struct conversation *c, struct pipeline *pipe,
+				struct workspace *ws)
+{
+	struct direction *d;
+
+	if (!c || !ws)
+		return 0;
+	d = &c->directions[DIRECTION_READ];
+	if (__sync_lock_test_and_set(&d->busy, 1))
+		return 0;
+	if (c->answer.early == EARLY_BEGUN && d->begun_ns && !d->body_bytes &&
+	    d->http1.phase > HTTP1_HEADERS) {
+		d->http1.phase = HTTP1_START;
+		response_end(c, d, pipe, ws, d->last_ns);
+	}
+	direction_give(d);
+	return 0;
+}
+
+static __always_inline bool is_head(const struct inflight *request)
+{
+	return request && request->method == TALLY_METHOD_HEAD;
+}
+
 /* A send is over, and it is known what is in it: is it what was answered before? */
 __noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
 				struct workspace *ws)
@@ -647,6 +674,8 @@ __noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
 		balance_ended(c, ws->finished);
 		ws->finished = 0;
 	} else {
+		if (is_head(queue_oldest(c, pipe)))
+			early_meets_head(c, pipe, ws);
 		early_settle(c, pipe, ws);
 		conversation_settle(c, ws);
 	}

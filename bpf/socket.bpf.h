@@ -165,14 +165,6 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	feed_call(c, sk, ws, m);
 }
 
-/* Not before all that was written in it. An x86 processor keeps that order, so that it
- * is only the compiler who must. */
-static __always_inline void direction_give(struct direction *d)
-{
-	barrier();
-	*(volatile __u32 *)&d->busy = 0;
-}
-
 /* NULL for two threads in one direction at once (whose bytes come first, nobody
  * says), or when as many programs run at once as there are workspaces. */
 static __always_inline struct workspace *enter(struct conversation *c, __u32 direction,

@@ -226,7 +226,7 @@ static void a_response_read_before_its_request_is_told_is_counted(void **state)
 			assert_early(*state, &wheres[where], &exchanges[i]);
 }
 
-/* Its length is of no body: the request before it says so. */
+/* Its length is of no body, as is known when it is told that it answers a HEAD. */
 static void a_response_to_head_among_others_is_counted(void **state)
 {
 	static const struct exchange head = {
@@ -234,18 +234,22 @@ static void a_response_to_head_among_others_is_counted(void **state)
 	    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
 	    ROW(HEAD, 200, "/early", 0, 0)};
 
+	if (!gate_works(&gate)) /* both at one instant is a limit */
+		skip();
 	for (size_t where = 0; where < WHERES; where++) {
 		struct duo duo;
 		struct endpoint *endpoint =
 		    duo_meet_over(*state, &duo, wheres[where].transport);
 
 		duo.place = wheres[where].place;
-		duo_run(&duo, &head, 1);
-		duo_run_held(&duo, &head, EACH);
-		duo_run(&duo, &get, 1);
+		for (int i = 0; i < EACH; i++) {
+			duo_run_held(&duo, &head, 2);
+			duo_run_held(&duo, &get, 1);
+		}
 		pair_close(&duo.pair);
 		judge(*state, endpoint, wheres[where].name,
-		      ROWS(FIRST, times(head.row, EACH + 1), get.row), nothing_missed);
+		      ROWS(FIRST, times(head.row, 2 * EACH), times(get.row, EACH)),
+		      nothing_missed);
 	}
 }
 
