@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "buf.h"
 #include "cleanup.h"
-#include "hash.h"
 #include "loki.h"
+#include "registry.h"
 
-#define SLOTS_MIN 64u
 #define ENTRIES_MIN 1024u
 #define STREAMS_MIN 32u
 #define ENTRIES_MAX (1u << 18)
@@ -24,9 +24,9 @@ struct entry {
 };
 
 struct stream {
-	char *labels;
-	uint64_t hash;
+	uint32_t index; /* in the order they came */
 	uint32_t count;
+	char labels[];
 };
 
 struct log_batch {
@@ -36,18 +36,22 @@ struct log_batch {
 	struct buf text;
 	struct entry *entries;
 	uint32_t entry_count, entry_room;
-	struct stream *streams;
+	struct registry_keys keys;
+	struct registry by_labels;
+	struct stream **streams;
 	uint32_t stream_count, stream_room;
-	uint32_t *slots; /* 1 + index of a stream; a power of two, half of it free */
-	uint32_t slot_count;
 };
 
 int log_batch_create(size_t bytes_max, struct log_batch **ret_batch)
 {
 	struct log_batch *batch = calloc(1, sizeof(*batch));
+	uint64_t seed = 0;
 
 	if (!batch)
 		return -ENOMEM;
+	/* Before the kernel has entropy there is none: it works with any. */
+	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
+	registry_keys_init(&batch->keys, seed);
 	batch->bytes_max = bytes_max;
 	batch->number = 1;
 	batch->text.ceiling = bytes_max * 2 + (1u << 20);
@@ -55,12 +59,16 @@ int log_batch_create(size_t bytes_max, struct log_batch **ret_batch)
 	return 0;
 }
 
+static bool goes(void *item, void *context)
+{
+	(void)context;
+	free(item);
+	return false;
+}
+
 static void clear(struct log_batch *batch)
 {
-	for (uint32_t i = 0; i < batch->stream_count; i++)
-		free(batch->streams[i].labels);
-	if (batch->slots)
-		memset(batch->slots, 0, batch->slot_count * sizeof(*batch->slots));
+	registry_sweep(&batch->by_labels, goes, NULL);
 	batch->stream_count = 0;
 	batch->entry_count = 0;
 	batch->cost = 0;
@@ -76,7 +84,7 @@ void log_batch_free(struct log_batch **batch)
 	buf_free(&(*batch)->text);
 	free((*batch)->entries);
 	free((*batch)->streams);
-	free((*batch)->slots);
+	registry_free(&(*batch)->by_labels);
 	free(*batch);
 	*batch = NULL;
 }
@@ -95,65 +103,18 @@ bool log_batch_has_room(const struct log_batch *batch, size_t len)
 
 /* --- streams ------------------------------------------------------------------ */
 
-static uint64_t hash_of(const char *labels)
+static bool is_stream(const void *item, const void *wanted)
 {
-	struct keyed_hash hash = {0};
-	size_t len = strlen(labels);
+	const struct stream *stream = item;
 
-	for (size_t at = 0; at < len; at += sizeof(uint64_t)) {
-		uint64_t word = 0;
-
-		memcpy(&word, labels + at,
-		       len - at < sizeof(word) ? len - at : sizeof(word));
-		hash_add(&hash, 0, (uint32_t)(at / sizeof(word)), word);
-	}
-	return hash_value(&hash);
-}
-
-/* The slot that has it, or the free one where it would be. */
-static uint32_t *slot_of(const struct log_batch *batch, const char *labels,
-			 uint64_t hash)
-{
-	uint32_t mask = batch->slot_count - 1, i = (uint32_t)hash & mask;
-
-	while (batch->slots[i]) {
-		const struct stream *stream = &batch->streams[batch->slots[i] - 1];
-
-		if (stream->hash == hash && !strcmp(stream->labels, labels))
-			break;
-		i = (i + 1) & mask;
-	}
-	return &batch->slots[i];
-}
-
-static uint32_t *free_slot(const struct log_batch *batch, uint64_t hash)
-{
-	uint32_t mask = batch->slot_count - 1, i = (uint32_t)hash & mask;
-
-	while (batch->slots[i])
-		i = (i + 1) & mask;
-	return &batch->slots[i];
-}
-
-static int grow_slots(struct log_batch *batch)
-{
-	uint32_t count = batch->slot_count ? batch->slot_count * 2 : SLOTS_MIN;
-	uint32_t *slots = calloc(count, sizeof(*slots));
-
-	if (!slots)
-		return -ENOMEM;
-	free(batch->slots);
-	batch->slots = slots;
-	batch->slot_count = count;
-	for (uint32_t i = 0; i < batch->stream_count; i++)
-		*free_slot(batch, batch->streams[i].hash) = i + 1;
-	return 0;
+	return !strcmp(stream->labels, wanted);
 }
 
 static int grow_streams(struct log_batch *batch)
 {
 	uint32_t room = batch->stream_room ? batch->stream_room * 2 : STREAMS_MIN;
-	struct stream *streams = reallocarray(batch->streams, room, sizeof(*streams));
+	struct stream **streams =
+	    reallocarray(batch->streams, room, sizeof(struct stream *));
 
 	if (!streams)
 		return -ENOMEM;
@@ -162,42 +123,39 @@ static int grow_streams(struct log_batch *batch)
 	return 0;
 }
 
-static int add_stream(struct log_batch *batch, const char *labels, uint64_t hash)
+static int add_stream(struct log_batch *batch, const char *labels, uint64_t hash,
+		      struct stream **ret_stream)
 {
-	char *copy = strdup(labels);
+	size_t len = strlen(labels);
+	AUTO_FREE struct stream *stream = malloc(sizeof(*stream) + len + 1);
 
-	if (!copy)
+	if (!stream)
 		return -ENOMEM;
-	batch->cost += strlen(labels);
-	batch->streams[batch->stream_count] =
-	    (struct stream){.labels = copy, .hash = hash};
-	*free_slot(batch, hash) = ++batch->stream_count;
+	*stream = (struct stream){.index = batch->stream_count};
+	memcpy(stream->labels, labels, len + 1);
+	if ((batch->stream_count == batch->stream_room && grow_streams(batch)) ||
+	    registry_add(&batch->by_labels, hash, stream))
+		return -ENOMEM;
+	batch->cost += len;
+	*ret_stream = batch->streams[batch->stream_count++] = TAKE(stream);
 	return 0;
 }
 
 static int find_stream(struct log_batch *batch, const char *labels,
 		       struct log_batch_place *place)
 {
+	struct stream *stream;
 	uint64_t hash;
-	uint32_t found;
 	int err = 0;
 
 	if (place->batch == batch->number)
 		return 0;
-	if (batch->stream_count == batch->stream_room)
-		err = grow_streams(batch);
-	if (!err && batch->stream_count * 2 >= batch->slot_count)
-		err = grow_slots(batch);
-	if (err)
-		return err;
-	hash = hash_of(labels);
-	found = *slot_of(batch, labels, hash);
-	if (!found) {
-		err = add_stream(batch, labels, hash);
-		found = batch->stream_count;
-	}
+	hash = registry_hash(&batch->keys, labels, strlen(labels));
+	stream = registry_find(&batch->by_labels, hash, is_stream, labels);
+	if (!stream)
+		err = add_stream(batch, labels, hash, &stream);
 	if (!err)
-		*place = (struct log_batch_place){batch->number, found - 1};
+		*place = (struct log_batch_place){batch->number, stream->index};
 	return err;
 }
 
@@ -231,7 +189,7 @@ int log_batch_add(struct log_batch *batch, const char *labels,
 		return -ENOMEM;
 	}
 	batch->cost += line.len + ENTRY_COST;
-	batch->streams[place->stream].count++;
+	batch->streams[place->stream]->count++;
 	batch->entries[batch->entry_count++] = (struct entry){
 	    .time_ns = time_ns,
 	    .stream = place->stream,
@@ -249,10 +207,10 @@ static void sort(const struct log_batch *batch, struct loki_stream *streams,
 
 	for (uint32_t i = 0; i < batch->stream_count; i++) {
 		streams[i] = (struct loki_stream){
-		    .labels = batch->streams[i].labels,
+		    .labels = batch->streams[i]->labels,
 		    .entries = entries + from,
 		};
-		from += batch->streams[i].count;
+		from += batch->streams[i]->count;
 	}
 	for (uint32_t i = 0; i < batch->entry_count; i++) {
 		const struct entry *entry = &batch->entries[i];
