@@ -2,9 +2,8 @@
 /*
  * logs.h - follows log files from the daemon's loop, and puts what is in them into the
  * lanes of those who receive it, together with the positions in the files: both are on
- * disk, or neither is. A file is read as fast as the slowest receiver takes it: beyond
- * LOGS_WAITING_BYTES the files themselves are the buffer. It sleeps while nothing is
- * written.
+ * disk, or neither is. A file is read as fast as the slowest receiver takes it
+ * (log_room.h). It sleeps while nothing is written.
  */
 #pragma once
 
@@ -14,12 +13,6 @@
 #include "spool.h"
 
 struct logs;
-
-/* What waits in all lanes of loki_write together, at most, and no more than a quarter
- * of spool.max_bytes. */
-#define LOGS_WAITING_BYTES (16ull << 20)
-/* Who has taken nothing for so long, while another one does, loses its oldest. */
-#define LOGS_STALLED_MS 60000
 
 /* Those who are observed, called with the pid and the service of each. */
 typedef void (*logs_visit)(void *context, uint32_t pid, const char *service);

@@ -22,9 +22,9 @@
 #include "log_batch.h"
 #include "log_files.h"
 #include "log_index.h"
+#include "log_room.h"
 #include "log_rule.h"
 #include "log_watch.h"
-#include "loki.h"
 
 #define BATCH_BYTES ((size_t)1 << 20)
 #define FLUSH_MS 1000
@@ -42,22 +42,12 @@
 #define KEY_TIME "log_time_ns"
 #define KEY_SCAN "log_scan_ns"
 
-struct lane {
-	struct spool_lane *lane;
-	const char *name;
-	uint64_t bytes;      /* that waited when it was last looked at */
-	int64_t progress_ms; /* when it last became less, or was little */
-	bool is_stalled;
-};
-
 struct logs {
 	struct loop *loop;
 	struct logs_config config;
 	struct log_rule *rules;
 	size_t rule_count;
-	struct lane *lanes;
-	size_t lane_count;
-	uint64_t share_bytes; /* of a lane */
+	struct log_room *room;
 	struct log_watch *watch;
 	struct log_files *files;
 	struct log_batch *batch;
@@ -69,8 +59,7 @@ struct logs {
 	int64_t scan_ns;       /* wall clock, when the last scan began */
 	int64_t scanned_ms, scan_took_ms;
 	bool is_flush_armed, is_tick_short, is_scan_armed;
-	bool is_blocked, is_stopped;
-	bool is_behind; /* receivers are, and that was told; its end is to be, too */
+	bool is_stopped;
 };
 
 static int64_t clock_ns(clockid_t clock)
@@ -87,23 +76,6 @@ static int64_t clock_ms(clockid_t clock)
 }
 
 /* --- batches ------------------------------------------------------------------ */
-
-static void put(struct logs *logs, struct wire_batch *batch)
-{
-	for (size_t i = 0; i < logs->lane_count; i++)
-		spool_put(logs->lanes[i].lane, wire_batch_get(batch));
-	wire_batch_put(&batch);
-}
-
-static void note_lanes(struct logs *logs)
-{
-	for (size_t i = 0; i < logs->lane_count; i++) {
-		struct spool_waiting waiting;
-
-		spool_waiting(logs->lanes[i].lane, &waiting);
-		logs->lanes[i].bytes = waiting.bytes;
-	}
-}
 
 /* The batch and the positions behind it, in one transaction. */
 static void flush(struct logs *logs)
@@ -123,13 +95,13 @@ static void flush(struct logs *logs)
 			 clock_ms(CLOCK_BOOTTIME));
 	spool_begin(logs->config.spool, clock_ms(CLOCK_REALTIME));
 	if (batch)
-		put(logs, batch);
+		log_room_put(logs->room, batch);
 	log_files_note(logs->files);
 	if (spool_set(logs->config.spool, NULL, KEY_TIME, logs->last_ns) ||
 	    spool_set(logs->config.spool, NULL, KEY_SCAN, logs->scan_ns))
 		log_warning("no memory to remember the time of the last line");
 	spool_commit(logs->config.spool, false);
-	note_lanes(logs);
+	log_room_committed(logs->room);
 	logs->config.committed(logs->config.context);
 }
 
@@ -185,85 +157,6 @@ static void on_entry(void *context, struct log_file *file,
 	totals->cut += entry->is_cut;
 }
 
-/* --- whether there is room ---------------------------------------------------- */
-
-static void look_at_lane(struct logs *logs, struct lane *lane, int64_t now_ms,
-			 bool is_another_free)
-{
-	struct spool_waiting waiting;
-	bool was_stalled = lane->is_stalled;
-
-	spool_waiting(lane->lane, &waiting);
-	if (waiting.bytes < lane->bytes || waiting.bytes <= logs->share_bytes)
-		lane->progress_ms = now_ms;
-	lane->bytes = waiting.bytes;
-	if (waiting.bytes <= logs->share_bytes / 2)
-		lane->is_stalled = false;
-	else if (now_ms - lane->progress_ms >= LOGS_STALLED_MS && is_another_free)
-		lane->is_stalled = true;
-	if (lane->is_stalled == was_stalled)
-		return;
-	spool_set_limit(lane->lane, lane->is_stalled ? logs->share_bytes : 0);
-	if (lane->is_stalled)
-		log_warning("loki_write \"%s\" takes nothing: it loses the oldest of "
-			    "what waits for it, for others to go on",
-			    lane->name);
-	else
-		log_info("loki_write \"%s\" loses nothing any more", lane->name);
-}
-
-static bool is_full(const struct logs *logs, const struct lane *lane)
-{
-	return lane->bytes > logs->share_bytes;
-}
-
-static bool has_room(struct logs *logs)
-{
-	int64_t now_ms = clock_ms(CLOCK_MONOTONIC);
-	bool is_any_free = false, is_any_waited_for = false;
-
-	for (size_t i = 0; i < logs->lane_count; i++)
-		is_any_free |= !is_full(logs, &logs->lanes[i]);
-	for (size_t i = 0; i < logs->lane_count; i++)
-		look_at_lane(logs, &logs->lanes[i], now_ms, is_any_free);
-	is_any_free = false;
-	for (size_t i = 0; i < logs->lane_count; i++) {
-		const struct lane *lane = &logs->lanes[i];
-
-		is_any_free |= !is_full(logs, lane);
-		is_any_waited_for |= is_full(logs, lane) && !lane->is_stalled;
-	}
-	return is_any_free && !is_any_waited_for;
-}
-
-/* Half of what may wait has gone, wherever it is waited for. */
-static bool is_relieved(const struct logs *logs)
-{
-	for (size_t i = 0; i < logs->lane_count; i++) {
-		const struct lane *lane = &logs->lanes[i];
-
-		if (!lane->is_stalled && lane->bytes > logs->share_bytes / 2)
-			return false;
-	}
-	return true;
-}
-
-/* A receiver that takes a batch as often as there is another blocks with each: that is
- * told once. */
-static void set_blocked(struct logs *logs, bool is_blocked)
-{
-	logs->is_blocked = is_blocked;
-	if (is_blocked && !logs->is_behind) {
-		log_warning("receivers of logs are behind: files are read again when "
-			    "less than %" PRIu64 " bytes wait",
-			    logs->share_bytes);
-		logs->is_behind = true;
-	} else if (!is_blocked && logs->is_behind && is_relieved(logs)) {
-		log_info("receivers of logs are no longer behind");
-		logs->is_behind = false;
-	}
-}
-
 /* --- turns -------------------------------------------------------------------- */
 
 static struct log_sink sink_of(struct logs *logs)
@@ -312,8 +205,7 @@ static void on_turn(void *context)
 	const struct log_sink sink = sink_of(logs);
 	bool is_more;
 
-	set_blocked(logs, !has_room(logs));
-	if (logs->is_blocked)
+	if (!log_room_is_there(logs->room, sink.now_ms))
 		return go_on(logs, BLOCKED_MS);
 	is_more = log_files_turn(logs->files, &sink);
 	arm_flush(logs);
@@ -321,7 +213,7 @@ static void on_turn(void *context)
 	arm_tick(logs);
 	if (is_more)
 		go_on(logs, 0);
-	else if (logs->is_behind)
+	else if (log_room_is_behind(logs->room))
 		go_on(logs, BLOCKED_MS);
 }
 
@@ -393,7 +285,7 @@ static bool read_events(struct logs *logs)
 	bool any = log_watch_read(logs->watch, on_event, logs);
 
 	arm_scan(logs);
-	if (log_files_is_due(logs->files) && !logs->is_blocked)
+	if (log_files_is_due(logs->files) && !log_room_is_blocked(logs->room))
 		go_on(logs, 0);
 	return any;
 }
@@ -519,42 +411,6 @@ static int make_rules(struct logs *logs)
 	return err;
 }
 
-static int make_lane(struct logs *logs, const char *name)
-{
-	struct lane *lane = &logs->lanes[logs->lane_count];
-	AUTO_FREE char *full = NULL;
-	int err;
-
-	if (asprintf(&full, CONFIG_LOKI_PREFIX "%s", name) < 0) {
-		full = NULL;
-		return -ENOMEM;
-	}
-	err = spool_lane(logs->config.spool, full, &lane->lane);
-	if (err)
-		return err;
-	lane->name = name;
-	spool_set_age(lane->lane, LOKI_AGE_MAX_MS);
-	logs->lane_count++;
-	return 0;
-}
-
-static int make_lanes(struct logs *logs)
-{
-	const struct config *config = logs->config.config;
-	int err = 0;
-
-	logs->lanes = calloc(config->loki_write_count, sizeof(*logs->lanes));
-	if (!logs->lanes)
-		return -ENOMEM;
-	for (size_t i = 0; !err && i < config->loki_write_count; i++)
-		err = make_lane(logs, config->loki_writes[i].name);
-	logs->share_bytes = config->spool.bytes_max / 4;
-	if (logs->share_bytes > LOGS_WAITING_BYTES)
-		logs->share_bytes = LOGS_WAITING_BYTES;
-	logs->share_bytes /= config->loki_write_count;
-	return err;
-}
-
 static int make_walk(struct logs *logs)
 {
 	int err = log_auto_create("/proc", &logs->walk);
@@ -629,7 +485,8 @@ static int make(struct logs *logs)
 	int err = make_rules(logs);
 
 	if (!err)
-		err = make_lanes(logs);
+		err = log_room_create(logs->config.spool, logs->config.config,
+				      clock_ms(CLOCK_MONOTONIC), &logs->room);
 	if (!err)
 		err = log_watch_create(&logs->watch);
 	if (!err)
@@ -648,7 +505,6 @@ static int begin(struct logs *logs)
 		log_files_set_time(logs->files, logs->scan_ns);
 	spool_each_note(logs->config.spool, on_note, logs);
 	scan(logs, true);
-	note_lanes(logs);
 	if (!logs->config.config->spool.directory)
 		log_info("positions in log files are in memory: the next start reads "
 			 "them from their beginning (--state-dir off)");
@@ -716,7 +572,7 @@ void logs_free(struct logs **logs)
 	for (size_t i = 0; i < freed->rule_count; i++)
 		log_rule_clear(&freed->rules[i]);
 	free(freed->rules);
-	free(freed->lanes);
+	log_room_free(&freed->room);
 	free(freed);
 	*logs = NULL;
 }
@@ -803,5 +659,6 @@ void logs_describe(const struct logs *logs, struct snapshot *snapshot)
 	snapshot_value(snapshot, &files_family, none, (double)sums.files);
 	snapshot_value(snapshot, &open_family, none, (double)sums.open);
 	snapshot_value(snapshot, &lag_family, none, (double)sums.lag_bytes);
-	snapshot_value(snapshot, &blocked_family, none, logs->is_blocked);
+	snapshot_value(snapshot, &blocked_family, none,
+		       log_room_is_blocked(logs->room));
 }
