@@ -55,8 +55,7 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* --- one file
- * -------------------------------------------------------------------------- */
+/* --- one file --------------------------------------------------------------------- */
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
@@ -98,8 +97,7 @@ static void free_file(struct file *file)
 	config_free_groups(&file->groups);
 }
 
-/* --- those of one entry
- * ------------------------------------------------------------------ */
+/* --- those of one entry ----------------------------------------------------------- */
 
 static struct file *find_file(struct entry *entry, const char *path)
 {
@@ -199,8 +197,7 @@ static bool look(const struct file_sd *files, struct entry *entry)
 	return changed;
 }
 
-/* --- when they are looked at
- * --------------------------------------------------------------- */
+/* --- when they are looked at ------------------------------------------------------ */
 
 static void arm(const struct file_sd *files)
 {
@@ -282,8 +279,7 @@ static void on_events(void *context, uint32_t mask)
 		arm(files);
 }
 
-/* --- from outside
- * ----------------------------------------------------------------------------- */
+/* --- from outside ----------------------------------------------------------------- */
 
 int file_sd_add(struct file_sd *files, const struct config_file_sd *config)
 {

@@ -20,8 +20,7 @@
 #define PATH_LEN 512
 #define LINK_LEN 64
 
-/* --- all of them
- * -------------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------ */
 
 static bool add(struct listening *listening, const struct listening_socket *socket)
 {
@@ -145,8 +144,7 @@ void listening_free(struct listening *listening)
 	*listening = (struct listening){0};
 }
 
-/* --- those of a process
- * --------------------------------------------------------------------- */
+/* --- those of a process ----------------------------------------------------------- */
 
 static bool read_link(const char *root, const char *process, const char *name,
 		      char ret_text[LINK_LEN])

@@ -70,8 +70,7 @@ struct observed {
 	char host[HOST_LEN];
 };
 
-/* --- a port as a target
- * ------------------------------------------------------------------ */
+/* --- a port as a target ----------------------------------------------------------- */
 
 static void discover(const struct port *port, char pid[PID_LEN],
 		     struct scrape_discovered *ret_discovered)
@@ -107,8 +106,7 @@ static struct port *find_port(struct observed *observed, uint64_t inode)
 	return NULL;
 }
 
-/* --- asking
- * --------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------- */
 
 static bool is_exposition(const struct observed *observed,
 			  const struct exchange *exchange, const char *body, size_t len)
@@ -247,9 +245,7 @@ static void ask_next(struct observed *observed)
 	}
 }
 
-/* --- looking
- * ------------------------------------------------------------------------------------
- */
+/* --- looking ---------------------------------------------------------------------- */
 
 static struct port *add_port(struct observed *observed,
 			     const struct listening_socket *socket)
@@ -362,9 +358,7 @@ static void on_timer(void *context)
 	observed->is_looking = false;
 }
 
-/* --- life
- * -----------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------- */
 
 static void name_host(struct observed *observed)
 {

@@ -47,8 +47,7 @@ static int64_t clock_ms(clockid_t clock)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* --- what is due
- * ------------------------------------------------------------------------ */
+/* --- what is due ------------------------------------------------------------------ */
 
 static void arm(const struct scrape *scrape)
 {
@@ -122,8 +121,7 @@ static void on_answer(void *context, struct scraped *scraped,
 	scraped_take(scraped, answer, scrape->push, &scrape->counters);
 }
 
-/* --- which targets there are
- * -------------------------------------------------------------- */
+/* --- which targets there are ------------------------------------------------------ */
 
 static bool begin_target(void *context, struct scraped *scraped)
 {
@@ -192,8 +190,7 @@ static void on_news(void *context)
 	loop_timer_arm(scrape->sync_timer, 0, 0);
 }
 
-/* --- about itself
- * --------------------------------------------------------------------------- */
+/* --- about itself ----------------------------------------------------------------- */
 
 enum {
 	TARGETS,
@@ -333,9 +330,7 @@ void scrape_each(const struct scrape *scrape, scrape_visit visit, void *context)
 	}
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------- */
 
 static int make_jobs(struct scrape *scrape)
 {

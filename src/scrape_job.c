@@ -11,8 +11,7 @@
 #include "log.h"
 #include "observed.h"
 
-/* --- what is discovered
- * ------------------------------------------------------------------ */
+/* --- what is discovered ----------------------------------------------------------- */
 
 struct found {
 	const struct scrape_job *job;
@@ -127,8 +126,7 @@ static int discover(struct found *found, const struct file_sd *files,
 	return found->error;
 }
 
-/* --- what is new
- * --------------------------------------------------------------------------- */
+/* --- what is new ------------------------------------------------------------------ */
 
 static void judge_count(struct scrape_job *job)
 {
@@ -205,9 +203,7 @@ int scrape_job_sync(struct scrape_job *job, const struct config_labels *external
 	return 0;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------- */
 
 int scrape_job_init(struct scrape_job *job, const struct config_scrape *config)
 {

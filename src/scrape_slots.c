@@ -47,8 +47,7 @@ struct scrape_slots {
 	size_t running;
 };
 
-/* --- lines
- * ---------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------ */
 
 static void append(struct line *line, struct scraped *scraped)
 {
@@ -97,8 +96,7 @@ void scrape_slots_add(struct scrape_slots *slots, struct scraped *scraped)
 	begin_soon(slots);
 }
 
-/* --- the end of a request
- * -------------------------------------------------------------- */
+/* --- the end of a request --------------------------------------------------------- */
 
 static void release(struct scrape_slot *slot)
 {
@@ -151,8 +149,7 @@ static void on_answer(void *context, const struct client_answer *client)
 	tell(slot, &answer);
 }
 
-/* --- its beginning
- * --------------------------------------------------------------------- */
+/* --- its beginning ---------------------------------------------------------------- */
 
 static bool fits(const struct scrape_slot *slot, const struct scraped *scraped)
 {
@@ -272,8 +269,7 @@ static void on_timer(void *context)
 	}
 }
 
-/* --- life
- * -------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------- */
 
 void scrape_slots_remove(struct scrape_slots *slots, struct scraped *scraped)
 {

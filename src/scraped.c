@@ -92,8 +92,7 @@ int64_t scraped_time_ms(const struct scraped *scraped, struct push *push)
 	return scraped->last_ms + 1;
 }
 
-/* --- what came
- * ------------------------------------------------------------------------ */
+/* --- what came -------------------------------------------------------------------- */
 
 static bool is_type(const char *content_type, const char *type)
 {
@@ -218,8 +217,7 @@ void scraped_end(struct scraped *scraped, struct push *push,
 		tell_error(scraped, "end the series of", err);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------- */
 
 static void configure(struct scraped *scraped, const struct config_labels *external)
 {
