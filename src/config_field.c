@@ -168,8 +168,6 @@ int config_read_duration(struct config_reader *reader, const struct config_node 
 }
 
 /* In a unit that needs no fraction. */
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
 static void bytes_text(uint64_t bytes, char ret_text[24])
 {
 	static const char *const units[] = {"B", "KB", "MB"};

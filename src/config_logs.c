@@ -13,11 +13,11 @@
 #include "config_internal.h"
 #include "config_rule.h"
 #include "config_value.h"
+#include "length.h"
 #include "log_glob.h"
 #include "loki.h"
 #include "pattern.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FIELD(type, member) .offset = offsetof(struct type, member)
 #define HOUR_MS 3600000
 #define PATH_LABEL "__path__"

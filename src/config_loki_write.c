@@ -10,8 +10,8 @@
 #include "cleanup.h"
 #include "config_http.h"
 #include "config_value.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FIELD(type, member) .offset = offsetof(struct type, member)
 #define HOUR_MS 3600000
 

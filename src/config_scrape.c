@@ -16,9 +16,9 @@
 #include "config_http.h"
 #include "config_targets.h"
 #include "config_value.h"
+#include "length.h"
 #include "slice.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FIELD(type, member) .offset = offsetof(struct type, member)
 #define DAY_MS 86400000ull
 #define DEFAULT_TIMEOUT_MS 10000

@@ -7,8 +7,8 @@
 
 #include "cleanup.h"
 #include "config_value.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FIELD(member) .offset = offsetof(struct config_target_group, member)
 #define SCHEME "http://"
 #define ADDRESS_LEN_MAX 300 /* a host name has 253 at most */

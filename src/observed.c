@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "client.h"
 #include "holders.h"
+#include "length.h"
 #include "listening.h"
 #include "log.h"
 #include "observer.h"
@@ -19,7 +20,6 @@
 #include "slice.h"
 #include "targets.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PROC "/proc"
 #define FIRST_LOOK_MS 1000
 #define LOOK_MAX_MS 15000

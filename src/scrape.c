@@ -11,13 +11,13 @@
 #include "client.h"
 #include "due.h"
 #include "file_sd.h"
+#include "length.h"
 #include "log.h"
 #include "observed.h"
 #include "scrape_job.h"
 #include "scrape_slots.h"
 #include "table.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HOST_LEN 256
 
 struct scrape {

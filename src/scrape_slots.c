@@ -8,8 +8,8 @@
 
 #include "cleanup.h"
 #include "client.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HEADERS_MAX 3
 #define BODIES_BYTES_MAX ((size_t)256 << 20) /* of all that are read at a time */
 

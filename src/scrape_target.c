@@ -11,9 +11,9 @@
 #include "cleanup.h"
 #include "config_targets.h"
 #include "config_value.h"
+#include "length.h"
 #include "table.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define URL_LEN_MAX (64 * 1024)
 #define PARAM_PREFIX "__param_"
 #define DURATION_LEN 32

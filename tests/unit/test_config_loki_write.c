@@ -10,8 +10,8 @@
 
 #include "config_case.h"
 #include "config_internal.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PEM "/proc/self/fd/100"              /* of make_pem_file */
 #define URL "loki_write:\n- url: http://a\n" /* two lines */
 

@@ -10,8 +10,8 @@
 
 #include "config_case.h"
 #include "config_internal.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PEM "/proc/self/fd/100"
 #define WRITE "remote_write: [{url: http://r}]\n"
 #define JOB WRITE "scrape_configs:\n- job_name: a\n" /* three lines */

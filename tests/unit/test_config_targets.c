@@ -10,8 +10,7 @@
 
 #include "config_case.h"
 #include "config_targets.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "length.h"
 
 /* The error, or "" and what was read. */
 static void read_text(const char *text, struct config_groups *ret_groups,

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "due.h"
+#include "length.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define MANY 1000
 
 static void add(struct due *due, struct due_entry *entry, int64_t at_ms)

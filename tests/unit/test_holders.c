@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "holders.h"
+#include "length.h"
 #include "listening.h"
 #include "proc.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define OF_ANOTHER 99 /* a socket of a process that is not looked at */
 
 static struct {

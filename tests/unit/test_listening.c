@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 
 #include "fake_proc.h"
+#include "length.h"
 #include "listening.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HEAD                                                                           \
 	"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt"  \
 	"   uid  timeout inode\n"

@@ -13,12 +13,12 @@
 #include "fake_client.h"
 #include "fake_push.h"
 #include "holders.h"
+#include "length.h"
 #include "listening.h"
 #include "observed.h"
 #include "observer.h"
 #include "targets.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PATIENCE_MS 10000 /* of a test; nothing waits that long */
 #define JOB                                                                            \
 	"remote_write: [{url: http://r}]\nscrape_configs:\n- job_name: j\n"            \

@@ -8,9 +8,9 @@
 
 #include "fake_client.h"
 #include "fake_push.h"
+#include "length.h"
 #include "scrape_slots.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define MANY (SCRAPE_SLOTS_MAX + 44)
 
 static struct config_scrape job = {.accept = (char *)"text/plain",

@@ -10,9 +10,9 @@
 
 #include "cleanup.h"
 #include "config_case.h"
+#include "length.h"
 #include "scrape_target.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define JOB                                                                            \
 	"remote_write: [{url: http://r}]\nscrape_configs:\n- job_name: j\n"            \
 	"  scrape_interval: 90s\n"

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 #include "fake_push.h"
+#include "length.h"
 #include "scraped.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define REPORT(up, scraped, relabeled, added, time)                                    \
 	"up{job=j} " up "@" time " "                                                   \
 	"scrape_duration_seconds{job=j} 0.5@" time " "                                 \

@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "length.h"
 #include "timeline.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define HOUR 3600000ll
 #define DAY 1700000000000ll
 
