@@ -124,6 +124,11 @@ config_read config_read_unsupported, config_read_only_false, config_read_only_ze
 int config_read_items(struct config_reader *reader, const struct config_node *node,
 		      const struct config_field *field, size_t max, config_read *add,
 		      void *target);
+/* A list of at most `max`, one value is none; nothing, and an empty one, are as good as
+ * no key. */
+int config_read_list(struct config_reader *reader, const struct config_node *node,
+		     const struct config_field *field, size_t max, config_read *add,
+		     void *target);
 /* What is wrong with a file that is read again and again, so that a pipe would
  * serve once; NULL for nothing. */
 const char *config_file_problem(const char *path);

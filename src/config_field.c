@@ -222,17 +222,8 @@ int config_read_unused_texts(struct config_reader *reader,
 			     const struct config_node *node,
 			     const struct config_field *field, void *target)
 {
-	int err = 0;
-
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	if (config_item_count(node) > CONFIG_LIST_MAX)
-		return config_fail(reader, node, "'%s' has more than %d entries",
-				   field->key, CONFIG_LIST_MAX);
-	for (size_t i = 0; !err && i < config_item_count(node); i++)
-		err = config_read_unused_text(reader, config_item(reader, node, i),
-					      field, target);
-	return err;
+	return config_read_list(reader, node, field, CONFIG_LIST_MAX,
+				config_read_unused_text, target);
 }
 
 int config_read_unused_flag(struct config_reader *reader,
@@ -319,6 +310,19 @@ int config_read_items(struct config_reader *reader, const struct config_node *no
 	for (size_t i = 0; !err && i < count; i++)
 		err = add(reader, config_item(reader, node, i), field, target);
 	return err;
+}
+
+int config_read_list(struct config_reader *reader, const struct config_node *node,
+		     const struct config_field *field, size_t max, config_read *add,
+		     void *target)
+{
+	if (config_is_null(node))
+		return 0;
+	if (!config_is_list(node))
+		return config_fail_value(reader, node, field->key, "a list");
+	if (!config_item_count(node))
+		return 0;
+	return config_read_items(reader, node, field, max, add, target);
 }
 
 bool config_parse_process_metrics(const char *text, enum config_process_metrics *ret_by)

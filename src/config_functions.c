@@ -565,14 +565,8 @@ static int read_function(struct config_reader *reader, const struct config_node 
 int config_read_functions(struct config_reader *reader, const struct config_node *node,
 			  const struct config_field *field, void *config)
 {
-	if (config_is_null(node))
-		return 0;
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	if (!config_item_count(node))
-		return 0;
-	return config_read_items(reader, node, field, CONFIG_FUNCTIONS_MAX,
-				 read_function, config);
+	return config_read_list(reader, node, field, CONFIG_FUNCTIONS_MAX,
+				read_function, config);
 }
 
 /* --- the command line --------------------------------------------------------- */

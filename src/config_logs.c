@@ -329,9 +329,7 @@ static int add_log(struct config_reader *reader, const struct config_node *node,
 int config_read_logs(struct config_reader *reader, const struct config_node *node,
 		     const struct config_field *field, void *target)
 {
-	if (config_is_null(node))
-		return 0;
-	return config_read_items(reader, node, field, CONFIG_LOGS_MAX, add_log, target);
+	return config_read_list(reader, node, field, CONFIG_LOGS_MAX, add_log, target);
 }
 
 /* --- together ----------------------------------------------------------------- */

@@ -173,14 +173,8 @@ int config_read_loki_writes(struct config_reader *reader,
 {
 	int err;
 
-	if (config_is_null(node))
-		return 0;
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	if (!config_item_count(node))
-		return 0;
-	err = config_read_items(reader, node, field, CONFIG_LOKI_WRITES_MAX, add_entry,
-				config);
+	err = config_read_list(reader, node, field, CONFIG_LOKI_WRITES_MAX, add_entry,
+			       config);
 	if (err)
 		return err;
 	return name_all(config) ? 0 : config_fail(reader, node, "out of memory");

@@ -51,17 +51,17 @@ static int read_action(struct config_reader *reader, const struct config_node *n
 				 "or labelkeep");
 }
 
-static int read_source_label(struct config_reader *reader,
-			     const struct config_node *node, const char *key,
-			     struct config_strings *labels)
+static int add_source_label(struct config_reader *reader,
+			    const struct config_node *node,
+			    const struct config_field *field, void *labels)
 {
 	AUTO_FREE char *text = NULL;
-	int err = config_scalar(reader, node, key, &text);
+	int err = config_scalar(reader, node, field->key, &text);
 
 	if (err)
 		return err;
 	if (!value_is_metric_name(text))
-		return config_fail_value(reader, node, key, "names of labels");
+		return config_fail_value(reader, node, field->key, "names of labels");
 	if (!config_add_string(labels, &text))
 		return config_fail(reader, node, "out of memory");
 	return 0;
@@ -71,18 +71,8 @@ static int read_source_labels(struct config_reader *reader,
 			      const struct config_node *node,
 			      const struct config_field *field, void *target)
 {
-	int err = 0;
-
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	if (config_item_count(node) > CONFIG_LIST_MAX)
-		return config_fail(reader, node, "'%s' has %zu entries, at most %d fit",
-				   field->key, config_item_count(node),
-				   CONFIG_LIST_MAX);
-	for (size_t i = 0; !err && i < config_item_count(node); i++)
-		err = read_source_label(reader, config_item(reader, node, i),
-					field->key, target);
-	return err;
+	return config_read_list(reader, node, field, CONFIG_LIST_MAX, add_source_label,
+				target);
 }
 
 static int read_regex(struct config_reader *reader, const struct config_node *node,

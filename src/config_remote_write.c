@@ -165,11 +165,12 @@ static bool is_name_taken(const struct config *config, const char *name,
 }
 
 static int read_endpoint(struct config_reader *reader, const struct config_node *node,
-			 struct config *config)
+			 const struct config_field *field, void *config)
 {
 	struct config_remote_write *endpoint = config_add_remote_write(config);
 	int err;
 
+	(void)field;
 	if (!endpoint)
 		return config_fail(reader, node, "out of memory");
 	err = config_read_mapping(reader, node, &endpoint_section, endpoint);
@@ -185,23 +186,8 @@ int config_read_remote_writes(struct config_reader *reader,
 			      const struct config_node *node,
 			      const struct config_field *field, void *config)
 {
-	size_t count;
-
-	if (config_is_null(node))
-		return 0;
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	count = config_item_count(node);
-	if (count > CONFIG_REMOTE_WRITES_MAX)
-		return config_fail(reader, node, "'%s' has %zu entries, at most %d fit",
-				   field->key, count, CONFIG_REMOTE_WRITES_MAX);
-	for (size_t i = 0; i < count; i++) {
-		int err = read_endpoint(reader, config_item(reader, node, i), config);
-
-		if (err)
-			return err;
-	}
-	return 0;
+	return config_read_list(reader, node, field, CONFIG_REMOTE_WRITES_MAX,
+				read_endpoint, config);
 }
 
 struct config_remote_write *config_add_remote_write(struct config *config)

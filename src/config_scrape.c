@@ -190,8 +190,6 @@ static int add_param(struct config_reader *reader, const struct config_node *key
 	struct config_param *params;
 
 	value_quote(name, quoted);
-	if (!config_is_list(value))
-		return config_fail_value(reader, value, quoted, "a list");
 	params = reallocarray(scrape->params, scrape->param_count + 1, sizeof(*params));
 	if (!params)
 		return config_fail(reader, key, "out of memory");
@@ -200,10 +198,8 @@ static int add_param(struct config_reader *reader, const struct config_node *key
 	*params = (struct config_param){.name = strdup(name)};
 	if (!params->name)
 		return config_fail(reader, key, "out of memory");
-	if (!config_item_count(value))
-		return 0;
-	return config_read_items(reader, value, &field, CONFIG_LIST_MAX,
-				 add_param_value, &params->values);
+	return config_read_list(reader, value, &field, CONFIG_LIST_MAX, add_param_value,
+				&params->values);
 }
 
 static int read_params(struct config_reader *reader, const struct config_node *node,
@@ -318,14 +314,7 @@ static int add_file_sd(struct config_reader *reader, const struct config_node *n
 static int read_file_sds(struct config_reader *reader, const struct config_node *node,
 			 const struct config_field *field, void *target)
 {
-	if (config_is_null(node))
-		return 0;
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	if (!config_item_count(node))
-		return 0;
-	return config_read_items(reader, node, field, FILE_SDS_MAX, add_file_sd,
-				 target);
+	return config_read_list(reader, node, field, FILE_SDS_MAX, add_file_sd, target);
 }
 
 /* --- the job -------------------------------------------------------------------- */
@@ -505,14 +494,8 @@ static int add_job(struct config_reader *reader, const struct config_node *node,
 int config_read_scrapes(struct config_reader *reader, const struct config_node *node,
 			const struct config_field *field, void *config)
 {
-	if (config_is_null(node))
-		return 0;
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	if (!config_item_count(node))
-		return 0;
-	return config_read_items(reader, node, field, CONFIG_SCRAPES_MAX, add_job,
-				 config);
+	return config_read_list(reader, node, field, CONFIG_SCRAPES_MAX, add_job,
+				config);
 }
 
 /* --- with what is global -------------------------------------------------------- */

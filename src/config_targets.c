@@ -42,14 +42,8 @@ static int add_target(struct config_reader *reader, const struct config_node *no
 static int read_targets(struct config_reader *reader, const struct config_node *node,
 			const struct config_field *field, void *target)
 {
-	if (config_is_null(node))
-		return 0;
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	if (!config_item_count(node))
-		return 0;
-	return config_read_items(reader, node, field, CONFIG_TARGETS_MAX, add_target,
-				 target);
+	return config_read_list(reader, node, field, CONFIG_TARGETS_MAX, add_target,
+				target);
 }
 
 static int add_label(struct config_reader *reader, const struct config_node *key,
@@ -106,14 +100,8 @@ static int add_group(struct config_reader *reader, const struct config_node *nod
 int config_read_groups(struct config_reader *reader, const struct config_node *node,
 		       const struct config_field *field, void *target)
 {
-	if (config_is_null(node))
-		return 0;
-	if (!config_is_list(node))
-		return config_fail_value(reader, node, field->key, "a list");
-	if (!config_item_count(node))
-		return 0;
-	return config_read_items(reader, node, field, CONFIG_GROUPS_MAX, add_group,
-				 target);
+	return config_read_list(reader, node, field, CONFIG_GROUPS_MAX, add_group,
+				target);
 }
 
 int config_read_groups_file(const char *path, struct config_groups *ret_groups,

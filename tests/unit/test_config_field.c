@@ -130,6 +130,16 @@ static void unused_values_are_judged_and_change_nothing(void **state)
 	assert_memory_equal(&sample, &untouched, sizeof(sample));
 }
 
+static void a_list_may_be_nothing_or_empty(void **state)
+{
+	static const char *const lists[] = {"old_texts:\n", "old_texts: []\n"};
+	char error[CONFIG_ERROR_LEN];
+	struct sample sample;
+
+	for (size_t i = 0; i < LENGTH(lists); i++)
+		assert_int_equal(read_in(*state, lists[i], &sample, error), 0);
+}
+
 static void a_text_may_be_empty_only_where_the_reader_says_so(void **state)
 {
 	char error[CONFIG_ERROR_LEN];
@@ -317,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(values_arrive_where_the_table_points),
 	    cmocka_unit_test(unused_values_are_judged_and_change_nothing),
+	    cmocka_unit_test(a_list_may_be_nothing_or_empty),
 	    cmocka_unit_test(a_text_may_be_empty_only_where_the_reader_says_so),
 	    cmocka_unit_test(what_does_not_fit_is_refused),
 	    cmocka_unit_test(paths_are_relative_to_the_file),

@@ -100,6 +100,7 @@ static void what_makes_no_sense_is_refused(void **state)
 		const char *yaml;
 		const char *error;
 	} cases[] = {
+	    {"logs: {paths: /x}\n", "2: 'logs' must be a list, not a mapping"},
 	    {"logs: [{job: x}]\n",
 	     "2: an entry of logs needs 'paths', or 'auto: true'"},
 	    {"logs: [{paths: var/log/x}]\n",
@@ -157,6 +158,7 @@ static void logs_need_a_receiver(void **state)
 	(void)state;
 	assert_refused("logs: [{paths: /x}]\n",
 		       "1: logs need a receiver: 'loki_write' is missing");
+	assert_accepted("logs: []\n");
 }
 
 int main(void)
