@@ -37,7 +37,7 @@
 #define SCAN_SHARE 20 /* of the time, a 20th at most */
 #define OPEN_MAX 512u
 #define FUTURE_NS 600000000000 /* Loki takes nothing that is later than so */
-#define ORDER 1040
+#define ORDER 1060
 #define ORDER_OF_COUNTERS 2000
 #define KEY_TIME "log_time_ns"
 #define KEY_SCAN "log_scan_ns"

@@ -206,27 +206,27 @@ enum {
 
 static const struct family families[FAMILIES] = {
     [TARGETS] = {"bpftally_scrape_targets", "Targets, by job and state.", "",
-		 METRIC_GAUGE, 1100},
+		 METRIC_GAUGE, 1080},
     [SCRAPES] = {"bpftally_scrapes", "Scrapes, by what came of them.", "",
-		 METRIC_COUNTER, 1101},
+		 METRIC_COUNTER, 1081},
     [SAMPLES] = {"bpftally_scrape_samples",
 		 "Samples that scrapes handed on, with stale markers and reports.", "",
-		 METRIC_COUNTER, 1102},
+		 METRIC_COUNTER, 1082},
     [REFUSED] = {"bpftally_scrape_samples_dropped",
 		 "Scraped samples that were not handed on for their time, by reason.",
-		 "", METRIC_COUNTER, 1103},
+		 "", METRIC_COUNTER, 1083},
     [UNRELABELLED] =
 	{"bpftally_scrape_unrelabelled_series",
 	 "Scraped series that are not handed on, as the rules could not be "
 	 "carried out on them.",
-	 "", METRIC_COUNTER, 1107},
+	 "", METRIC_COUNTER, 1084},
     [SERIES] = {"bpftally_scrape_series", "Scraped series that are known.", "",
-		METRIC_GAUGE, 1104},
+		METRIC_GAUGE, 1085},
     [BODY_BYTES] = {"bpftally_scrape_body_bytes",
 		    "Bytes of bodies that were read, decoded.", "bytes", METRIC_COUNTER,
-		    1105},
+		    1086},
     [BROKEN_FILES] = {"bpftally_scrape_broken_files",
-		      "Files of targets that cannot be read.", "", METRIC_GAUGE, 1106},
+		      "Files of targets that cannot be read.", "", METRIC_GAUGE, 1087},
 };
 
 static const char *state_name(const struct scraped *scraped)

@@ -253,6 +253,9 @@ static void what_it_says_of_itself_is_documented_and_true(void **state)
 	names_read(&documented, "Scraping");
 	names_of_snapshot(&exposed, &snapshot);
 	names_check_same(&documented, &exposed);
+	/* Behind those of logs, before push's own of a collection. */
+	for (size_t i = 0; i < snapshot.count; i++)
+		assert_in_range(snapshot.metrics[i].family->order, 1080, 1099);
 	assert_int_equal(value_of(&snapshot, "bpftally_scrape_targets", "down"), 1);
 	assert_int_equal(value_of(&snapshot, "bpftally_scrape_targets", "up"), 0);
 	assert_int_equal(value_of(&snapshot, "bpftally_scrapes", "ok"), 1);
