@@ -29,5 +29,3 @@ typedef void (*assemble_emit)(void *context, const struct sample_metric *metric)
  * that ended is left out where its metric goes on without it. -ENOMEM: some are
  * missing. */
 int assemble_finish(struct assemble *assemble, assemble_emit emit, void *context);
-/* Histograms and summaries that were not whole. */
-uint64_t assemble_broken(const struct assemble *assemble);

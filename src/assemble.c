@@ -75,7 +75,6 @@ struct assemble {
 	struct group *first, *last;
 	struct registry families;
 	uint32_t scrape;
-	uint64_t broken;
 };
 
 /* --- what a sample is --------------------------------------------------------- */
@@ -652,7 +651,6 @@ static void emit_whole(struct emitting *emitting, const struct group *group)
 	if (has_only_created(group))
 		return;
 	if (!put_together(assemble, group, &assembly)) {
-		assemble->broken += !group->is_stale;
 		emit_flat(emitting, group);
 		return;
 	}
@@ -718,11 +716,6 @@ int assemble_finish(struct assemble *assemble, assemble_emit emit_metric, void *
 	assemble->first = assemble->last = NULL;
 	registry_sweep(&assemble->families, is_recent, assemble);
 	return emitting.error;
-}
-
-uint64_t assemble_broken(const struct assemble *assemble)
-{
-	return assemble->broken;
 }
 
 /* --- life --------------------------------------------------------------------- */
