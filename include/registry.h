@@ -18,7 +18,8 @@ struct registry_keys {
 	unsigned __int128 words[REGISTRY_KEYS + 1];
 };
 
-void registry_keys_init(struct registry_keys *keys, uint64_t seed);
+/* With a seed of its own, never the same one. */
+void registry_keys_init(struct registry_keys *keys);
 uint64_t registry_hash(const struct registry_keys *keys, const void *data, size_t len);
 
 struct registry_slot {

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "cleanup.h"
 #include "decimal.h"
@@ -723,13 +722,10 @@ int assemble_finish(struct assemble *assemble, assemble_emit emit_metric, void *
 int assemble_create(struct assemble **ret_assemble)
 {
 	struct assemble *assemble = calloc(1, sizeof(*assemble));
-	uint64_t seed = 0;
 
 	if (!assemble)
 		return -ENOMEM;
-	/* Before the kernel has entropy there is none: it works with any. */
-	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
-	registry_keys_init(&assemble->keys, seed);
+	registry_keys_init(&assemble->keys);
 	snapshot_init(&assemble->scratch, 0);
 	*ret_assemble = assemble;
 	return 0;

@@ -4,13 +4,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "hash.h"
 
 #define CAPACITY_MIN 64
 
-void registry_keys_init(struct registry_keys *keys, uint64_t seed)
+void registry_keys_init(struct registry_keys *keys)
 {
+	uint64_t seed = 0;
+
+	/* Before the kernel has entropy there is none: it works with any. */
+	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
 	for (uint32_t i = 0; i <= REGISTRY_KEYS; i++) {
 		keys->words[i] = (unsigned __int128)hash_key(seed, 2 * i) << 64 |
 				 hash_key(seed, 2 * i + 1);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "decimal.h"
 #include "registry.h"
@@ -24,13 +23,10 @@ struct scrape_exemplar {
 int scrape_exemplar_create(struct scrape_exemplar **ret_maker)
 {
 	struct scrape_exemplar *maker = calloc(1, sizeof(*maker));
-	uint64_t seed = 0;
 
 	if (!maker)
 		return -ENOMEM;
-	/* Before the kernel has entropy there is none: it works with any. */
-	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
-	registry_keys_init(&maker->keys, seed);
+	registry_keys_init(&maker->keys);
 	*ret_maker = maker;
 	return 0;
 }

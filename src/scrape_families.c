@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "cleanup.h"
 #include "length.h"
@@ -70,13 +69,10 @@ static const struct {
 int scrape_families_create(struct scrape_families **ret_families)
 {
 	struct scrape_families *families = calloc(1, sizeof(*families));
-	uint64_t seed = 0;
 
 	if (!families)
 		return -ENOMEM;
-	/* Before the kernel has entropy there is none: it works with any. */
-	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
-	registry_keys_init(&families->keys, seed);
+	registry_keys_init(&families->keys);
 	*ret_families = families;
 	return 0;
 }

@@ -27,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "cleanup.h"
 #include "registry.h"
@@ -154,15 +153,12 @@ int scrape_series_create(const struct scrape_series_config *config,
 {
 	CLEANUP(scrape_series_free)
 	struct scrape_series *series = calloc(1, sizeof(*series));
-	uint64_t seed = 0;
 	int err;
 
 	if (!series)
 		return -ENOMEM;
 	series->config = config;
-	/* Before the kernel has entropy there is none: it works with any. */
-	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
-	registry_keys_init(&series->keys, seed);
+	registry_keys_init(&series->keys);
 	err = scrape_labels_create(config, &series->labels);
 	if (!err)
 		err = scrape_families_create(&series->families);
