@@ -188,7 +188,7 @@ struct config_scrape {
 	bool honor_timestamps;
 	bool track_timestamps_staleness;
 	bool enable_compression;
-	char *accept;                    /* the header's value */
+	char *accept;                    /* the header, whole */
 	enum config_exposition fallback; /* of an answer whose type is unknown */
 	struct config_groups groups;     /* static */
 	struct config_file_sd *file_sds;

@@ -31,8 +31,10 @@ enum { CHOICE_NONE, CHOICE_AUTHENTICATION, CHOICE_HEADERS };
 
 /* --- protocols ------------------------------------------------------------------ */
 
+#define ACCEPT "Accept: "
 /* What Prometheus 2.42 sends, which knows no `scrape_protocols`. */
 #define DEFAULT_ACCEPT                                                                 \
+	ACCEPT                                                                         \
 	"application/openmetrics-text;version=1.0.0,"                                  \
 	"application/openmetrics-text;version=0.0.1;q=0.75,"                           \
 	"text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -125,6 +127,7 @@ static int read_protocols(struct config_reader *reader, const struct config_node
 	if (!offers.count)
 		return config_fail(reader, node,
 				   "'%s' must have one of " PROTOCOL_NAMES, field->key);
+	buf_string(&accept, ACCEPT);
 	for (size_t i = 0; i < offers.count; i++)
 		buf_printf(&accept, "%s;q=0.%u,", offers.types[i], weight--);
 	buf_printf(&accept, "*/*;q=0.%u", weight);

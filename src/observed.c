@@ -177,8 +177,7 @@ static void on_answer(void *context, const struct client_answer *answer)
 static int ask(struct observed *observed, struct asker *asker, const struct port *port)
 {
 	CLEANUP(scrape_target_free) struct scrape_target *target = NULL;
-	AUTO_FREE char *accept = NULL;
-	const char *headers[1];
+	const char *headers[] = {observed->job->accept};
 	char error[SCRAPE_TARGET_ERROR_LEN], pid[PID_LEN];
 	struct scrape_discovered discovered;
 	struct client_answer failed;
@@ -189,11 +188,6 @@ static int ask(struct observed *observed, struct asker *asker, const struct port
 				   &target, error);
 	if (err || !target)
 		return err ? err : -ENOENT;
-	if (asprintf(&accept, "Accept: %s", observed->job->accept) < 0) {
-		accept = NULL;
-		return -ENOMEM;
-	}
-	headers[0] = accept;
 	err = exchange_set_url(asker->exchange, target->url);
 	return err ? err
 		   : exchange_get(asker->exchange, headers, LENGTH(headers),

@@ -208,18 +208,13 @@ static int ask(struct scrape_slot *slot, struct client_answer *ret_answer)
 {
 	const struct config_scrape *job = slot->job;
 	const struct scrape_target *target = slot->scraped->target;
-	AUTO_FREE char *accept = NULL;
 	char timeout[80];
-	const char *headers[HEADERS_MAX] = {NULL, timeout, "Accept-Encoding: identity"};
+	const char *headers[HEADERS_MAX] = {job->accept, timeout,
+					    "Accept-Encoding: identity"};
 	size_t limit =
 	    job->limits.body_bytes ? job->limits.body_bytes : SCRAPE_BODY_BYTES_MAX;
 	int err;
 
-	if (asprintf(&accept, "Accept: %s", job->accept) < 0) {
-		accept = NULL;
-		return -ENOMEM;
-	}
-	headers[0] = accept;
 	snprintf(timeout, sizeof(timeout), "X-Prometheus-Scrape-Timeout-Seconds: %.10g",
 		 (double)target->timeout_ms / 1000);
 	err = exchange_set_url(slot->exchange, target->url);

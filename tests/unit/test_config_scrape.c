@@ -45,7 +45,7 @@ static void a_name_alone_has_prometheus_defaults(void **state)
 	assert_string_equal(job->metrics_path, "/metrics");
 	assert_string_equal(job->scheme, "http");
 	assert_string_equal(job->accept,
-			    "application/openmetrics-text;version=1.0.0,"
+			    "Accept: application/openmetrics-text;version=1.0.0,"
 			    "application/openmetrics-text;version=0.0.1;q=0.75,"
 			    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1");
 	assert_int_equal(job->fallback, CONFIG_EXPOSITION_TEXT);
@@ -143,9 +143,10 @@ static void every_key_says_how_it_is_asked(void **state)
 	assert_false(job->honor_timestamps);
 	assert_true(job->track_timestamps_staleness);
 	assert_false(job->enable_compression);
-	assert_string_equal(job->accept, "application/openmetrics-text;version=1.0.0;"
-					 "q=0.6,text/plain;version=0.0.4;q=0.5,"
-					 "*/*;q=0.4");
+	assert_string_equal(job->accept,
+			    "Accept: application/openmetrics-text;version=1.0.0;"
+			    "q=0.6,text/plain;version=0.0.4;q=0.5,"
+			    "*/*;q=0.4");
 	assert_int_equal(job->fallback, CONFIG_EXPOSITION_OPENMETRICS);
 	assert_int_equal(job->relabel_count, 1);
 	assert_int_equal(job->metric_relabel_count, 2);

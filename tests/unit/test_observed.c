@@ -218,6 +218,10 @@ static void who_answers_with_an_exposition_is_a_target(void **state)
 	start("");
 	look();
 	assert_serving("");
+	assert_string_equal(fake_find(URL("80"))->headers,
+			    "Accept: application/openmetrics-text;version=1.0.0,"
+			    "application/openmetrics-text;version=0.0.1;q=0.75,"
+			    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1\n");
 	fake_answer(fake_find(URL("80")), 200, "text/plain", "m 1\n");
 	assert_serving("127.0.0.1:80:80=s/7 ");
 	assert_int_equal(changes, 1);

@@ -13,7 +13,7 @@
 
 #define MANY (SCRAPE_SLOTS_MAX + 44)
 
-static struct config_scrape job = {.accept = (char *)"text/plain",
+static struct config_scrape job = {.accept = (char *)"Accept: text/plain",
 				   .enable_compression = true};
 static struct scrape_target targets[MANY];
 static char urls[MANY][32];
@@ -232,7 +232,7 @@ static void one_that_goes_is_given_up(void **state)
 
 static void a_place_is_made_for_a_job_with_other_options(void **state)
 {
-	static struct config_scrape other = {.accept = (char *)"x",
+	static struct config_scrape other = {.accept = (char *)"Accept: x",
 					     .enable_compression = true};
 
 	(void)state;
