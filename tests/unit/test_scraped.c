@@ -49,7 +49,8 @@ static int destroy(void **state)
 	return 0;
 }
 
-static void take(enum scraped_result result, const char *type, const char *body)
+static void take_late(enum scraped_result result, const char *type, const char *body,
+		      double duration_s)
 {
 	const struct scraped_answer answer = {
 	    .result = result,
@@ -57,12 +58,17 @@ static void take(enum scraped_result result, const char *type, const char *body)
 	    .content_type = type,
 	    .body = body,
 	    .len = result == SCRAPED_OK ? strlen(body) : 0,
-	    .duration_s = 0.5,
+	    .duration_s = duration_s,
 	    .time_ms = scraped_time_ms(scraped, NULL),
 	};
 
 	fake_push_forget();
 	scraped_take(scraped, &answer, NULL, &counters);
+}
+
+static void take(enum scraped_result result, const char *type, const char *body)
+{
+	take_late(result, type, body, 0.5);
 }
 
 /* A value that the rule's regex gives up on: sent as it is, it would show what the rule
@@ -162,7 +168,7 @@ static void a_body_that_does_not_parse_says_why(void **state)
 	take(SCRAPED_OK, NULL, "a 1\nb x\n");
 	assert_non_null(strstr(fake_pushed, "up{job=j} 0@1000"));
 	assert_null(strstr(fake_pushed, "a{"));
-	assert_true(*scraped->error);
+	assert_string_equal(scraped->error, "line 2: not a number");
 	assert_int_equal(counters.results[SCRAPED_OK], 0);
 	assert_int_equal(counters.results[SCRAPED_BAD_BODY], 1);
 }
@@ -173,6 +179,10 @@ static void only_no_answer_or_a_late_one_is_slow(void **state)
 	take(SCRAPED_NO_ANSWER, NULL, "timed out");
 	assert_true(scraped->is_slow);
 	take(SCRAPED_BAD_STATUS, NULL, "HTTP status 500");
+	assert_false(scraped->is_slow);
+	take_late(SCRAPED_OK, NULL, "a 1\n", 1.5);
+	assert_true(scraped->is_slow);
+	take_late(SCRAPED_OK, NULL, "a 1\n", 1);
 	assert_false(scraped->is_slow);
 }
 
