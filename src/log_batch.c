@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "buf.h"
 #include "cleanup.h"
@@ -45,13 +44,10 @@ struct log_batch {
 int log_batch_create(size_t bytes_max, struct log_batch **ret_batch)
 {
 	struct log_batch *batch = calloc(1, sizeof(*batch));
-	uint64_t seed = 0;
 
 	if (!batch)
 		return -ENOMEM;
-	/* Before the kernel has entropy there is none: it works with any. */
-	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
-	registry_keys_init(&batch->keys, seed);
+	registry_keys_init(&batch->keys);
 	batch->bytes_max = bytes_max;
 	batch->number = 1;
 	batch->text.ceiling = bytes_max * 2 + (1u << 20);
