@@ -9,10 +9,10 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "config_targets.h"
 #include "log.h"
 
@@ -46,14 +46,6 @@ struct file_sd {
 	struct entry *entries;
 	size_t count;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- one file --------------------------------------------------------------------- */
 
@@ -193,7 +185,7 @@ static bool look(const struct file_sd *files, struct entry *entry)
 	if (entry->count)
 		qsort(entry->files, entry->count, sizeof(*entry->files), by_path);
 	entry->is_dirty = false;
-	entry->due_ms = now_ms() + (int64_t)entry->config->refresh_ms;
+	entry->due_ms = clock_ms(CLOCK_MONOTONIC) + (int64_t)entry->config->refresh_ms;
 	return changed;
 }
 
@@ -201,7 +193,7 @@ static bool look(const struct file_sd *files, struct entry *entry)
 
 static void arm(const struct file_sd *files)
 {
-	int64_t now = now_ms(), first = INT64_MAX;
+	int64_t now = clock_ms(CLOCK_MONOTONIC), first = INT64_MAX;
 
 	for (size_t i = 0; i < files->count; i++) {
 		const struct entry *entry = &files->entries[i];
@@ -218,7 +210,7 @@ static void on_timer(void *context)
 {
 	struct file_sd *files = context;
 	bool changed = false;
-	int64_t now = now_ms();
+	int64_t now = clock_ms(CLOCK_MONOTONIC);
 
 	for (size_t i = 0; i < files->count; i++) {
 		struct entry *entry = &files->entries[i];

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "log.h"
 #include "log_auto.h"
 #include "log_batch.h"
@@ -61,19 +61,6 @@ struct logs {
 	bool is_flush_armed, is_tick_short, is_scan_armed;
 	bool is_stopped;
 };
-
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static int64_t clock_ms(clockid_t clock)
-{
-	return clock_ns(clock) / 1000000;
-}
 
 /* --- batches ------------------------------------------------------------------ */
 

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "build_info.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "config.h"
 #include "doctor.h"
 #include "functions.h"
@@ -55,19 +55,6 @@ struct agent {
 	bool ready;
 	bool stopping;
 };
-
-static int64_t clock_us(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static int64_t clock_ms(clockid_t clock)
-{
-	return clock_us(clock) / 1000;
-}
 
 /* --- one collection ----------------------------------------------------------- */
 

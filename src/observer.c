@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "drain.h"
 #include "functions.h"
 #include "ledger.h"
@@ -40,14 +40,6 @@ struct observer {
 	void *named_context;
 	char subject[SUBJECT_LEN];
 };
-
-static int64_t boot_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- naming processes --------------------------------------------------------- */
 
@@ -87,8 +79,8 @@ static void name_process(void *context, const struct tally_process_event *event)
 {
 	struct observer *observer = context;
 	struct tally_process process;
-	int err = targets_name(observer->targets, event, is_still, observer, boot_ms(),
-			       &process);
+	int err = targets_name(observer->targets, event, is_still, observer,
+			       clock_ms(CLOCK_BOOTTIME), &process);
 
 	observer->named++;
 	if (err)
@@ -128,7 +120,8 @@ static void name_leftover(void *context, uint32_t pid,
 /* What of them could not be read is missing; the rest is true all the same. */
 static void collect_functions(struct observer *observer, struct snapshot *snapshot)
 {
-	int err = functions_collect(observer->functions, boot_ms(), snapshot);
+	int err =
+	    functions_collect(observer->functions, clock_ms(CLOCK_BOOTTIME), snapshot);
 
 	if (err)
 		log_error("cannot read the function rules' maps: %s", strerror(-err));
@@ -143,7 +136,7 @@ int observer_collect(struct observer *observer, struct snapshot *snapshot)
 	drain_processes(probes_map_fd(observer->probes, PROBES_PROCESSES),
 			name_leftover, observer);
 	err = series_collect(observer->series, observer->probes, observer->targets,
-			     boot_ms(), snapshot);
+			     clock_ms(CLOCK_BOOTTIME), snapshot);
 	ledger_set_unjudged(observer->ledger, series_unjudged(observer->series));
 	if (!err)
 		err = ledger_collect(observer->ledger, observer->probes,

@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "client.h"
+#include "clock.h"
 #include "endpoint.h"
 #include "endpoint_metrics.h"
 #include "log.h"
@@ -51,14 +51,6 @@ struct push {
 	uint64_t flush_end_ms; /* 0: no flush is running */
 	bool is_ended;         /* the markers are out: nothing may come after them */
 };
-
-static uint64_t clock_ms(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- collecting ----------------------------------------------------------------- */
 
@@ -211,8 +203,8 @@ int push_collect(struct push *push, const struct snapshot *snapshot)
 
 int64_t push_time_ms(struct push *push)
 {
-	return timeline_next(&push->timeline, (int64_t)clock_ms(CLOCK_REALTIME),
-			     (int64_t)clock_ms(CLOCK_BOOTTIME));
+	return timeline_next(&push->timeline, clock_ms(CLOCK_REALTIME),
+			     clock_ms(CLOCK_BOOTTIME));
 }
 
 uint64_t push_collection(const struct push *push)
@@ -226,7 +218,7 @@ void push_commit(struct push *push)
 
 	if (!push->is_open)
 		return;
-	err = close_collection(push, (int64_t)clock_ms(CLOCK_REALTIME), false);
+	err = close_collection(push, clock_ms(CLOCK_REALTIME), false);
 	if (err)
 		log_error("cannot encode what was scraped for receivers: %s",
 			  strerror(-err));
@@ -252,8 +244,7 @@ static bool accept_scraped(struct push *push, int64_t stamp_ms)
 {
 	if (!push->endpoint_count || push->is_ended)
 		return false;
-	open_collection(push, (int64_t)clock_ms(CLOCK_REALTIME),
-			(int64_t)clock_ms(CLOCK_BOOTTIME));
+	open_collection(push, clock_ms(CLOCK_REALTIME), clock_ms(CLOCK_BOOTTIME));
 	note_time(push, stamp_ms);
 	return true;
 }
@@ -331,7 +322,7 @@ static int run_until_sent(struct push *push, uint64_t deadline_ms)
 		err = loop_timer_arm(deadline, deadline_ms, 0);
 	if (err)
 		return err;
-	push->flush_end_ms = clock_ms(CLOCK_MONOTONIC) + deadline_ms;
+	push->flush_end_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC) + deadline_ms;
 	if (is_flush_useful(push))
 		err = loop_run(push->loop);
 	push->flush_end_ms = 0;
@@ -361,8 +352,8 @@ void push_flush(struct push *push, uint64_t deadline_ms)
 	struct snapshot nothing;
 	int err;
 
-	snapshot_init(&nothing, (int64_t)clock_ms(CLOCK_REALTIME));
-	nothing.boot_ms = (int64_t)clock_ms(CLOCK_BOOTTIME);
+	snapshot_init(&nothing, clock_ms(CLOCK_REALTIME));
+	nothing.boot_ms = clock_ms(CLOCK_BOOTTIME);
 	err = enqueue(push, &nothing, true);
 	snapshot_free(&nothing);
 	push->is_ended = true;
@@ -429,7 +420,7 @@ static int open_spool(struct push *push)
 	    .age_max_ms = config->age_max_ms,
 	};
 	char error[SPOOL_ERROR_LEN];
-	int64_t now_ms = (int64_t)clock_ms(CLOCK_REALTIME);
+	int64_t now_ms = clock_ms(CLOCK_REALTIME);
 	int err = spool_open(&spool, now_ms, &push->spool, error);
 
 	if (err && spool.directory && !config->is_given) {

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "client.h"
+#include "clock.h"
 #include "due.h"
 #include "file_sd.h"
 #include "length.h"
@@ -38,14 +38,6 @@ struct scrape {
 	size_t ended_count;
 	size_t ended_capacity;
 };
-
-static int64_t clock_ms(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- what is due ------------------------------------------------------------------ */
 
