@@ -18,7 +18,8 @@
  * A receiver that does not know Remote-Write 2.0 (415; 2xx without the Written
  * headers; 400 for the first request where 1.0 is then taken) gets 1.0 from then on,
  * also after a restart; one that has taken 2.0, after three such answers in a row.
- * Trouble is logged once, then once a minute, and its end once.
+ * Trouble is logged once, then once a minute, and its end once: each HTTP status, as
+ * the remedy for one is not that for another.
  */
 #pragma once
 

@@ -11,6 +11,8 @@
 
 #include "config.h"
 
+#define OUTAGE_STATUSES_MAX 4
+
 /* Zeroed at birth, but for the jitter. */
 struct outage {
 	bool is_failing;      /* something failed, and nothing was answered since */
@@ -20,7 +22,10 @@ struct outage {
 	uint64_t backoff_ms;
 	uint32_t jitter; /* one random number for a whole outage */
 	bool is_told;    /* in the log: its end is to be, too */
-	uint64_t told_ms;
+	struct {
+		long status;
+		uint64_t at_ms; /* 0: free */
+	} told[OUTAGE_STATUSES_MAX];
 	uint64_t failures; /* since it last worked */
 };
 
@@ -33,8 +38,9 @@ bool outage_wait(struct outage *outage, const struct config_queue *queue,
 void outage_stop_waiting(struct outage *outage);
 /* It answers, and nothing is to be tried again. */
 void outage_end(struct outage *outage, uint32_t jitter);
-/* A failure: whether it is to be told. The first one, then at most one a minute,
- * whatever comes between. */
-bool outage_may_tell(struct outage *outage, uint64_t now_ms);
+/* A failure: whether it is to be told. The first one of its HTTP status (0: no answer
+ * came), then at most one a minute, whatever comes between; of many statuses so many
+ * lines in all: what takes turns fills no log. */
+bool outage_may_tell(struct outage *outage, long status, uint64_t now_ms);
 /* It works. True: that is to be told, after so many failures. */
 bool outage_is_over(struct outage *outage, uint64_t *ret_failures);

@@ -21,6 +21,8 @@
 
 /* Batches that are done with in one turn of the loop, without a request. */
 #define SETTLED_MAX 64
+/* Of no answer, but told like one. */
+#define STATUS_UNREADABLE (-1)
 
 struct slot {
 	struct endpoint *endpoint;
@@ -64,9 +66,10 @@ static uint32_t samples_of(const struct wire_batch *batch)
 
 /* --- telling ------------------------------------------------------------------ */
 
-static bool may_tell(struct endpoint *endpoint)
+/* status: of HTTP; 0: none came. */
+static bool may_tell(struct endpoint *endpoint, long status)
 {
-	return outage_may_tell(&endpoint->outage, now_ms());
+	return outage_may_tell(&endpoint->outage, status, now_ms());
 }
 
 static void tell_recovery(struct endpoint *endpoint)
@@ -92,7 +95,7 @@ static void tell_failure(struct endpoint *endpoint, long status, const char *rea
 {
 	char text[CLIENT_TEXT_MAX + 128];
 
-	if (!may_tell(endpoint))
+	if (!may_tell(endpoint, status))
 		return;
 	if (status)
 		snprintf(text, sizeof(text), "status %ld%s%s%s", status,
@@ -218,12 +221,12 @@ static uint64_t count_written(struct slot *slot, uint64_t written)
 }
 
 /* Also where nothing was refused: a warning. */
-static void tell_partial(struct endpoint *endpoint, uint64_t samples, uint64_t refused,
-			 const char *text)
+static void tell_partial(struct endpoint *endpoint, long status, uint64_t samples,
+			 uint64_t refused, const char *text)
 {
 	if (!refused && *text)
 		log_debug("%s: the receiver says: %s", endpoint->title, text);
-	if (!refused || !may_tell(endpoint))
+	if (!refused || !may_tell(endpoint, status))
 		return;
 	log_warning("%s: of %llu %s in an accepted request %llu were written%s%s",
 		    endpoint->title, (unsigned long long)samples,
@@ -231,7 +234,7 @@ static void tell_partial(struct endpoint *endpoint, uint64_t samples, uint64_t r
 		    *text ? ": " : "", text);
 }
 
-static void settle_delivered(struct slot *slot,
+static void settle_delivered(struct slot *slot, long status,
 			     const struct protocol_judgement *judgement)
 {
 	struct endpoint *endpoint = slot->endpoint;
@@ -242,7 +245,7 @@ static void settle_delivered(struct slot *slot,
 	slot->attempt = 0;
 	if (!is_retrying(endpoint))
 		tell_recovery(endpoint);
-	tell_partial(endpoint, samples, refused, judgement->text);
+	tell_partial(endpoint, status, samples, refused, judgement->text);
 	acknowledge(slot);
 }
 
@@ -251,7 +254,7 @@ static void settle(struct slot *slot, const struct client_answer *answer,
 {
 	switch (judgement->verdict) {
 	case PROTOCOL_DELIVERED:
-		settle_delivered(slot, judgement);
+		settle_delivered(slot, answer->status, judgement);
 		break;
 	case PROTOCOL_LATER:
 		try_again(slot, answer->status, judgement->text,
@@ -335,7 +338,7 @@ static void discard(struct slot *slot)
 {
 	struct endpoint *endpoint = slot->endpoint;
 
-	if (may_tell(endpoint))
+	if (may_tell(endpoint, STATUS_UNREADABLE))
 		log_warning("%s: %u %s that waited cannot be read, and are dropped",
 			    endpoint->title, samples_of(slot->taken->batch),
 			    endpoint->protocol->thing);

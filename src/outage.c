@@ -57,12 +57,30 @@ void outage_end(struct outage *outage, uint32_t jitter)
 	outage->jitter = jitter;
 }
 
-bool outage_may_tell(struct outage *outage, uint64_t now_ms)
+/* The status' own place, or the one told longest ago. */
+static size_t place_of(const struct outage *outage, long status)
 {
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < OUTAGE_STATUSES_MAX; i++) {
+		if (outage->told[i].at_ms && outage->told[i].status == status)
+			return i;
+		if (outage->told[i].at_ms < outage->told[oldest].at_ms)
+			oldest = i;
+	}
+	return oldest;
+}
+
+bool outage_may_tell(struct outage *outage, long status, uint64_t now_ms)
+{
+	size_t place = place_of(outage, status);
+	uint64_t told_ms = outage->told[place].at_ms;
+
 	outage->failures++;
-	if (outage->told_ms && now_ms - outage->told_ms < TELL_PERIOD_MS)
+	if (told_ms && now_ms - told_ms < TELL_PERIOD_MS)
 		return false;
-	outage->told_ms = now_ms;
+	outage->told[place].status = status;
+	outage->told[place].at_ms = now_ms;
 	outage->is_told = true;
 	return true;
 }

@@ -216,6 +216,25 @@ static void a_refusal_is_logged_up_to_1024_bytes_on_one_line(void **state)
 	assert_int_equal(occurrences(scene->log, "x"), 1024 - 24 + 1); /* and \x0a */
 }
 
+static void a_refusal_of_another_status_is_logged_at_once(void **state)
+{
+	static const char *const answers[] = {STATUS("413 Too Large"),
+					      STATUS("413 Too Large"),
+					      STATUS("401 Unauthorized"), NULL};
+	struct scene *scene = *state;
+
+	start(scene, answers);
+	for (size_t i = 0; i < 3; i++) {
+		collect_many(scene, "a", 1);
+		deliver(scene);
+	}
+	assert_string_equal(log_text(scene),
+			    "bpftally: warning: remote_write \"first\": refused 1 "
+			    "samples, not retried: status 413\n"
+			    "bpftally: warning: remote_write \"first\": refused 1 "
+			    "samples, not retried: status 401\n");
+}
+
 static void an_outage_and_its_end_are_logged_once(void **state)
 {
 	static const char *const answers[] = {UNAVAILABLE, UNAVAILABLE, UNAVAILABLE,
@@ -498,6 +517,7 @@ int main(void)
 	    TEST(backoff_grows_to_its_maximum_and_never_shrinks),
 	    TEST(a_refusal_is_never_retried),
 	    TEST(a_refusal_is_logged_up_to_1024_bytes_on_one_line),
+	    TEST(a_refusal_of_another_status_is_logged_at_once),
 	    TEST(an_outage_and_its_end_are_logged_once),
 	    TEST(requests_of_one_collection_go_side_by_side),
 	    TEST(a_collection_waits_for_all_of_the_one_before),

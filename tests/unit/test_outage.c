@@ -100,19 +100,48 @@ static void trouble_is_told_at_once_then_once_a_minute(void **state)
 	uint64_t failures = 0;
 
 	(void)state;
-	assert_true(outage_may_tell(&outage, NOW));
-	assert_false(outage_may_tell(&outage, NOW));
-	assert_false(outage_may_tell(&outage, NOW + 59999));
-	assert_true(outage_may_tell(&outage, NOW + 60000));
+	assert_true(outage_may_tell(&outage, 503, NOW));
+	assert_false(outage_may_tell(&outage, 503, NOW));
+	assert_false(outage_may_tell(&outage, 503, NOW + 59999));
+	assert_true(outage_may_tell(&outage, 503, NOW + 60000));
 	assert_true(outage_is_over(&outage, &failures));
 	assert_int_equal(failures, 4);
 	assert_false(outage_is_over(&outage, &failures));
 	assert_int_equal(failures, 0);
 	/* One that comes and goes is told no more often. */
-	assert_false(outage_may_tell(&outage, NOW + 60001));
+	assert_false(outage_may_tell(&outage, 503, NOW + 60001));
 	assert_false(outage_is_over(&outage, &failures));
 	assert_int_equal(failures, 1);
-	assert_true(outage_may_tell(&outage, NOW + 120000));
+	assert_true(outage_may_tell(&outage, 503, NOW + 120000));
+}
+
+static void another_status_is_told_at_once(void **state)
+{
+	struct outage outage = {0};
+	uint64_t failures = 0;
+
+	(void)state;
+	assert_true(outage_may_tell(&outage, 413, NOW));
+	assert_true(outage_may_tell(&outage, 401, NOW + 1));
+	assert_true(outage_may_tell(&outage, 0, NOW + 2));
+	assert_false(outage_may_tell(&outage, 413, NOW + 59999));
+	assert_false(outage_may_tell(&outage, 401, NOW + 60000));
+	assert_true(outage_may_tell(&outage, 413, NOW + 60000));
+	assert_true(outage_may_tell(&outage, 401, NOW + 60001));
+	assert_false(outage_may_tell(&outage, 0, NOW + 60001));
+	assert_true(outage_is_over(&outage, &failures));
+	assert_int_equal(failures, 8);
+}
+
+static void statuses_that_take_turns_are_told_four_times_a_minute(void **state)
+{
+	struct outage outage = {0};
+	unsigned int told = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < 600; i++)
+		told += outage_may_tell(&outage, 500 + (long)(i % 7), NOW + 200 * i);
+	assert_int_equal(told, 8); /* in two minutes */
 }
 
 int main(void)
@@ -124,6 +153,8 @@ int main(void)
 	    cmocka_unit_test(retry_after_replaces_one_wait),
 	    cmocka_unit_test(of_two_waits_the_later_one_holds),
 	    cmocka_unit_test(trouble_is_told_at_once_then_once_a_minute),
+	    cmocka_unit_test(another_status_is_told_at_once),
+	    cmocka_unit_test(statuses_that_take_turns_are_told_four_times_a_minute),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
