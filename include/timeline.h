@@ -28,3 +28,5 @@ void timeline_continue(struct timeline *timeline, int64_t last_time_ms);
  * that distances stay true to an eighth. Only a step of more than TIMELINE_STEP_MAX_MS
  * is followed: the time before was wrong then. */
 int64_t timeline_next(struct timeline *timeline, int64_t wall_ms, int64_t boot_ms);
+/* The same, but a millisecond after any given out where it would be equal. */
+int64_t timeline_after(struct timeline *timeline, int64_t wall_ms, int64_t boot_ms);

@@ -41,7 +41,7 @@ struct push {
 	const struct family **families; /* of the collection that is walked */
 	size_t family_count;
 	size_t family_capacity;
-	struct timeline timeline; /* of what was scraped */
+	struct timeline timeline; /* of all that is sent */
 	struct loop_timer *commit_timer;
 	uint64_t collection; /* number of the open one, or the next */
 	bool is_open;
@@ -184,12 +184,14 @@ static int close_collection(struct push *push, int64_t now_ms, bool is_end)
 static int enqueue(struct push *push, const struct snapshot *snapshot, bool is_end)
 {
 	const struct samples_sink sink = {on_begin, on_sample, push};
+	int64_t time_ms;
 	int err, failed;
 
 	if (!push->endpoint_count || push->is_ended)
 		return 0;
+	time_ms = timeline_after(&push->timeline, snapshot->time_ms, snapshot->boot_ms);
 	open_collection(push, snapshot->time_ms, snapshot->boot_ms);
-	err = samples_walk(push->samples, snapshot, &sink);
+	err = samples_walk(push->samples, snapshot, time_ms, &sink);
 	failed = close_collection(push, snapshot->time_ms, is_end);
 	return err ? err : failed;
 }

@@ -18,7 +18,6 @@
 #include "cleanup.h"
 #include "log.h"
 #include "text.h"
-#include "timeline.h"
 
 #define ORDINARY_NAN 0x7ff8000000000001ull
 #define TEXT_BYTES 32 /* text_bound's */
@@ -74,7 +73,6 @@ struct samples {
 	char *name;
 	size_t name_capacity;
 
-	struct timeline timeline;
 	bool is_continued;
 	int64_t continued_ms;
 	bool has_complete;   /* the one below */
@@ -673,19 +671,6 @@ static int64_t new_start_ms(const struct samples *samples,
 	return start_ms;
 }
 
-/* No two collections have the same. */
-static int64_t advance(struct samples *samples, const struct snapshot *snapshot)
-{
-	struct timeline *timeline = &samples->timeline;
-	bool has_time = timeline->has_time;
-	int64_t last_ms = timeline->time_ms;
-	int64_t time_ms = timeline_next(timeline, snapshot->time_ms, snapshot->boot_ms);
-
-	if (has_time && time_ms == last_ms)
-		time_ms = ++timeline->time_ms;
-	return time_ms;
-}
-
 /* --- all of it ---------------------------------------------------------------- */
 
 static char *copy_string(struct snapshot *arena, const char *string)
@@ -741,16 +726,15 @@ void samples_free(struct samples **samples)
 
 void samples_continue(struct samples *samples, int64_t last_time_ms)
 {
-	timeline_continue(&samples->timeline, last_time_ms);
 	samples->is_continued = true;
 	samples->continued_ms = last_time_ms;
 }
 
 int samples_walk(struct samples *samples, const struct snapshot *snapshot,
-		 const struct samples_sink *sink)
+		 int64_t time_ms, const struct samples_sink *sink)
 {
 	struct memory *old = &samples->memory, next = {0};
-	struct pass pass = {.samples = samples, .sink = sink};
+	struct pass pass = {.samples = samples, .sink = sink, .time_ms = time_ms};
 	int err;
 
 	if (snapshot->error)
@@ -759,13 +743,12 @@ int samples_walk(struct samples *samples, const struct snapshot *snapshot,
 	    calloc(old->count + snapshot->count + 1, sizeof(struct remembered *));
 	if (!next.metrics)
 		return -ENOMEM;
-	pass.time_ms = advance(samples, snapshot);
-	pass.start_ms = new_start_ms(samples, snapshot, pass.time_ms);
+	pass.start_ms = new_start_ms(samples, snapshot, time_ms);
 	err = walk(&pass, snapshot, old, &next);
 	forget(old);
 	samples->memory = next;
 	if (!err) {
-		samples->complete_ms = pass.time_ms;
+		samples->complete_ms = time_ms;
 		samples->has_complete = true;
 	}
 	return err;

@@ -57,3 +57,13 @@ int64_t timeline_next(struct timeline *timeline, int64_t wall_ms, int64_t boot_m
 	timeline->has_time = true;
 	return time_ms;
 }
+
+int64_t timeline_after(struct timeline *timeline, int64_t wall_ms, int64_t boot_ms)
+{
+	const struct timeline before = *timeline;
+
+	timeline_next(timeline, wall_ms, boot_ms);
+	if (before.has_time && timeline->time_ms == before.time_ms)
+		timeline->time_ms++;
+	return timeline->time_ms;
+}

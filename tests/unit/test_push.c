@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "receiving.h"
 #include "spool.h"
 
@@ -386,6 +387,20 @@ static void the_newest_time_is_remembered_unless_the_clock_was_wrong(void **stat
 	expect_last_time(scene, time_ms - hours_ms);
 }
 
+static void a_clock_put_back_is_told_once_for_all_that_is_sent(void **state)
+{
+	struct scene *scene = *state;
+
+	start(scene, accept_all);
+	scene->time_ms = clock_ms(CLOCK_REALTIME) + 600000; /* until it is put right */
+	collect_many(scene, "a", 1);
+	assert_int_equal(push_time_ms(scene->push), scene->time_ms);
+	scene->time_ms -= 600000;
+	collect_many(scene, "a", 1);
+	assert_int_equal(occurrences(log_text(scene), "the wall clock went back"), 1);
+	assert_int_equal(occurrences(scene->log, "\n"), 1);
+}
+
 /* Ours is a counter "twice", scraped it has its suffix in its name. */
 static void one_family_speaks_for_those_of_its_name(void **state)
 {
@@ -542,6 +557,7 @@ int main(void)
 	    TEST(our_own_collection_takes_along_what_was_scraped),
 	    TEST(a_series_that_comes_again_is_in_the_next_collection),
 	    TEST(the_newest_time_is_remembered_unless_the_clock_was_wrong),
+	    TEST(a_clock_put_back_is_told_once_for_all_that_is_sent),
 	    TEST(one_family_speaks_for_those_of_its_name),
 	    TEST(a_flush_sends_what_was_scraped_and_ends_only_our_own),
 	    TEST(nothing_wakes_while_nothing_waits),

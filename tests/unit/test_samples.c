@@ -17,6 +17,7 @@
 #include "buckets.h"
 #include "length.h"
 #include "samples.h"
+#include "timeline.h"
 
 #define STALE 0x7ff0000000000002ull
 #define SERIES_MAX 4096
@@ -41,6 +42,7 @@ struct received {
 	size_t metrics;
 	size_t fails_at; /* this sample is not taken: -EIO; 0: all are */
 	int64_t boot_ms, start_ms;
+	struct timeline timeline;
 };
 
 static const struct family requests = {"requests", "Requests.", "", METRIC_COUNTER, 1};
@@ -165,13 +167,15 @@ static void end(struct received *received)
 static int walk(struct received *received, struct snapshot *snapshot)
 {
 	const struct samples_sink sink = {on_begin, on_sample, received};
+	int64_t time_ms;
 	int err;
 
 	forget_received(received);
-	snapshot->boot_ms = received->boot_ms;
 	snapshot->start_ms = received->start_ms;
 	snapshot_finish(snapshot);
-	err = samples_walk(received->samples, snapshot, &sink);
+	time_ms =
+	    timeline_after(&received->timeline, snapshot->time_ms, received->boot_ms);
+	err = samples_walk(received->samples, snapshot, time_ms, &sink);
 	snapshot_free(snapshot);
 	if (!err)
 		assert_int_equal(received->count, received->announced);
@@ -480,62 +484,8 @@ static void no_value_looks_like_a_stale_marker(void **state)
 	end(received);
 }
 
-/* Both clocks at a collection, and the time that it gets. */
-struct tick {
-	int64_t wall_ms, boot_ms, sent_ms;
-};
-
-static void expect_times(const struct tick *ticks, size_t count, bool is_continued,
-			 int64_t last_ms)
-{
-	struct received *received = receive(&none);
-
-	if (is_continued)
-		samples_continue(received->samples, last_ms);
-	for (size_t i = 0; i < count; i++) {
-		struct snapshot snapshot;
-
-		snapshot_init(&snapshot, ticks[i].wall_ms);
-		received->boot_ms = ticks[i].boot_ms;
-		add(&snapshot, &requests, "code", "200", 1);
-		assert_int_equal(walk(received, &snapshot), 0);
-		assert_int_equal(received->series[0].time_ms, ticks[i].sent_ms);
-	}
-	end(received);
-}
-
 #define HOUR 3600000ll
 #define DAY 1700000000000ll
-
-static void without_a_boot_clock_times_are_a_millisecond_apart(void **state)
-{
-	static const struct tick ticks[] = {
-	    {DAY, 0, DAY},         {DAY, 0, DAY + 1},
-	    {DAY, 0, DAY + 2},     {DAY - 9000, 0, DAY + 3},
-	    {DAY + 4, 0, DAY + 4}, {DAY + 5, 1000, DAY + 5},
-	};
-
-	(void)state;
-	expect_times(ticks, LENGTH(ticks), false, 0);
-}
-
-static void times_go_on_after_those_of_an_earlier_life(void **state)
-{
-	static const struct tick forward[] = {
-	    {DAY, 5000, DAY},
-	    {DAY + 1000, 6000, DAY + 1000},
-	};
-	static const struct tick back[] = {
-	    {DAY, 1000, DAY + 60001},
-	    {DAY + 8000, 9000, DAY + 67001},
-	};
-	static const struct tick far_back[] = {{DAY, 1000, DAY}};
-
-	(void)state;
-	expect_times(forward, LENGTH(forward), true, DAY - 1);
-	expect_times(back, LENGTH(back), true, DAY + 60000);
-	expect_times(far_back, LENGTH(far_back), true, DAY + 2 * HOUR + 1);
-}
 
 static void collect_starts(struct received *received, int64_t time_ms,
 			   const char *const *codes, size_t count)
@@ -666,6 +616,7 @@ static void a_start_is_not_within_an_earlier_life(void **state)
 
 		received->start_ms = DAY - 1000;
 		samples_continue(received->samples, cases[i].last_ms);
+		timeline_continue(&received->timeline, cases[i].last_ms);
 		collect_starts(received, DAY, codes, 1);
 		assert_int_equal(received->series[0].start_ms, cases[i].start_ms);
 		end(received);
@@ -906,8 +857,6 @@ int main(void)
 	    cmocka_unit_test(a_series_that_vanished_is_marked_stale_once),
 	    cmocka_unit_test(an_empty_snapshot_marks_everything_stale_once),
 	    cmocka_unit_test(no_value_looks_like_a_stale_marker),
-	    cmocka_unit_test(without_a_boot_clock_times_are_a_millisecond_apart),
-	    cmocka_unit_test(times_go_on_after_those_of_an_earlier_life),
 	    cmocka_unit_test(only_what_is_cumulative_has_a_start),
 	    cmocka_unit_test(what_appears_later_starts_at_the_collection_before),
 	    cmocka_unit_test(a_counter_may_have_a_start_of_its_own),

@@ -160,6 +160,48 @@ static void an_earlier_life_is_not_gone_behind(void **state)
 	assert_int_equal(timeline_next(&timeline, DAY + 8000, 9000), DAY + 67000);
 }
 
+static void expect_later(const struct tick *ticks, size_t count, int64_t last_ms)
+{
+	struct timeline timeline = {0};
+
+	if (last_ms)
+		timeline_continue(&timeline, last_ms);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(
+		    timeline_after(&timeline, ticks[i].wall_ms, ticks[i].boot_ms),
+		    ticks[i].time_ms);
+}
+
+static void those_that_must_differ_are_a_millisecond_apart(void **state)
+{
+	static const struct tick ticks[] = {
+	    {DAY, 0, DAY},         {DAY, 0, DAY + 1},
+	    {DAY, 0, DAY + 2},     {DAY - 9000, 0, DAY + 3},
+	    {DAY + 4, 0, DAY + 4}, {DAY + 5, 1000, DAY + 5},
+	};
+
+	(void)state;
+	expect_later(ticks, LENGTH(ticks), 0);
+}
+
+static void those_that_must_differ_go_on_after_an_earlier_life(void **state)
+{
+	static const struct tick forward[] = {
+	    {DAY, 5000, DAY},
+	    {DAY + 1000, 6000, DAY + 1000},
+	};
+	static const struct tick back[] = {
+	    {DAY, 1000, DAY + 60001},
+	    {DAY + 8000, 9000, DAY + 67001},
+	};
+	static const struct tick far_back[] = {{DAY, 1000, DAY}};
+
+	(void)state;
+	expect_later(forward, LENGTH(forward), DAY - 1);
+	expect_later(back, LENGTH(back), DAY + 60000);
+	expect_later(far_back, LENGTH(far_back), DAY + 2 * HOUR + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +215,8 @@ int main(void)
 	    cmocka_unit_test(a_step_that_is_followed_is_told),
 	    cmocka_unit_test(times_in_one_millisecond_are_equal),
 	    cmocka_unit_test(an_earlier_life_is_not_gone_behind),
+	    cmocka_unit_test(those_that_must_differ_are_a_millisecond_apart),
+	    cmocka_unit_test(those_that_must_differ_go_on_after_an_earlier_life),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
