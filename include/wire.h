@@ -35,6 +35,8 @@ struct wire_batch {
 
 struct wire_batch *wire_batch_get(struct wire_batch *batch);
 void wire_batch_put(struct wire_batch **batch);
+/* A batch of a message, which the caller sets, with its numbers. -ENOMEM. */
+int wire_compress(const void *bytes, size_t len, struct wire_batch **ret_batch);
 
 struct wire_format {
 	enum wire_message message;

@@ -2,7 +2,6 @@
 #include "loki.h"
 
 #include <errno.h>
-#include <snappy-c.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,25 +133,6 @@ static int64_t fill(struct draft *draft, const struct loki_stream *streams,
 	return newest_ns;
 }
 
-static int compress(const void *bytes, size_t len, struct wire_batch **ret_batch)
-{
-	size_t compressed = snappy_max_compressed_length(len);
-	AUTO_FREE struct wire_batch *batch = malloc(sizeof(*batch) + compressed);
-	struct wire_batch *fitting;
-
-	if (!batch)
-		return -ENOMEM;
-	*batch = (struct wire_batch){.references = 1, .message = WIRE_LOKI};
-	if (snappy_compress(bytes, len, (char *)batch->bytes, &compressed) != SNAPPY_OK)
-		return -EINVAL;
-	batch->len = compressed;
-	fitting = realloc(batch, sizeof(*batch) + compressed);
-	if (fitting)
-		batch = fitting;
-	*ret_batch = TAKE(batch);
-	return 0;
-}
-
 int loki_encode(const struct loki_stream *streams, size_t count,
 		struct wire_batch **ret_batch)
 {
@@ -177,9 +157,10 @@ int loki_encode(const struct loki_stream *streams, size_t count,
 	if (!packed)
 		return -ENOMEM;
 	loki__push_request__pack(&request, packed);
-	err = compress(packed, len, &batch);
+	err = wire_compress(packed, len, &batch);
 	if (err)
 		return err;
+	batch->message = WIRE_LOKI;
 	batch->samples = (uint32_t)entries;
 	batch->time_ms = newest_ns / 1000000;
 	*ret_batch = batch;

@@ -102,6 +102,25 @@ void wire_batch_put(struct wire_batch **batch)
 	*batch = NULL;
 }
 
+int wire_compress(const void *bytes, size_t len, struct wire_batch **ret_batch)
+{
+	size_t compressed = snappy_max_compressed_length(len);
+	AUTO_FREE struct wire_batch *batch = malloc(sizeof(*batch) + compressed);
+	struct wire_batch *fitting;
+
+	if (!batch)
+		return -ENOMEM;
+	*batch = (struct wire_batch){.references = 1};
+	if (snappy_compress(bytes, len, (char *)batch->bytes, &compressed) != SNAPPY_OK)
+		return -EINVAL;
+	batch->len = compressed;
+	fitting = realloc(batch, sizeof(*batch) + compressed);
+	if (fitting)
+		batch = fitting;
+	*ret_batch = TAKE(batch);
+	return 0;
+}
+
 /* --- a draft becomes a batch -------------------------------------------------- */
 
 static void draft_init(struct draft *draft, enum wire_message message)
@@ -147,25 +166,6 @@ static void draft_free(struct draft *draft)
 	buf_free(&draft->packed);
 }
 
-static int compress(const char *bytes, size_t len, struct wire_batch **ret_batch)
-{
-	size_t compressed = snappy_max_compressed_length(len);
-	AUTO_FREE struct wire_batch *batch = malloc(sizeof(*batch) + compressed);
-	struct wire_batch *fitting;
-
-	if (!batch)
-		return -ENOMEM;
-	*batch = (struct wire_batch){.references = 1};
-	if (snappy_compress(bytes, len, (char *)batch->bytes, &compressed) != SNAPPY_OK)
-		return -EINVAL;
-	batch->len = compressed;
-	fitting = realloc(batch, sizeof(*batch) + compressed);
-	if (fitting)
-		batch = fitting;
-	*ret_batch = TAKE(batch);
-	return 0;
-}
-
 /* Symbols go first: a receiver may look them up while it reads the series. */
 static int compress_with_symbols(const struct draft *draft,
 				 struct wire_batch **ret_batch)
@@ -182,7 +182,7 @@ static int compress_with_symbols(const struct draft *draft,
 		return -ENOMEM;
 	prometheus__v2__request__pack(&request, (unsigned char *)bytes);
 	memcpy(bytes + len, draft->packed.data, draft->packed.len);
-	return compress(bytes, len + draft->packed.len, ret_batch);
+	return wire_compress(bytes, len + draft->packed.len, ret_batch);
 }
 
 /* Of a draft that is not empty. */
@@ -194,7 +194,7 @@ static int draft_close(struct draft *draft, struct wire_batch **ret_batch)
 	if (draft->message == WIRE_V2)
 		err = compress_with_symbols(draft, &batch);
 	else
-		err = compress(draft->packed.data, draft->packed.len, &batch);
+		err = wire_compress(draft->packed.data, draft->packed.len, &batch);
 	if (err)
 		return err;
 	batch->message = draft->message;
@@ -742,7 +742,7 @@ static int emit_metadata(struct wire_writer *writer, struct buf *packed)
 
 	if (!packed->len)
 		return 0;
-	err = compress(packed->data, packed->len, &batch);
+	err = wire_compress(packed->data, packed->len, &batch);
 	if (err)
 		return err;
 	batch->message = WIRE_V1;
