@@ -2,6 +2,7 @@
 #include "config_http.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -342,8 +343,10 @@ const struct config_section config_tls_section = {"tls_config", tls_fields,
 						  LENGTH(tls_fields), check_tls};
 
 int config_check_backoff(struct config_reader *reader, const struct config_node *node,
-			 const struct config_queue *queue)
+			 void *target)
 {
+	const struct config_queue *queue = target;
+
 	if (queue->min_backoff_ms <= queue->max_backoff_ms)
 		return 0;
 	return config_fail(reader, node,
@@ -376,4 +379,41 @@ void config_free_http(struct config_http *http)
 	free(http->tls.server_name);
 	secret_wipe(&http->proxy_url);
 	free(http->no_proxy);
+}
+
+/* --- names --------------------------------------------------------------------- */
+
+_Static_assert(!offsetof(struct config_remote_write, name) &&
+		   !offsetof(struct config_otlp, name) &&
+		   !offsetof(struct config_loki_write, name),
+	       "they begin with it");
+
+bool config_is_name_taken(const struct config_names *names, const char *name,
+			  const void *by_other_than)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		const void *item = (const char *)names->first + i * names->size;
+		const char *taken = *(const char *const *)item;
+
+		if (item != by_other_than && taken && !strcmp(taken, name))
+			return true;
+	}
+	return false;
+}
+
+char *config_free_name(const struct config_names *names, const char *url)
+{
+	AUTO_FREE char *base = value_url_name(url);
+
+	if (!base || !config_is_name_taken(names, base, NULL))
+		return TAKE(base);
+	for (unsigned int number = 2;; number++) {
+		char *name;
+
+		if (asprintf(&name, "%s#%u", base, number) < 0)
+			return NULL;
+		if (!config_is_name_taken(names, name, NULL))
+			return name;
+		free(name);
+	}
 }

@@ -206,23 +206,13 @@ static struct config_otlp *add_otlp(struct config *config)
 	return all;
 }
 
-static bool is_name_taken(const struct config *config, const char *name,
-			  const struct config_otlp *by_other_than)
-{
-	for (size_t i = 0; i < config->otlp_count; i++) {
-		const struct config_otlp *other = &config->otlps[i];
-
-		if (other != by_other_than && other->name && !strcmp(other->name, name))
-			return true;
-	}
-	return false;
-}
-
 static int add_entry(struct config_reader *reader, const struct config_node *node,
 		     const struct config_field *field, void *target)
 {
 	struct config *config = target;
 	struct config_otlp *otlp = add_otlp(config);
+	const struct config_names names = {config->otlps, config->otlp_count,
+					   sizeof(*otlp)};
 	int err;
 
 	(void)field;
@@ -235,7 +225,7 @@ static int add_entry(struct config_reader *reader, const struct config_node *nod
 		otlp->name = value_url_name(otlp->http.url);
 	if (!otlp->name)
 		return config_fail(reader, node, "out of memory");
-	if (is_name_taken(config, otlp->name, otlp))
+	if (config_is_name_taken(&names, otlp->name, otlp))
 		return config_fail(reader, node,
 				   "two otlp entries have the same 'name' (without "
 				   "one, the URL)");

@@ -17,8 +17,6 @@
 #define HOUR_MS 3600000
 #define DAY_MS (24ull * HOUR_MS)
 
-enum { CHOICE_NONE, CHOICE_AUTHENTICATION };
-
 static const struct config_queue default_queue = {
     .max_shards = 50,
     .max_samples_per_send = 2000,
@@ -62,14 +60,8 @@ static const struct config_field queue_fields[] = {
     {"sample_age_limit", config_read_only_zero, .max = 365 * DAY_MS},
 };
 
-static int check_queue(struct config_reader *reader, const struct config_node *node,
-		       void *target)
-{
-	return config_check_backoff(reader, node, target);
-}
-
-static const struct config_section queue_section = {"queue_config", queue_fields,
-						    LENGTH(queue_fields), check_queue};
+static const struct config_section queue_section = {
+    "queue_config", queue_fields, LENGTH(queue_fields), config_check_backoff};
 
 static int read_relabels(struct config_reader *reader, const struct config_node *node,
 			 const struct config_field *field, void *target)
@@ -95,39 +87,18 @@ static const struct config_field endpoint_fields[] = {
     {"remote_timeout", config_read_duration,
      FIELD(config_remote_write, http.timeout_ms), 1, HOUR_MS},
     {"headers", config_read_headers, FIELD(config_remote_write, http.headers)},
-    {"authorization", config_read_section,
-     FIELD(config_remote_write, http.authorization),
-     .section = &config_authorization_section, .choice = CHOICE_AUTHENTICATION},
-    {"basic_auth", config_read_section, FIELD(config_remote_write, http.basic_auth),
-     .section = &config_basic_auth_section, .choice = CHOICE_AUTHENTICATION},
-    /* Older than `authorization`, still parsed by Prometheus. */
-    {"bearer_token", config_read_credentials,
-     FIELD(config_remote_write, http.authorization.credentials),
-     .choice = CHOICE_AUTHENTICATION},
-    {"bearer_token_file", config_read_file_path,
-     FIELD(config_remote_write, http.authorization.credentials_file),
-     .choice = CHOICE_AUTHENTICATION},
-    {"tls_config", config_read_section, FIELD(config_remote_write, http.tls),
-     .section = &config_tls_section},
+    CONFIG_HTTP_FIELDS(offsetof(struct config_remote_write, http)),
     {"queue_config", config_read_section, FIELD(config_remote_write, queue),
      .section = &queue_section},
     {"protobuf_message", read_message, FIELD(config_remote_write, is_v2)},
     {"metadata_config", config_read_section, .section = &metadata_section},
-    {"follow_redirects", config_read_flag,
-     FIELD(config_remote_write, http.follow_redirects)},
     {"enable_http2", config_read_only_false, CONFIG_NO_TARGET},
     {"send_exemplars", config_read_flag, FIELD(config_remote_write, send_exemplars)},
     {"send_native_histograms", config_read_flag,
      FIELD(config_remote_write, send_native_histograms)},
     {"round_robin_dns", config_read_only_false, CONFIG_NO_TARGET},
-    {"proxy_url", config_read_proxy_url, FIELD(config_remote_write, http.proxy_url)},
-    {"no_proxy", config_read_text, FIELD(config_remote_write, http.no_proxy)},
-    {"proxy_from_environment", config_read_flag,
-     FIELD(config_remote_write, http.proxy_from_environment)},
     {"write_relabel_configs", read_relabels, CONFIG_NO_TARGET},
-    {"proxy_connect_header", config_read_unsupported, CONFIG_NO_TARGET},
     {"http_headers", config_read_unsupported, .hint = "use headers"},
-    {"oauth2", config_read_unsupported, .hint = "use authorization or basic_auth"},
     {"sigv4", config_read_unsupported, .hint = "use authorization or basic_auth"},
     {"azuread", config_read_unsupported, .hint = "use authorization or basic_auth"},
     {"google_iam", config_read_unsupported, .hint = "use authorization or basic_auth"},
@@ -152,22 +123,20 @@ static int check_endpoint(struct config_reader *reader, const struct config_node
 static const struct config_section endpoint_section = {
     "a remote_write entry", endpoint_fields, LENGTH(endpoint_fields), check_endpoint};
 
-static bool is_name_taken(const struct config *config, const char *name,
-			  const struct config_remote_write *by_other_than)
+static struct config_names names_of(const struct config *config)
 {
-	for (size_t i = 0; i < config->remote_write_count; i++) {
-		const struct config_remote_write *other = &config->remote_writes[i];
-
-		if (other != by_other_than && other->name && !strcmp(other->name, name))
-			return true;
-	}
-	return false;
+	return (struct config_names){
+	    .first = config->remote_writes,
+	    .count = config->remote_write_count,
+	    .size = sizeof(*config->remote_writes),
+	};
 }
 
 static int read_endpoint(struct config_reader *reader, const struct config_node *node,
 			 const struct config_field *field, void *config)
 {
 	struct config_remote_write *endpoint = config_add_remote_write(config);
+	const struct config_names names = names_of(config);
 	int err;
 
 	(void)field;
@@ -176,7 +145,7 @@ static int read_endpoint(struct config_reader *reader, const struct config_node 
 	err = config_read_mapping(reader, node, &endpoint_section, endpoint);
 	if (err)
 		return err;
-	if (endpoint->name && is_name_taken(config, endpoint->name, endpoint))
+	if (endpoint->name && config_is_name_taken(&names, endpoint->name, endpoint))
 		return config_fail(reader, node,
 				   "two remote_write entries have the same 'name'");
 	return 0;
@@ -209,31 +178,15 @@ struct config_remote_write *config_add_remote_write(struct config *config)
 	return all;
 }
 
-/* "URL", or "URL#2" and so on: one receiver with several tenants is usual. */
-static char *free_name(const struct config *config, const char *url)
-{
-	AUTO_FREE char *base = value_url_name(url);
-
-	if (!base || !is_name_taken(config, base, NULL))
-		return TAKE(base);
-	for (unsigned int number = 2;; number++) {
-		char *name;
-
-		if (asprintf(&name, "%s#%u", base, number) < 0)
-			return NULL;
-		if (!is_name_taken(config, name, NULL))
-			return name;
-		free(name);
-	}
-}
-
 bool config_name_remote_writes(struct config *config)
 {
+	const struct config_names names = names_of(config);
+
 	for (size_t i = 0; i < config->remote_write_count; i++) {
 		struct config_remote_write *endpoint = &config->remote_writes[i];
 
 		if (!endpoint->name)
-			endpoint->name = free_name(config, endpoint->http.url);
+			endpoint->name = config_free_name(&names, endpoint->http.url);
 		if (!endpoint->name)
 			return false;
 	}

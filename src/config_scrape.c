@@ -27,7 +27,7 @@
 #define PARAMS_MAX 64
 #define FILE_SDS_MAX 64
 
-enum { CHOICE_NONE, CHOICE_AUTHENTICATION, CHOICE_HEADERS };
+enum { CHOICE_HEADERS = CONFIG_CHOICE_AUTHENTICATION + 1 };
 
 /* --- protocols ------------------------------------------------------------------ */
 
@@ -355,26 +355,12 @@ static const struct config_field job_fields[] = {
     {"label_value_length_limit", config_read_number, JOB(limits.label_value_bytes), 0,
      UINT32_MAX},
     {"target_limit", config_read_number, JOB(limits.targets), 0, UINT32_MAX},
-    {"authorization", config_read_section, JOB(http.authorization),
-     .section = &config_authorization_section, .choice = CHOICE_AUTHENTICATION},
-    {"basic_auth", config_read_section, JOB(http.basic_auth),
-     .section = &config_basic_auth_section, .choice = CHOICE_AUTHENTICATION},
-    {"bearer_token", config_read_credentials, JOB(http.authorization.credentials),
-     .choice = CHOICE_AUTHENTICATION},
-    {"bearer_token_file", config_read_file_path,
-     JOB(http.authorization.credentials_file), .choice = CHOICE_AUTHENTICATION},
+    CONFIG_HTTP_FIELDS(offsetof(struct config_scrape, http)),
     {"headers", config_read_headers, JOB(http.headers), .choice = CHOICE_HEADERS},
     {"http_headers", config_read_http_headers, JOB(http.headers),
      .choice = CHOICE_HEADERS},
-    {"tls_config", config_read_section, JOB(http.tls), .section = &config_tls_section},
-    {"proxy_url", config_read_proxy_url, JOB(http.proxy_url)},
-    {"no_proxy", config_read_text, JOB(http.no_proxy)},
-    {"proxy_from_environment", config_read_flag, JOB(http.proxy_from_environment)},
-    {"follow_redirects", config_read_flag, JOB(http.follow_redirects)},
     /* HTTP/1.1 says the same, one answer after the other. */
     {"enable_http2", config_read_unused_flag, CONFIG_NO_TARGET},
-    {"proxy_connect_header", config_read_unsupported, CONFIG_NO_TARGET},
-    {"oauth2", config_read_unsupported, .hint = "use authorization or basic_auth"},
     /* Of the page of dropped targets, and of native histograms, which come in
      * protobuf only. */
     {"keep_dropped_targets", config_read_unused_number, .max = UINT32_MAX},
