@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "buf.h"
@@ -38,6 +39,7 @@ struct response {
 	bool has_begun;        /* its first byte came */
 	bool is_no_gzip;       /* though its header says so */
 	bool is_unpacked;      /* it was gzip up to its end */
+	int socket_error;      /* no socket could be opened; 0: all could */
 	struct gunzip *gunzip; /* NULL: it is taken as it comes */
 	char text[CLIENT_TEXT_MAX + 1];
 	char error[CURL_ERROR_SIZE];
@@ -190,7 +192,7 @@ static const char *text_of(struct exchange *exchange, long status)
 	return status ? response->text : response->error;
 }
 
-/* curl says that writing failed. */
+/* curl says that writing failed, or that it could not connect. */
 static void explain(struct response *response, CURLcode code)
 {
 	if (response->is_no_gzip)
@@ -199,6 +201,9 @@ static void explain(struct response *response, CURLcode code)
 	else if (response->is_too_long)
 		snprintf(response->error, sizeof(response->error),
 			 "the body is longer than %zu bytes", response->body_max);
+	else if (response->socket_error)
+		snprintf(response->error, sizeof(response->error),
+			 "cannot open a socket: %s", strerror(response->socket_error));
 	else if (response->is_crowded || response->body.error)
 		snprintf(response->error, sizeof(response->error), "%s",
 			 response->is_crowded ? "other bodies take all the room"
@@ -306,6 +311,21 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 	return is_taken ? len : 0;
 }
 
+/* As curl does, which does not say why it could not. */
+static curl_socket_t on_open(void *context, curlsocktype purpose,
+			     struct curl_sockaddr *address)
+{
+	struct exchange *exchange = context;
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
+			address->protocol);
+
+	(void)purpose;
+	/* Where there is no IPv6, one of the other family follows. */
+	if (fd < 0 && errno != EAFNOSUPPORT)
+		exchange->response.socket_error = errno;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
 /* --- making ------------------------------------------------------------------- */
 
 static int set_number(CURL *easy, CURLoption option, long number)
@@ -371,6 +391,8 @@ static int set_options(struct exchange *exchange)
 		return err;
 	if (curl_easy_setopt(easy, CURLOPT_PRIVATE, exchange) ||
 	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->response.error) ||
+	    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) ||
+	    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, exchange) ||
 	    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) ||
 	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange))
 		return -EINVAL;
@@ -517,6 +539,7 @@ static void expect_answer(struct exchange *exchange, size_t body_max)
 	gunzip_free(&response->gunzip);
 	response->is_too_long = response->is_crowded = false;
 	response->has_begun = response->is_no_gzip = response->is_unpacked = false;
+	response->socket_error = 0;
 	snprintf(response->error, sizeof(response->error), "out of memory");
 }
 

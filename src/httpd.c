@@ -30,6 +30,7 @@
 #define HEADER_BYTES_MAX (16 * 1024)
 #define IDLE_SECONDS 10
 #define TIMER_SLACK_MS 100
+#define TELL_PERIOD_MS 60000
 /* A handshake takes several round trips before there can be a request. Without
  * this, a crowd of them would push each other out before any has come that far. */
 #define HANDSHAKE_MS 250
@@ -58,8 +59,9 @@ struct httpd {
 	struct web *web;         /* NULL: plain, for everybody */
 	struct basic_auth *auth; /* with web */
 	struct loop_timer *timer;
-	uint64_t timer_ms; /* when it goes off; UINT64_MAX: it is not armed */
-	uint64_t room_ms;  /* when the next one may be cut off for another */
+	uint64_t timer_ms;      /* when it goes off; UINT64_MAX: it is not armed */
+	uint64_t room_ms;       /* when the next one may be cut off for another */
+	uint64_t limit_told_ms; /* that there was no descriptor; 0: never */
 	struct MHD_Daemon *daemon;
 	int epoll_fd; /* the daemon's */
 	unsigned int port;
@@ -701,15 +703,28 @@ static void on_checked(void *context, void *asker, bool granted)
 
 /* --- start and stop -------------------------------------------------------- */
 
+/* libmicrohttpd tries at once again, and says so each time. */
+static void tell_limit(struct httpd *httpd)
+{
+	uint64_t now = now_ms();
+
+	if (httpd->limit_told_ms && now - httpd->limit_told_ms < TELL_PERIOD_MS)
+		return;
+	httpd->limit_told_ms = now;
+	log_warning("the HTTP server cannot take a connection: no descriptor or memory "
+		    "is left");
+}
+
 __attribute__((format(printf, 2, 0))) static void
 log_daemon(void *context, const char *format, va_list arguments)
 {
 	char text[512];
 
-	(void)context;
 	vsnprintf(text, sizeof(text), format, arguments);
 	text[strcspn(text, "\n")] = '\0';
 	log_debug("HTTP server: %s", text);
+	if (strstr(text, "resource limit"))
+		tell_limit(context);
 }
 
 /* Every session is given its own before the handshake (begin_tls). */
@@ -744,7 +759,7 @@ static int start_daemon(struct httpd *httpd, int *listener)
 	errno = 0;
 	httpd->daemon = MHD_start_daemon(
 	    flags_of(httpd), 0, NULL, NULL, on_request, httpd,
-	    MHD_OPTION_EXTERNAL_LOGGER, log_daemon, NULL, /* first: it may log */
+	    MHD_OPTION_EXTERNAL_LOGGER, log_daemon, httpd, /* first: it may log */
 	    MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_LISTEN_SOCKET,
 	    *listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CLIENTS_MAX,
 	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS,

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <sys/resource.h>
+
 #include "getting.h"
 
 #define NO_GZIP "the body is not whole gzip, as its Content-Encoding says"
@@ -271,6 +273,26 @@ static void a_refused_connection_says_so(void **state)
 	get_free(&get);
 }
 
+static void descriptors_that_ran_out_are_the_reason(void **state)
+{
+	static const char *const answers[] = {GZIPPED "one", NULL};
+	struct rlimit limit, original;
+	struct scene *scene = *state;
+	struct get get;
+
+	get_create(&get, scene, answers);
+	getrlimit(RLIMIT_NOFILE, &original);
+	limit = (struct rlimit){.rlim_cur = 0, .rlim_max = original.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &limit);
+	get_run(&get, 100);
+	setrlimit(RLIMIT_NOFILE, &original);
+	assert_int_equal(get.status, 0);
+	assert_string_equal(get.text, "cannot open a socket: Too many open files");
+	get_run(&get, 100);
+	assert_int_equal(get.status, 200);
+	get_free(&get);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -288,6 +310,7 @@ int main(void)
 	    TEST(a_refusal_is_told_with_its_text_and_no_secret),
 	    TEST(a_body_that_was_asked_for_is_not_changed),
 	    TEST(a_refused_connection_says_so),
+	    TEST(descriptors_that_ran_out_are_the_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -1742,6 +1743,39 @@ static void every_descriptor_that_start_opened_is_closed_on_any_failure(void **s
 	}
 }
 
+static void set_descriptor_limit(const struct server *server, rlim_t count)
+{
+	struct rlimit limit;
+
+	assert_int_equal(prlimit(server->pid, RLIMIT_NOFILE, NULL, &limit), 0);
+	limit.rlim_cur = count;
+	assert_int_equal(prlimit(server->pid, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+static void descriptors_that_ran_out_are_told_once(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	uint64_t deadline_ms = now_ms() + PATIENCE_MS;
+	struct rlimit original;
+	char byte;
+	int waiting;
+
+	(void)state;
+	assert_int_equal(prlimit(server.pid, RLIMIT_NOFILE, NULL, &original), 0);
+	set_descriptor_limit(&server, 0);
+	waiting = dial(&server);
+	while (pread(server.stderr_fd, &byte, 1, 0) < 1) {
+		assert_true(now_ms() < deadline_ms);
+		sched_yield();
+	}
+	set_descriptor_limit(&server, original.rlim_cur);
+	assert_true(is_answering(&server));
+	close(waiting);
+	stop_server_that_said(&server,
+			      "bpftally: warning: the HTTP server cannot take a "
+			      "connection: no descriptor or memory is left\n");
+}
+
 static void a_port_can_be_listened_on_again_at_once(void **state)
 {
 	struct server server = start_server("127.0.0.1:0", (struct control){0});
@@ -1852,6 +1886,7 @@ int main(void)
 	    cmocka_unit_test(what_cannot_be_listened_on_is_the_error_of_bind),
 	    cmocka_unit_test(
 		every_descriptor_that_start_opened_is_closed_on_any_failure),
+	    cmocka_unit_test(descriptors_that_ran_out_are_told_once),
 	    cmocka_unit_test(a_port_can_be_listened_on_again_at_once),
 	    cmocka_unit_test(a_port_alone_is_every_address_of_both_families),
 	    cmocka_unit_test(stopping_with_connections_and_bodies_open_leaves_nothing),
