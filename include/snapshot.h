@@ -105,6 +105,8 @@ void snapshot_free(struct snapshot *snapshot);
 /* Zeroed, 8-byte aligned memory that lives as long as the snapshot; NULL and
  * the sticky error when there is none. */
 void *snapshot_alloc(struct snapshot *snapshot, size_t bytes);
+/* A copy, or "" and the sticky error. */
+const char *snapshot_text(struct snapshot *snapshot, const char *text);
 /* Copies the labels (not the strings), sorts them by name, drops empty ones. */
 struct label_set snapshot_labels(struct snapshot *snapshot, const struct label *labels,
 				 size_t count);

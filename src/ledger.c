@@ -232,13 +232,8 @@ static void collect_missed(const struct ledger *ledger, const struct probes *pro
 static void see_program(void *context, const struct objects_program *program)
 {
 	struct snapshot *snapshot = context;
-	size_t bytes = strlen(program->name) + 1;
-	char *name = snapshot_alloc(snapshot, bytes);
-	struct label label = {"program", name};
+	struct label label = {"program", snapshot_text(snapshot, program->name)};
 
-	if (!name)
-		return;
-	memcpy(name, program->name, bytes);
 	add_labelled(snapshot, &probe_seconds, label,
 		     (double)program->run_ns / NS_PER_S);
 	add_labelled(snapshot, &probe_runs, label, (double)program->runs);

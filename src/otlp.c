@@ -274,14 +274,6 @@ static int pack_resource(struct otlp_writer *writer, struct resource *resource)
 	return 0;
 }
 
-static const char *keep_string(struct snapshot *arena, const char *string)
-{
-	size_t len = strlen(string);
-	char *copy = snapshot_alloc(arena, len + 1);
-
-	return copy ? memcpy(copy, string, len) : NULL;
-}
-
 static int add_resource(struct otlp_writer *writer, const struct resource *wanted,
 			const struct label_set *labels, struct resource **ret_resource)
 {
@@ -291,9 +283,9 @@ static int add_resource(struct otlp_writer *writer, const struct resource *wante
 
 	if (err || !resource)
 		return -ENOMEM;
-	resource->service = keep_string(arena, wanted->service);
-	resource->name_space = keep_string(arena, wanted->name_space);
-	resource->instance = keep_string(arena, wanted->instance);
+	resource->service = snapshot_text(arena, wanted->service);
+	resource->name_space = snapshot_text(arena, wanted->name_space);
+	resource->instance = snapshot_text(arena, wanted->instance);
 	if (arena->error || pack_resource(writer, resource) ||
 	    !table_add(&writer->resources, hash_resource(writer, wanted), resource,
 		       arena))
@@ -946,8 +938,8 @@ static int copy_external(struct otlp_writer *writer,
 	if (!labels)
 		return -ENOMEM;
 	for (size_t i = 0; i < external->count; i++) {
-		labels[i].name = keep_string(arena, external->items[i].name);
-		labels[i].value = keep_string(arena, external->items[i].value);
+		labels[i].name = snapshot_text(arena, external->items[i].name);
+		labels[i].value = snapshot_text(arena, external->items[i].value);
 	}
 	if (!arena->error)
 		writer->external = snapshot_labels(arena, labels, external->count);

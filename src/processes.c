@@ -293,14 +293,6 @@ static struct process_numbers numbers_of(const struct pass *pass,
 	};
 }
 
-static const char *copy_text(struct snapshot *snapshot, const char *text)
-{
-	size_t bytes = strlen(text) + 1;
-	char *copy = snapshot_alloc(snapshot, bytes);
-
-	return copy ? memcpy(copy, text, bytes) : "";
-}
-
 /* The snapshot may live longer than the service. */
 static struct process_owner owner_of(const struct pass *pass, uint32_t service)
 {
@@ -310,8 +302,8 @@ static struct process_owner owner_of(const struct pass *pass, uint32_t service)
 		return (struct process_owner){.service = SELF_NAME, .name_space = ""};
 	found = targets_service(pass->targets, service);
 	return (struct process_owner){
-	    .service = copy_text(pass->snapshot, found->name),
-	    .name_space = copy_text(pass->snapshot, found->name_space),
+	    .service = snapshot_text(pass->snapshot, found->name),
+	    .name_space = snapshot_text(pass->snapshot, found->name_space),
 	};
 }
 

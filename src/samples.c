@@ -673,14 +673,6 @@ static int64_t new_start_ms(const struct samples *samples,
 
 /* --- all of it ---------------------------------------------------------------- */
 
-static char *copy_string(struct snapshot *arena, const char *string)
-{
-	size_t len = strlen(string);
-	char *copy = snapshot_alloc(arena, len + 1);
-
-	return copy ? memcpy(copy, string, len) : NULL;
-}
-
 static int copy_external(struct samples *samples, const struct config_labels *external)
 {
 	struct snapshot *arena = &samples->constants;
@@ -689,8 +681,8 @@ static int copy_external(struct samples *samples, const struct config_labels *ex
 	if (!labels)
 		return -ENOMEM;
 	for (size_t i = 0; i < external->count; i++) {
-		labels[i].name = copy_string(arena, external->items[i].name);
-		labels[i].value = copy_string(arena, external->items[i].value);
+		labels[i].name = snapshot_text(arena, external->items[i].name);
+		labels[i].value = snapshot_text(arena, external->items[i].value);
 	}
 	if (!arena->error)
 		samples->external = snapshot_labels(arena, labels, external->count);

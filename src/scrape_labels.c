@@ -430,13 +430,9 @@ static int copy_labels(struct snapshot *arena, const struct config_labels *from,
 		return -ENOMEM;
 	for (size_t i = 0; i < from->count; i++) {
 		const struct config_label *label = &from->items[i];
-		char *name = snapshot_alloc(arena, strlen(label->name) + 1);
-		char *value = snapshot_alloc(arena, strlen(label->value) + 1);
 
-		if (!name || !value)
-			return -ENOMEM;
-		labels[i] = (struct label){strcpy(name, label->name),
-					   strcpy(value, label->value)};
+		labels[i].name = snapshot_text(arena, label->name);
+		labels[i].value = snapshot_text(arena, label->value);
 	}
 	*ret_set = snapshot_labels(arena, labels, from->count);
 	return arena->error;

@@ -147,14 +147,6 @@ static uint64_t hash_of(const struct collection *collection, const void *data,
 	return table_hash(collection->series->seed, data, len);
 }
 
-static const char *copy_text(struct collection *collection, const char *text)
-{
-	size_t bytes = strlen(text) + 1;
-	char *copy = snapshot_alloc(collection->snapshot, bytes);
-
-	return copy ? memcpy(copy, text, bytes) : "";
-}
-
 /* --- owners ------------------------------------------------------------------ */
 
 static int compare_strangers(const void *left, const void *right)
@@ -194,8 +186,9 @@ static void resolve_owner(struct collection *collection, struct owner *owner)
 	else if (stranger && stranger->shown)
 		show_owner(owner, SERVICE_UNKNOWN, "unknown", "");
 	else if (service)
-		show_owner(owner, service->id, copy_text(collection, service->name),
-			   copy_text(collection, service->name_space));
+		show_owner(owner, service->id,
+			   snapshot_text(collection->snapshot, service->name),
+			   snapshot_text(collection->snapshot, service->name_space));
 	else if (targets_ignored(collection->targets, owner->id))
 		owner->state = OWNER_IGNORED;
 	else if (collection->now_ms - owner->since_ms > UNNAMED_MS)
@@ -803,8 +796,8 @@ static void group_retired(struct collection *collection)
 		names = (struct requests_names){
 		    .service = owner->name,
 		    .name_space = owner->name_space,
-		    .route = copy_text(collection, retired->route),
-		    .address = copy_text(collection, retired->address),
+		    .route = snapshot_text(collection->snapshot, retired->route),
+		    .address = snapshot_text(collection->snapshot, retired->address),
 		};
 		groups_add(collection->groups, &names, is_target(owner), &retired->key,
 			   value);

@@ -100,6 +100,14 @@ static void insert_by_name(struct label *sorted, size_t count, struct label labe
 	sorted[i] = label;
 }
 
+const char *snapshot_text(struct snapshot *snapshot, const char *text)
+{
+	size_t bytes = strlen(text) + 1;
+	char *copy = snapshot_alloc(snapshot, bytes);
+
+	return copy ? memcpy(copy, text, bytes) : "";
+}
+
 struct label_set snapshot_labels(struct snapshot *snapshot, const struct label *labels,
 				 size_t count)
 {

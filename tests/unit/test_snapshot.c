@@ -212,6 +212,24 @@ static void the_first_failure_sticks(void **state)
 	assert_int_equal(snapshot.error, 0);
 }
 
+static void a_text_is_copied_whole_or_is_empty(void **state)
+{
+	char text[] = "text";
+	struct snapshot snapshot;
+	const char *copy;
+
+	(void)state;
+	snapshot_init(&snapshot, 0);
+	copy = snapshot_text(&snapshot, text);
+	text[0] = 'n';
+	assert_string_equal(copy, "text");
+	assert_string_equal(snapshot_text(&snapshot, ""), "");
+	assert_int_equal(snapshot.error, 0);
+	snapshot.error = -ENOMEM;
+	assert_string_equal(snapshot_text(&snapshot, text), "");
+	snapshot_free(&snapshot);
+}
+
 static void there_is_a_most_of_metrics(void **state)
 {
 	struct snapshot snapshot;
@@ -258,6 +276,7 @@ int main(void)
 	    cmocka_unit_test(memory_is_zeroed_aligned_and_apart),
 	    cmocka_unit_test(a_piece_may_be_larger_than_a_block),
 	    cmocka_unit_test(the_first_failure_sticks),
+	    cmocka_unit_test(a_text_is_copied_whole_or_is_empty),
 	    cmocka_unit_test(there_is_a_most_of_metrics),
 	    cmocka_unit_test(histograms_are_kept_as_given),
 	};
