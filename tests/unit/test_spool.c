@@ -299,6 +299,25 @@ static void without_a_directory_it_is_in_memory(void **state)
 	assert_int_not_equal(access(test->file, F_OK), 0);
 }
 
+static void a_lane_with_a_limit_of_its_own_keeps_it_in_memory(void **state)
+{
+	struct spool_case *test = *state;
+	struct spool_lane *other;
+
+	test->config.directory = NULL;
+	case_open(test);
+	assert_int_equal(spool_lane(test->spool, "b", &other), 0);
+	spool_set_limit(test->lane, 700000);
+	for (uint32_t i = 1; i <= 4; i++) {
+		put_large(test, test->lane, i, 3);
+		put_large(test, other, i, 3);
+	}
+	assert_int_equal(waiting(test->lane).samples, 2 * 300);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL], 2 * 300);
+	assert_int_equal(spool_take(test->lane)->batch->time_ms, NOW_MS + 3);
+	assert_int_equal(waiting(other).dropped[SPOOL_FULL], 0);
+}
+
 static void memory_is_bounded_like_the_disk(void **state)
 {
 	struct spool_case *test = *state;
@@ -395,6 +414,7 @@ int main(void)
 	    TEST(the_time_that_samples_have_got_to_survives),
 	    TEST(an_emptied_file_is_given_back),
 	    TEST(without_a_directory_it_is_in_memory),
+	    TEST(a_lane_with_a_limit_of_its_own_keeps_it_in_memory),
 	    TEST(memory_is_bounded_like_the_disk),
 	    TEST(two_cannot_have_one_directory),
 	    TEST(its_file_must_be_a_file_of_its_own),

@@ -138,6 +138,25 @@ static void what_is_under_way_and_too_old_can_be_given_up(void **state)
 	expect_next_of(test->lane, 2);
 }
 
+static void a_lane_with_a_limit_of_its_own_keeps_it(void **state)
+{
+	struct spool_case *test = *state;
+	struct spool_lane *other;
+
+	case_open(test);
+	assert_int_equal(spool_lane(test->spool, "b", &other), 0);
+	spool_set_limit(test->lane, 700000);
+	for (uint32_t i = 1; i <= 4; i++) {
+		put_large(test, test->lane, i, 3); /* 307200 bytes in pages */
+		put_large(test, other, i, 3);
+	}
+	assert_int_equal(waiting(test->lane).bytes, 2 * 300000);
+	assert_int_equal(waiting(test->lane).dropped[SPOOL_FULL], 2 * 300);
+	assert_int_equal(spool_take(test->lane)->batch->time_ms, NOW_MS + 3);
+	assert_int_equal(waiting(other).bytes, 4 * 300000);
+	assert_int_equal(waiting(other).dropped[SPOOL_FULL], 0);
+}
+
 static void the_oldest_collections_give_way_whole(void **state)
 {
 	struct spool_case *test = *state;
@@ -236,6 +255,7 @@ int main(void)
 	    TEST(clocks_that_drift_were_not_set),
 	    TEST(what_is_under_way_is_never_too_old),
 	    TEST(what_is_under_way_and_too_old_can_be_given_up),
+	    TEST(a_lane_with_a_limit_of_its_own_keeps_it),
 	    TEST(the_oldest_collections_give_way_whole),
 	    TEST(the_newest_collection_stays_whatever_its_size),
 	    TEST(markers_of_the_end_push_nothing_out_before_them),
