@@ -68,7 +68,10 @@ int config_fail(struct config_reader *reader, const struct config_node *node,
  * what a variable held. Not for secrets. */
 int config_fail_value(struct config_reader *reader, const struct config_node *node,
 		      const char *key, const char *must);
-/* "'key' 'VALUE' cannot be read: ...": a path or a regex that config_scalar took. */
+/* "'key' 'VALUE' ...": of a scalar that config_scalar took. Not for secrets. */
+int config_fail_quoted(struct config_reader *reader, const struct config_node *node,
+		       const char *key, const char *problem);
+/* The same of a path or a regex: "... cannot be read: ...". */
 int config_fail_path(struct config_reader *reader, const struct config_node *node,
 		     const char *key, const char *problem);
 bool config_is_null(const struct config_node *node);

@@ -38,7 +38,7 @@ static int add_path(struct config_reader *reader, const struct config_node *node
 	int err;
 
 	if (*path != '/')
-		return config_fail_path(reader, node, key, "it must begin with '/'");
+		return config_fail_value(reader, node, key, "an absolute path");
 	err = log_glob_expand(path, CONFIG_LOG_PATHS_MAX, paths);
 	if (err == -E2BIG)
 		return config_fail(reader, node, "'%s' has more than %d paths", key,
@@ -202,7 +202,7 @@ static int read_metric_name(struct config_reader *reader,
 		return err;
 	problem = rule_metric_problem(text);
 	if (problem)
-		return config_fail_path(reader, node, field->key, problem);
+		return config_fail_quoted(reader, node, field->key, problem);
 	len = strlen(text);
 	if (len >= sizeof(suffix) && !strcmp(text + len - (sizeof(suffix) - 1), suffix))
 		text[len - (sizeof(suffix) - 1)] = 0;

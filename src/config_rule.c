@@ -252,7 +252,7 @@ const char *rule_metric_problem(const char *metric)
 			       "which are taken";
 	}
 	if (!strcmp(metric, "target_info") || !strcmp(metric, "up"))
-		return "is taken";
+		return "is taken: every target has one";
 	return NULL;
 }
 

@@ -102,14 +102,22 @@ int config_fail_value(struct config_reader *reader, const struct config_node *no
 			   quoted);
 }
 
-int config_fail_path(struct config_reader *reader, const struct config_node *node,
-		     const char *key, const char *problem)
+int config_fail_quoted(struct config_reader *reader, const struct config_node *node,
+		       const char *key, const char *problem)
 {
 	char quoted[VALUE_QUOTE_LEN];
 
 	value_quote((const char *)inside(node)->data.scalar.value, quoted);
-	return config_fail(reader, node, "'%s' '%s' cannot be read: %s", key, quoted,
-			   problem);
+	return config_fail(reader, node, "'%s' '%s' %s", key, quoted, problem);
+}
+
+int config_fail_path(struct config_reader *reader, const struct config_node *node,
+		     const char *key, const char *problem)
+{
+	char what[CONFIG_ERROR_LEN];
+
+	snprintf(what, sizeof(what), "cannot be read: %s", problem);
+	return config_fail_quoted(reader, node, key, what);
 }
 
 bool config_is_null(const struct config_node *node)

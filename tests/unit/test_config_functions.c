@@ -412,7 +412,7 @@ static void what_an_entry_needs_is_named(void **state)
 	     "2: 'metric' 'http_a' begins with http_, bpftally_, process_ or scrape_, "
 	     "which are taken"},
 	    {"{metric: target_info_total, type: counter, " REST "}",
-	     "2: 'metric' 'target_info' is taken"},
+	     "2: 'metric' 'target_info' is taken: every target has one"},
 	    {"{metric: m, exe: a, function: f}",
 	     "2: 'exe' must be an absolute path, or a glob that begins with '*'"},
 	    {"{metric: m, exe: /a, function: 'usdt:a'}",

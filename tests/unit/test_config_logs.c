@@ -104,7 +104,7 @@ static void what_makes_no_sense_is_refused(void **state)
 	    {"logs: [{job: x}]\n",
 	     "2: an entry of logs needs 'paths', or 'auto: true'"},
 	    {"logs: [{paths: var/log/x}]\n",
-	     "2: 'paths' 'var/log/x' cannot be read: it must begin with '/'"},
+	     "2: 'paths' must be an absolute path, not 'var/log/x'"},
 	    {"logs: [{paths: /x, drop: '('}]\n",
 	     "2: 'drop' '(' cannot be read: missing closing parenthesis at offset 1"},
 	    {"logs: [{paths: /x, multiline: {max_lines: 3}}]\n",
@@ -126,8 +126,12 @@ static void what_makes_no_sense_is_refused(void **state)
 	    {"logs: [{paths: /x, max_line_size: 1MB}]\n",
 	     "2: 'max_line_size' must be from 64B to 256KB (like 256KB), not '1MB'"},
 	    {"logs: [{paths: /x, metrics: [{name: http_x, regex: x}]}]\n",
-	     "2: 'name' 'http_x' cannot be read: begins with http_, bpftally_, "
-	     "process_ or scrape_, which are taken"},
+	     "2: 'name' 'http_x' begins with http_, bpftally_, process_ or scrape_, "
+	     "which are taken"},
+	    {"logs: [{paths: /x, metrics: [{name: 1a, regex: x}]}]\n",
+	     "2: 'name' '1a' is not a metric name ([a-zA-Z_][a-zA-Z0-9_]*)"},
+	    {"logs: [{paths: /x, metrics: [{name: up, regex: x}]}]\n",
+	     "2: 'name' 'up' is taken: every target has one"},
 	    {"logs: [{paths: /x, metrics: [{name: a, regex: '(?<le>x)'}]}]\n",
 	     "2: group 'le' is reserved: histograms and summaries have it"},
 	    {"logs: [{paths: /x, metrics: [{name: a, regex: x}, {name: a_total, "

@@ -234,7 +234,7 @@ static void names_that_are_taken_or_none_are_refused(void **state)
 {
 	static const char *const taken[] = {
 	    "begins with http_, bpftally_, process_ or scrape_, which are taken",
-	    "is taken",
+	    "is taken: every target has one",
 	    "is not a metric name ([a-zA-Z_][a-zA-Z0-9_]*)",
 	};
 	static const struct {
