@@ -338,6 +338,23 @@ static void warn_of_names(void)
 	}
 }
 
+/* What it asks for finds nothing: the file is good, its reader may not know. */
+static void warn_of_unobserved(const struct config *config)
+{
+	static const char why[] = "finds nothing: no_bpf (--no-bpf) observes no "
+				  "process";
+
+	for (size_t i = 0; config->no_bpf && i < config->scrape_count; i++) {
+		if (config->scrapes[i].observed_processes)
+			log_warning("%s: 'observed_processes' %s",
+				    config->scrapes[i].where, why);
+	}
+	for (size_t i = 0; config->no_bpf && i < config->log_count; i++) {
+		if (config->logs[i].is_auto)
+			log_warning("%s: 'auto' %s", config->logs[i].where, why);
+	}
+}
+
 static int greet(struct agent *agent)
 {
 	const char *host = "localhost";
@@ -405,6 +422,7 @@ static int build(struct agent *agent)
 		return err;
 	if (agent->observer)
 		warn_of_names();
+	warn_of_unobserved(&agent->config);
 	malloc_trim(0); /* loading took the kernel's type information apart */
 	err = privileges_drop();
 	if (err)
@@ -461,6 +479,7 @@ static int check(const struct config *config)
 		return EXIT_USAGE;
 	if (config->check_probes && !functions_check(config, "/proc"))
 		return EXIT_FAILURE;
+	warn_of_unobserved(config);
 	puts("the configuration is good");
 	return EXIT_SUCCESS;
 }

@@ -355,10 +355,6 @@ static int observe_processes(struct scrape *scrape, const struct observer *obser
 		if (job->observed_processes && observer)
 			err = observed_create(scrape->loop, job, observer, on_news,
 					      scrape, &scrape->observed[i]);
-		else if (job->observed_processes)
-			log_warning("job \"%s\": observed_processes finds none with "
-				    "--no-bpf",
-				    job->job_name);
 	}
 	return err;
 }

@@ -289,6 +289,26 @@ remote_write:
             self.assertEqual(len(result.stdout.splitlines()), 1)
         self.assert_nothing_left(before)
 
+    def test_what_needs_observed_processes_warns_where_there_are_none(self):
+        path = write_file("unobserved.yaml", f"""no_bpf: true
+{REMOTE}loki_write: [{{url: 'http://127.0.0.1:9/push'}}]
+scrape_configs:
+- {{job_name: j, observed_processes: {{}}}}
+- {{job_name: k, static_configs: [{{targets: ['127.0.0.1:9']}}]}}
+logs:
+- {{paths: /no/such/*.log}}
+- {{auto: true}}
+""")
+        why = "finds nothing: no_bpf (--no-bpf) observes no process"
+        warnings = [f"bpftally: warning: {path}:6: 'observed_processes' {why}",
+                    f"bpftally: warning: {path}:10: 'auto' {why}"]
+        judged = run([BPFTALLY, "--check-config", path])
+        self.assertEqual(judged.stdout, "the configuration is good\n")
+        self.assertEqual(judged.stderr.splitlines(), warnings)
+        started = self.bpftally("--state-dir", "off", "--config", path)
+        self.assertEqual([line for line in started.log().splitlines()
+                          if ": warning: " in line], warnings)
+
     def test_version(self):
         result = run([BPFTALLY, "--version"])
         self.assertRegex(result.stdout, r"^bpftally \d+\.\d+\.\d+\n$")
