@@ -490,6 +490,9 @@ static int begin(struct logs *logs)
 	spool_get(logs->config.spool, NULL, KEY_TIME, &logs->last_ns);
 	if (spool_get(logs->config.spool, NULL, KEY_SCAN, &logs->scan_ns))
 		log_files_set_time(logs->files, logs->scan_ns);
+	else if (logs->config.config->spool.directory)
+		log_info("no positions in log files are known: each is read from its "
+			 "beginning, or as start_at says");
 	spool_each_note(logs->config.spool, on_note, logs);
 	scan(logs, true);
 	if (!logs->config.config->spool.directory)

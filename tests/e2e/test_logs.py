@@ -239,20 +239,29 @@ class Receivers(LogsTestCase):
         self.write("a.log", "one\n")
         self.follow(state="off")
         self.expect(["one"])
+        self.assertEqual(self.agent.log().count("positions in log files"), 1)
         self.assertIn("positions in log files are in memory", self.agent.log())
 
     def test_a_state_directory_that_is_lost_means_the_beginning(self):
         self.receive()
         self.write("a.log", "one\n")
-        self.follow()
+        unknown = "no positions in log files are known"
+        self.assertIn(unknown, self.follow().log())
         self.expect(["one"])
+        self.agent.terminate()
+        self.assertNotIn(unknown, self.follow().log())
         self.agent.terminate()
         shutil.rmtree(self.state)
         os.mkdir(self.state, 0o700)
         self.write("a.log", "two\n")
-        self.follow()
-        wait_until(lambda: len(self.receiver.lines()) == 3, "both lines")
-        self.assertEqual(self.receiver.lines(), ["one", "one", "two"])
+        self.assertIn(unknown, self.follow().log())
+        self.expect(["one", "one", "two"])
+        self.agent.terminate()
+        pathlib.Path(self.state, "spool.db").write_bytes(b"damaged " * 1000)
+        log = self.follow().log()
+        self.assertRegex(log, r"spool .* is damaged: .*; set aside as ")
+        self.assertIn(unknown, log)
+        self.expect(["one", "one", "two", "one", "two"])
 
     def test_what_is_copied_and_emptied_goes_on_in_the_copy(self):
         self.receive()
