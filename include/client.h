@@ -33,7 +33,8 @@ struct client_answer {
 	long status;            /* 0: none came, text says why */
 	int64_t retry_after_ms; /* from Retry-After, RFC 9110 10.2.3; -1: none */
 	double duration_s;
-	const char *text; /* the body's beginning, at most CLIENT_TEXT_MAX bytes */
+	const char *text; /* the body's beginning, at most CLIENT_TEXT_MAX bytes,
+			   * without the line end behind it */
 };
 
 #define CLIENT_TEXT_MAX 1024

@@ -93,18 +93,21 @@ static const char *redirect_hint(const struct endpoint *endpoint, long status)
 static void tell_failure(struct endpoint *endpoint, long status, const char *reason,
 			 bool is_final, uint64_t count)
 {
-	char text[CLIENT_TEXT_MAX + 128];
+	char text[CLIENT_TEXT_MAX + 128], what[64] = "metadata";
 
 	if (!may_tell(endpoint, status))
 		return;
+	if (count)
+		snprintf(what, sizeof(what), "%llu %s", (unsigned long long)count,
+			 endpoint->protocol->thing);
 	if (status)
 		snprintf(text, sizeof(text), "status %ld%s%s%s", status,
 			 redirect_hint(endpoint, status), *reason ? ": " : "", reason);
 	else
 		snprintf(text, sizeof(text), "%s", reason);
 	if (is_final)
-		log_warning("%s: refused %llu %s, not retried: %s", endpoint->title,
-			    (unsigned long long)count, endpoint->protocol->thing, text);
+		log_warning("%s: refused %s, not retried: %s", endpoint->title, what,
+			    text);
 	else
 		log_warning("%s: cannot send, will retry: %s", endpoint->title, text);
 }

@@ -7,6 +7,7 @@
  * our reach, ours are wiped. Certificates are handed over as bytes, so a connection
  * that was made with others is not used again.
  */
+#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -173,8 +174,9 @@ static void end_body(struct buf *body)
 		body->len--;
 }
 
-/* The body stays as it came. No secret has a NUL in it, but a body may: one that hides
- * a secret so would not be known by it. */
+/* The body stays as it came, but for what is a servers' habit: a line end behind it. No
+ * secret has a NUL in it, but a body may: one that hides a secret so would not be known
+ * by it. */
 static const char *text_of(struct exchange *exchange, long status)
 {
 	struct response *response = &exchange->response;
@@ -189,6 +191,9 @@ static const char *text_of(struct exchange *exchange, long status)
 		    response->body.data[i] ? response->body.data[i] : ' ';
 	response->text[len] = 0;
 	exchange_hide(exchange, response->text);
+	len = strlen(response->text);
+	while (len && isspace((unsigned char)response->text[len - 1]))
+		response->text[--len] = 0;
 	return status ? response->text : response->error;
 }
 

@@ -132,7 +132,7 @@ static int create(const struct endpoint_config *config,
 const struct protocol protocol_otlp = {
     .kind = "otlp",
     .lane_prefix = CONFIG_OTLP_PREFIX,
-    .thing = "samples",
+    .thing = "data points",
     .requests_max = ENDPOINT_REQUESTS_MAX,
     .answer_max = ANSWER_BYTES_MAX,
     .create = create,

@@ -235,6 +235,34 @@ static void a_refusal_of_another_status_is_logged_at_once(void **state)
 			    "samples, not retried: status 401\n");
 }
 
+static void a_refusal_says_of_what_and_ends_where_its_text_does(void **state)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 401 No\r\nContent-Length: 14\r\n\r\nno such token\n", NULL};
+	struct scene *scene = *state;
+
+	start(scene, answers);
+	collect_many(scene, "a", 3);
+	deliver(scene);
+	assert_string_equal(log_text(scene),
+			    "bpftally: warning: remote_write \"first\": refused 3 "
+			    "samples, not retried: status 401: no such token\n");
+}
+
+static void refused_metadata_is_called_so(void **state)
+{
+	static const char *const answers[] = {STATUS("401 No"), NULL};
+	struct scene *scene = *state;
+
+	scene->endpoints[0].send_metadata = true;
+	start(scene, answers);
+	collect_many(scene, "a", 3);
+	deliver(scene);
+	assert_string_equal(log_text(scene),
+			    "bpftally: warning: remote_write \"first\": refused "
+			    "metadata, not retried: status 401\n");
+}
+
 static void an_outage_and_its_end_are_logged_once(void **state)
 {
 	static const char *const answers[] = {UNAVAILABLE, UNAVAILABLE, UNAVAILABLE,
@@ -518,6 +546,8 @@ int main(void)
 	    TEST(a_refusal_is_never_retried),
 	    TEST(a_refusal_is_logged_up_to_1024_bytes_on_one_line),
 	    TEST(a_refusal_of_another_status_is_logged_at_once),
+	    TEST(a_refusal_says_of_what_and_ends_where_its_text_does),
+	    TEST(refused_metadata_is_called_so),
 	    TEST(an_outage_and_its_end_are_logged_once),
 	    TEST(requests_of_one_collection_go_side_by_side),
 	    TEST(a_collection_waits_for_all_of_the_one_before),

@@ -219,9 +219,10 @@ static void what_an_accepted_request_says_was_rejected_has_failed(void **state)
 	expect_metric(scene, "data_points", 3);
 	expect_metric(scene, "data_points_failed", 2);
 	expect_metric(scene, "data_points_retried", 0);
-	assert_non_null(strstr(log_text(scene),
-			       "otlp \"first\": of 5 samples in an accepted request 3 "
-			       "were written: too old\n"));
+	assert_non_null(
+	    strstr(log_text(scene),
+		   "otlp \"first\": of 5 data points in an accepted request 3 "
+		   "were written: too old\n"));
 }
 
 /* A length of protobuf, in four bytes. */
@@ -277,7 +278,7 @@ static void an_answer_without_an_end_is_a_refusal(void **state)
 	expect_metric(scene, "data_points", 0);
 	expect_metric(scene, "data_points_failed", 5);
 	assert_non_null(strstr(log_text(scene),
-			       "refused 5 samples, not retried: status "
+			       "refused 5 data points, not retried: status "
 			       "200: an answer of more than 4 MiB\n"));
 	free(answer);
 }
@@ -306,9 +307,10 @@ static void a_refusal_is_told_in_its_own_words(void **state)
 	start_otlp(scene, answers);
 	collect_many(scene, "a", 2);
 	deliver_points(scene);
-	assert_non_null(strstr(log_text(scene),
-			       "otlp \"first\": refused 2 samples, not retried: status "
-			       "400: no such metric\n"));
+	assert_non_null(
+	    strstr(log_text(scene),
+		   "otlp \"first\": refused 2 data points, not retried: status "
+		   "400: no such metric\n"));
 }
 
 static void a_refusal_in_plain_text_is_told_too(void **state)
@@ -438,7 +440,7 @@ static void what_waits_on_disk_keeps_its_encoding(void **state)
 	assert_int_equal(push_create(scene->loop, &scene->config, &scene->push), 0);
 	collect_many(scene, "one", 3);
 	push_flush(scene->push, 50);
-	assert_non_null(strstr(log_text(scene), "otlp \"first\": 6 samples wait in "
+	assert_non_null(strstr(log_text(scene), "otlp \"first\": 6 data points wait in "
 						"/tmp/test_otlp."));
 	push_free(&scene->push);
 	scene->otlp.gzip = false;
@@ -466,7 +468,7 @@ static void what_waits_for_a_receiver_that_is_gone_is_told_by_its_name(void **st
 	scene->config.remote_write_count = 1;
 	start(scene, accept_all);
 	assert_non_null(strstr(log_text(scene),
-			       "3 samples wait for otlp \"first\", which is not "
+			       "3 data points wait for otlp \"first\", which is not "
 			       "configured any more"));
 	push_free(&scene->push);
 	remove_directory(directory);
