@@ -373,7 +373,8 @@ static int read_pair(struct config_reader *reader, const struct config_node *map
 		     uint64_t *seen)
 {
 	struct pair pair = pair_at(reader, mapping, index);
-	const struct config_field *field;
+	char quoted[VALUE_QUOTE_LEN];
+	struct config_field field;
 	size_t i = 0;
 	int err;
 
@@ -387,8 +388,12 @@ static int read_pair(struct config_reader *reader, const struct config_node *map
 	if (err)
 		return err;
 	*seen |= 1ull << i;
-	field = &section->fields[i];
-	return field->read(reader, pair.value, field, (char *)target + field->offset);
+	field = section->fields[i];
+	if (*field.key == '*') { /* messages name the key that is there */
+		value_quote(pair.name, quoted);
+		field.key = quoted;
+	}
+	return field.read(reader, pair.value, &field, (char *)target + field.offset);
 }
 
 int config_read_mapping(struct config_reader *reader, const struct config_node *node,
