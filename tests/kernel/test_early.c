@@ -121,6 +121,15 @@ static const struct exchange first = {"GET /first HTTP/1.1\r\n\r\n",
 				      "HTTP/1.1 204 No Content\r\n\r\n", FIRST};
 static const struct exchange get = {GET, HELLO, ROW(GET, 200, "/early", 0, 5)};
 
+/* In one thread: an early first response of a connection is a limit. */
+static void pair_exchange(const struct pair *pair, const struct exchange *exchange)
+{
+	put_text(pair->fd[CLIENT], exchange->request);
+	take_text(pair->fd[SERVER], exchange->request);
+	put_text(pair->fd[SERVER], exchange->response);
+	take_text(pair->fd[CLIENT], exchange->response);
+}
+
 /* A connection whose client was heard of. */
 static struct endpoint *duo_meet_over(struct scene *scene, struct duo *duo,
 				      enum transport transport)
@@ -130,7 +139,7 @@ static struct endpoint *duo_meet_over(struct scene *scene, struct duo *duo,
 	*duo = (struct duo){
 	    .pair = pair_open(endpoint), .ask = put_text, .hear = take_text};
 	scene_mark(scene);
-	duo_run(duo, &first, 1);
+	pair_exchange(&duo->pair, &first);
 	return endpoint;
 }
 
