@@ -6,7 +6,8 @@
  */
 #pragma once
 
-#include "scrape_series.h"
+#include "scrape_terms.h"
+#include "textparse.h"
 
 struct scrape_labels;
 
