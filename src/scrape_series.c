@@ -33,6 +33,7 @@
 #include "scrape_exemplar.h"
 #include "scrape_families.h"
 #include "scrape_labels.h"
+#include "scrape_report.h"
 
 #define NEWEST_MS (10LL * 60 * 1000) /* scrape.go: maxAheadTime */
 #define OLDEST_MS (60LL * 60 * 1000) /* half of a block: tsdb/head_append.go */
@@ -201,24 +202,6 @@ uint64_t scrape_series_unrelabelled(const struct scrape_series *series)
 	return scrape_labels_failures(series->labels);
 }
 
-/* --- about the scrape ---------------------------------------------------------- */
-
-#define REPORTS 5
-#define REPORT(metric, what, of)                                                       \
-	{                                                                              \
-		.name = (metric), .help = (what), .unit = (of), .type = METRIC_GAUGE,  \
-		.order = FAMILY_SCRAPED                                                \
-	}
-
-static const struct family reports[REPORTS] = {
-    REPORT("up", "Whether the target could be scraped.", ""),
-    REPORT("scrape_duration_seconds", "How long the scrape took.", "seconds"),
-    REPORT("scrape_samples_scraped", "Samples that the target exposed.", ""),
-    REPORT("scrape_samples_post_metric_relabeling",
-	   "Samples that were left after metric_relabel_configs.", ""),
-    REPORT("scrape_series_added", "Series that were not in the scrapes before.", ""),
-};
-
 /* --- series ------------------------------------------------------------------- */
 
 static bool is_series(const void *item, const void *wanted)
@@ -294,12 +277,9 @@ static int judge_name(struct scrape_series *series, struct series *made)
 	const char *name = name_of(made);
 	struct label_set set;
 	struct slice packed;
-	size_t i = 0;
 	int err;
 
-	while (i < REPORTS && strcmp(name, reports[i].name) != 0)
-		i++;
-	if (i == REPORTS)
+	if (!scrape_report_has(name))
 		return 0;
 	err = scrape_labels_report(series->labels, name, &set);
 	if (!err)
@@ -970,49 +950,12 @@ int scrape_series_failed(struct scrape_series *series, int64_t time_ms,
 
 /* --- the end of a scrape ------------------------------------------------------- */
 
-static int report(struct scrape_series *series, const uint64_t *bits, int64_t time_ms,
-		  const struct scrape_series_sink *sink)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < REPORTS && !err; i++) {
-		struct label_set set;
-		struct sample sample = {
-		    .family = &reports[i],
-		    .time_ms = time_ms,
-		    .bits = bits ? bits[i] : SAMPLE_STALE,
-		};
-
-		err = scrape_labels_report(series->labels, reports[i].name, &set);
-		if (err)
-			break;
-		sample.labels = set.labels;
-		sample.label_count = set.count;
-		err = sink->add(sink->context, &sample);
-	}
-	return err;
-}
-
-static uint64_t bits_of(double value)
-{
-	uint64_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	return bits;
-}
-
 int scrape_series_report(struct scrape_series *series,
 			 const struct scrape_series_result *result, double duration_s,
 			 int64_t time_ms, const struct scrape_series_sink *sink)
 {
-	const uint64_t bits[REPORTS] = {
-	    bits_of(result->is_up),           bits_of(duration_s),
-	    bits_of((double)result->scraped), bits_of((double)result->relabeled),
-	    bits_of((double)result->added),
-	};
-
 	series->has_reported = true;
-	return report(series, bits, time_ms, sink);
+	return scrape_report_add(series->labels, result, duration_s, time_ms, sink);
 }
 
 int scrape_series_end(struct scrape_series *series, int64_t time_ms,
@@ -1024,5 +967,5 @@ int scrape_series_end(struct scrape_series *series, int64_t time_ms,
 	if (err || !series->has_reported)
 		return err;
 	series->has_reported = false;
-	return report(series, NULL, time_ms, sink);
+	return scrape_report_end(series->labels, time_ms, sink);
 }
