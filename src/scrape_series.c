@@ -33,10 +33,9 @@
 #include "scrape_exemplar.h"
 #include "scrape_families.h"
 #include "scrape_labels.h"
+#include "scrape_last.h"
 #include "scrape_report.h"
 
-#define NEWEST_MS (10LL * 60 * 1000) /* scrape.go: maxAheadTime */
-#define OLDEST_MS (60LL * 60 * 1000) /* half of a block: tsdb/head_append.go */
 /* Texts that bodies may leave behind that came to nothing: scrape.go, iterDone. */
 #define LEFT_OVER_FACTOR 2
 #define LEFT_OVER_SPARE 1000
@@ -50,14 +49,12 @@ struct metric_start {
 };
 
 struct series {
-	size_t users;    /* texts */
-	int64_t last_ms; /* of what was handed out */
-	uint64_t last_bits;
+	size_t users; /* texts */
+	struct scrape_last last;
 	uint32_t tracked; /* the scrape it was in */
 	uint32_t round;   /* it was handed out in */
 	bool is_report;   /* one of the five that we add: the target's is not taken */
 	const struct family *family;
-	struct scrape_exemplar_last *exemplar; /* NULL: it had none */
 	size_t text_len;
 	size_t label_count;
 	const char *text; /* names and values, a NUL behind each */
@@ -144,7 +141,7 @@ static bool free_series(void *item, void *context)
 	struct series *series = item;
 
 	(void)context;
-	free(series->exemplar);
+	scrape_last_free(&series->last);
 	free(series);
 	return false;
 }
@@ -251,7 +248,7 @@ static struct series *make_series(struct slice packed, size_t label_count)
 	made->text = at;
 	made->text_len = packed.len;
 	made->label_count = label_count;
-	made->last_ms = INT64_MIN;
+	scrape_last_init(&made->last);
 	for (size_t i = 0; i < label_count; i++) {
 		made->labels[i].name = at;
 		at += strlen(at) + 1;
@@ -490,30 +487,13 @@ static void follow(struct reading *reading, struct known *known)
 	known->scrape = reading->series->scrape;
 }
 
-static bool is_out_of_bounds(int64_t time_ms, int64_t now_ms)
-{
-	return time_ms > now_ms + NEWEST_MS || time_ms < now_ms - OLDEST_MS;
-}
-
-/* Nothing is that far ahead, but what went out before times went back. */
-static void forget_future(struct series *series, int64_t now_ms)
-{
-	if (series->last_ms <= now_ms + NEWEST_MS)
-		return;
-	series->last_ms = INT64_MIN;
-	if (series->exemplar)
-		*series->exemplar = (struct scrape_exemplar_last){0};
-}
-
 /* Whether Prometheus counts it as added: it compares with earlier scrapes alone. */
 static bool would_be_added(const struct pending *pending, int64_t now_ms)
 {
-	const struct series *series = pending->known->series;
+	enum scrape_last_verdict verdict = scrape_last_judge(
+	    &pending->known->series->last, pending->time_ms, pending->bits, now_ms);
 
-	return !is_out_of_bounds(pending->time_ms, now_ms) &&
-	       (pending->time_ms > series->last_ms ||
-		(pending->time_ms == series->last_ms &&
-		 pending->bits == series->last_bits));
+	return verdict == SCRAPE_LAST_FOLLOWS || verdict == SCRAPE_LAST_SAME;
 }
 
 static int keep_sample(struct reading *reading, const struct pending *pending)
@@ -552,7 +532,7 @@ static int note_sample(struct reading *reading, struct known *known, bool is_new
 		note_start(reading, known, entry->bits);
 	if (!known->series)
 		return 0;
-	forget_future(known->series, reading->time_ms);
+	scrape_last_forget_future(&known->series->last, reading->time_ms);
 	if (pending.has_time)
 		pending.time_ms = entry->time_ms;
 	result->relabeled++;
@@ -667,20 +647,19 @@ static const struct exemplar *exemplar_of(struct scrape_series *series,
 					  const struct pending *pending,
 					  const char *end)
 {
-	struct series *of = pending->known->series;
+	struct scrape_exemplar_last *last;
 	struct textparse parser;
 	struct textparse_entry entry;
 
 	if (!pending->exemplar)
 		return NULL;
-	if (!of->exemplar)
-		of->exemplar = calloc(1, sizeof(*of->exemplar));
+	last = scrape_last_exemplar(&pending->known->series->last);
 	textparse_init(&parser, TEXTPARSE_OPENMETRICS, pending->exemplar,
 		       (size_t)(end - pending->exemplar));
-	if (!of->exemplar || textparse_next(&parser, &entry) != TEXTPARSE_SAMPLE)
+	if (!last || textparse_next(&parser, &entry) != TEXTPARSE_SAMPLE)
 		return NULL;
 	return scrape_exemplar_make(series->exemplars, &entry.exemplar,
-				    pending->time_ms, of->exemplar);
+				    pending->time_ms, last);
 }
 
 static int hand_out(struct handing *handing, struct series *series,
@@ -698,8 +677,8 @@ static int hand_out(struct handing *handing, struct series *series,
 	if (err)
 		return err;
 	series->round = all->round;
-	series->last_ms = sample->time_ms;
-	series->last_bits = sample->bits;
+	series->last.time_ms = sample->time_ms;
+	series->last.bits = sample->bits;
 	return handing->sink->add(handing->sink->context, sample);
 }
 
@@ -715,17 +694,24 @@ static void track(struct handing *handing, struct series *series)
 /* Whether it may go out; if not, it is counted. */
 static bool is_due(struct handing *handing, const struct pending *pending)
 {
-	const struct series *series = pending->known->series;
 	struct scrape_series_result *result = handing->result;
 
-	if (is_out_of_bounds(pending->time_ms, handing->time_ms))
-		result->out_of_bounds++;
-	else if (pending->time_ms > series->last_ms)
+	switch (scrape_last_judge(&pending->known->series->last, pending->time_ms,
+				  pending->bits, handing->time_ms)) {
+	case SCRAPE_LAST_FOLLOWS:
 		return true;
-	else if (pending->time_ms < series->last_ms)
+	case SCRAPE_LAST_SAME:
+		break;
+	case SCRAPE_LAST_DUPLICATE:
+		result->duplicates++;
+		break;
+	case SCRAPE_LAST_OLDER:
 		result->out_of_order++;
-	else
-		result->duplicates += pending->bits != series->last_bits;
+		break;
+	case SCRAPE_LAST_FAR:
+		result->out_of_bounds++;
+		break;
+	}
 	return false;
 }
 
@@ -774,9 +760,9 @@ static bool mark_stale(void *item, void *context)
 	if (handing->error || series->tracked != handing->previous ||
 	    !handing->previous)
 		return true;
-	forget_future(series, handing->time_ms);
+	scrape_last_forget_future(&series->last, handing->time_ms);
 	/* With a time of its own it may be ahead. */
-	if (series->last_ms < handing->time_ms) {
+	if (series->last.time_ms < handing->time_ms) {
 		handing->error = hand_out(handing, series, &sample);
 		handing->result->stale += !handing->error;
 	}

@@ -128,29 +128,6 @@ static void of_a_series_twice_in_a_body_the_first_counts(void **state)
 	destroy(&scene);
 }
 
-static void times_of_their_own_are_kept(void **state)
-{
-	struct scene scene;
-	char body[128];
-
-	(void)state;
-	create(&scene, &plain);
-	sprintf(body, "a 1 %lld\nb 1\n", NOW - 5000);
-	assert_text(&scene, body, 0, "a 1 @-5000\nb 1 @0");
-	/* The same once more: nothing new. */
-	assert_text(&scene, body, 1000, "b 1 @1000");
-	assert_int_equal(scene.result.duplicates, 0);
-	sprintf(body, "a 2 %lld\nb 1\n", NOW - 5000);
-	assert_text(&scene, body, 2000, "b 1 @2000");
-	assert_int_equal(scene.result.duplicates, 1);
-	sprintf(body, "a 2 %lld\nb 1\n", NOW - 5001);
-	assert_text(&scene, body, 3000, "b 1 @3000");
-	assert_int_equal(scene.result.out_of_order, 1);
-	/* It is not stale when it goes. */
-	assert_text(&scene, "b 1\n", 4000, "b 1 @4000");
-	destroy(&scene);
-}
-
 static void times_of_their_own_are_ignored_where_they_are_not_honored(void **state)
 {
 	const struct scrape_series_config config = {.honor_timestamps = false};
@@ -225,35 +202,6 @@ static void a_series_with_several_times_is_handed_out_in_turns(void **state)
 		    "a 3 @-1000");
 	assert_counts(&scene, 5, 5, 2);
 	assert_int_equal(scene.result.out_of_order, 1);
-	destroy(&scene);
-}
-
-static void times_far_from_now_are_not_taken(void **state)
-{
-	struct scene scene;
-	char body[256];
-
-	(void)state;
-	create(&scene, &plain);
-	sprintf(body, "a 1 %lld\nb 1 %lld\nc 1 %lld\nd 1 %lld\n", NOW - 60 * MINUTE,
-		NOW - 60 * MINUTE - 1, NOW + 10 * MINUTE, NOW + 10 * MINUTE + 1);
-	assert_text(&scene, body, 0, "a 1 @-3600000\nc 1 @600000");
-	assert_int_equal(scene.result.out_of_bounds, 2);
-	assert_counts(&scene, 4, 4, 2);
-	destroy(&scene);
-}
-
-static void where_times_went_back_series_begin_anew(void **state)
-{
-	struct scene scene;
-
-	(void)state;
-	create(&scene, &plain);
-	assert_body(&scene, OPEN, "a_total 1 # {x=\"1\"} 1\nb 1\n# EOF\n",
-		    10 * MINUTE + 1, "a_total 1 @600001 #1\nb 1 @600001");
-	assert_body(&scene, OPEN, "a_total 2 # {x=\"2\"} 1\n# EOF\n", 0,
-		    "a_total 2 @0 #2\nb stale @0");
-	assert_int_equal(scene.result.out_of_order, 0);
 	destroy(&scene);
 }
 
@@ -713,14 +661,11 @@ int main(void)
 	    cmocka_unit_test(a_bad_series_fails_the_scrape),
 	    cmocka_unit_test(an_empty_body_is_good),
 	    cmocka_unit_test(of_a_series_twice_in_a_body_the_first_counts),
-	    cmocka_unit_test(times_of_their_own_are_kept),
 	    cmocka_unit_test(times_of_their_own_are_ignored_where_they_are_not_honored),
 	    cmocka_unit_test(staleness_may_be_tracked_in_spite_of_times),
 	    cmocka_unit_test(a_series_that_begins_to_have_times_is_stale),
 	    cmocka_unit_test(a_marker_is_not_older_than_what_it_follows),
 	    cmocka_unit_test(a_series_with_several_times_is_handed_out_in_turns),
-	    cmocka_unit_test(times_far_from_now_are_not_taken),
-	    cmocka_unit_test(where_times_went_back_series_begin_anew),
 	    cmocka_unit_test(beyond_the_limit_the_scrape_fails),
 	    cmocka_unit_test(what_rules_drop_is_scraped_and_nothing_else),
 	    cmocka_unit_test(what_was_not_in_a_good_scrape_is_forgotten),
