@@ -35,18 +35,11 @@
 #include "scrape_labels.h"
 #include "scrape_last.h"
 #include "scrape_report.h"
+#include "scrape_starts.h"
 
 /* Texts that bodies may leave behind that came to nothing: scrape.go, iterDone. */
 #define LEFT_OVER_FACTOR 2
 #define LEFT_OVER_SPARE 1000
-
-/* Counter, histogram or summary with one set of labels: when did it begin? */
-struct metric_start {
-	uint64_t hash; /* of its name and labels; enough to tell them apart */
-	size_t users;  /* texts */
-	uint32_t scrape;
-	int64_t start_ms; /* in that scrape */
-};
 
 struct series {
 	size_t users; /* texts */
@@ -62,15 +55,14 @@ struct series {
 };
 
 struct known {
-	struct known *follower; /* NULL: not known yet */
-	struct series *series;  /* NULL: dropped */
-	struct metric_start *start;
+	struct known *follower;     /* NULL: not known yet */
+	struct series *series;      /* NULL: dropped */
+	struct scrape_start *start; /* NULL: it has none */
 	const struct family *family;
 	uint64_t generation; /* of families; 0: not looked for yet */
 	uint32_t scrape;     /* the last one it was in */
 	enum textparse_format format;
-	bool is_created; /* its value is a start */
-	bool is_cumulative;
+	bool is_created;          /* its value is that start */
 	size_t name_at, name_len; /* of the metric, in the text */
 	size_t len;
 	char text[];
@@ -91,7 +83,8 @@ struct scrape_series {
 	struct scrape_labels *labels;
 	struct scrape_families *families;
 	struct scrape_exemplar *exemplars;
-	struct registry texts, all, starts;
+	struct scrape_starts *starts;
+	struct registry texts, all;
 	struct known *first, *last; /* of the last body */
 	uint32_t scrape, completed;
 	uint32_t round;
@@ -129,7 +122,7 @@ struct handing {
 
 /* --- life --------------------------------------------------------------------- */
 
-static bool free_start(void *item, void *context)
+static bool free_text(void *item, void *context)
 {
 	(void)context;
 	free(item);
@@ -161,6 +154,8 @@ int scrape_series_create(const struct scrape_series_config *config,
 	if (!err)
 		err = scrape_families_create(&series->families);
 	if (!err)
+		err = scrape_starts_create(&series->keys, &series->starts);
+	if (!err)
 		err = scrape_exemplar_create(&series->exemplars);
 	if (err)
 		return err;
@@ -175,12 +170,11 @@ void scrape_series_free(struct scrape_series **series)
 	if (!gone)
 		return;
 	/* Texts have nothing else that is theirs alone. */
-	registry_sweep(&gone->texts, free_start, NULL);
+	registry_sweep(&gone->texts, free_text, NULL);
 	registry_sweep(&gone->all, free_series, NULL);
-	registry_sweep(&gone->starts, free_start, NULL);
 	registry_free(&gone->texts);
 	registry_free(&gone->all);
-	registry_free(&gone->starts);
+	scrape_starts_free(&gone->starts);
 	scrape_labels_free(&gone->labels);
 	scrape_families_free(&gone->families);
 	scrape_exemplar_free(&gone->exemplars);
@@ -314,76 +308,6 @@ static int find_series(struct scrape_series *series, const struct label_set *set
 	return 0;
 }
 
-/* --- starts ------------------------------------------------------------------- */
-
-static bool is_start(const void *item, const void *wanted)
-{
-	return ((const struct metric_start *)item)->hash == *(const uint64_t *)wanted;
-}
-
-/* Of the metric's name without a suffix and its labels, in any order, but for those
- * that tell its parts apart. */
-static uint64_t hash_metric(const struct scrape_series *series,
-			    const struct textparse_entry *entry, struct slice base)
-{
-	const struct registry_keys *keys = &series->keys;
-	uint64_t hash = registry_hash(keys, base.text, base.len);
-
-	for (size_t i = 0; i < entry->label_count; i++) {
-		const struct textparse_label *label = &entry->labels[i];
-		const uint64_t parts[] = {
-		    registry_hash(keys, label->name.text, label->name.len),
-		    registry_hash(keys, label->value.text, label->value.len)};
-
-		if (!slice_is(label->name, "le") && !slice_is(label->name, "quantile"))
-			hash += registry_hash(keys, parts, sizeof(parts));
-	}
-	return hash;
-}
-
-/* What may have a start, or be one, as its name has a suffix of such metrics. */
-static int find_start(struct scrape_series *series, const struct textparse_entry *entry,
-		      struct known *known)
-{
-	struct slice base = entry->name;
-	const char *suffix = scrape_families_strip(&base);
-	struct metric_start *start;
-	uint64_t hash;
-
-	if (!*suffix || !strcmp(suffix, "_info") || suffix[1] == 'g')
-		return 0;
-	hash = hash_metric(series, entry, base);
-	start = registry_find(&series->starts, hash, is_start, &hash);
-	if (!start) {
-		start = calloc(1, sizeof(*start));
-		if (!start)
-			return -ENOMEM;
-		start->hash = hash;
-		if (registry_add(&series->starts, hash, start)) {
-			free(start);
-			return -ENOMEM;
-		}
-	}
-	known->start = start;
-	known->is_created = !strcmp(suffix, "_created");
-	known->is_cumulative = !known->is_created;
-	return 0;
-}
-
-/* In seconds; what cannot be one is none. */
-static void note_start(struct reading *reading, const struct known *known,
-		       uint64_t bits)
-{
-	struct metric_start *start = known->start;
-	double seconds;
-
-	memcpy(&seconds, &bits, sizeof(seconds));
-	if (!(seconds > 0 && seconds * 1000 <= (double)reading->time_ms))
-		return;
-	start->start_ms = (int64_t)(seconds * 1000);
-	start->scrape = reading->series->scrape;
-}
-
 /* --- texts -------------------------------------------------------------------- */
 
 static bool is_known(const void *item, const void *wanted)
@@ -445,15 +369,15 @@ static int learn(struct reading *reading, const struct textparse_entry *entry,
 	if (verdict == SCRAPE_LABELS_GOOD)
 		err = find_series(series, &set, &known->series);
 	if (!err)
-		err = find_start(series, entry, known);
+		err = scrape_starts_find(series->starts, entry, &known->start,
+					 &known->is_created);
 	if (!err)
 		err = registry_add(&series->texts, hash, known);
 	if (err)
 		return err;
 	if (known->series)
 		known->series->users++;
-	if (known->start)
-		known->start->users++;
+	scrape_start_use(known->start);
 	*ret_known = TAKE(known);
 	return 0;
 }
@@ -529,7 +453,8 @@ static int note_sample(struct reading *reading, struct known *known, bool is_new
 
 	follow(reading, known);
 	if (known->is_created)
-		note_start(reading, known, entry->bits);
+		scrape_start_note(known->start, entry->bits, reading->time_ms,
+				  reading->series->scrape);
 	if (!known->series)
 		return 0;
 	scrape_last_forget_future(&known->series->last, reading->time_ms);
@@ -631,15 +556,13 @@ static const struct family *family_of(struct scrape_series *series, struct known
 static int64_t start_of(const struct scrape_series *series, const struct known *known,
 			int64_t time_ms)
 {
-	const struct metric_start *start = known->start;
 	const enum metric_type type = known->series->family->type;
 
-	if (!known->is_cumulative || start->scrape != series->scrape ||
-	    start->start_ms >= time_ms)
+	if (!known->start || known->is_created)
 		return 0;
 	return type == METRIC_COUNTER || type == METRIC_HISTOGRAM ||
 		       type == METRIC_SUMMARY
-		   ? start->start_ms
+		   ? scrape_start_ms(known->start, time_ms, series->scrape)
 		   : 0;
 }
 
@@ -827,8 +750,7 @@ static bool is_in_scrape(void *item, void *context)
 		return true;
 	if (known->series)
 		known->series->users--;
-	if (known->start)
-		known->start->users--;
+	scrape_start_leave(known->start);
 	free(known);
 	return false;
 }
@@ -836,11 +758,6 @@ static bool is_in_scrape(void *item, void *context)
 static bool has_users(void *item, void *context)
 {
 	return ((const struct series *)item)->users || free_series(item, context);
-}
-
-static bool is_start_used(void *item, void *context)
-{
-	return ((const struct metric_start *)item)->users || free_start(item, context);
 }
 
 /* Texts that were not in this scrape, and what they alone led to. Those that were have
@@ -855,7 +772,7 @@ static void forget(struct scrape_series *series)
 		series->last = NULL;
 	registry_sweep(&series->texts, is_in_scrape, series);
 	registry_sweep(&series->all, has_users, NULL);
-	registry_sweep(&series->starts, is_start_used, NULL);
+	scrape_starts_forget(series->starts);
 }
 
 /* --- scrapes ------------------------------------------------------------------ */

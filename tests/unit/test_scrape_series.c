@@ -354,74 +354,6 @@ static void old_families_stay_for_the_samples_that_have_them(void **state)
 	destroy(&scene);
 }
 
-static void created_lines_are_series_and_starts(void **state)
-{
-	struct scene scene;
-	const char *body = "# TYPE a counter\n"
-			   "a_total{b=\"1\"} 5\n"
-			   "a_created{b=\"1\"} 99999.5\n"
-			   "a_total{b=\"2\"} 6\n"
-			   "# TYPE h histogram\n"
-			   "h_created 99998\n"
-			   "h_bucket{le=\"+Inf\"} 1\n"
-			   "h_count 1\n"
-			   "h_sum 1\n"
-			   "# TYPE g gauge\n"
-			   "g_created 99998\n"
-			   "g_total 1\n"
-			   "# TYPE w counter\n"
-			   "w_total 1\n"
-			   "w_created 100001\n"
-			   "# EOF\n";
-
-	(void)state;
-	create(&scene, &plain);
-	assert_body(&scene, OPEN, body, 0,
-		    "a_created{b=1} 99999.5 @0\n"
-		    "a_total{b=1} 5 @0 since -500\n"
-		    "a_total{b=2} 6 @0\n"
-		    "g_created 99998 @0\n"
-		    "g_total 1 @0\n"
-		    "h_bucket{le=+Inf} 1 @0 since -2000\n"
-		    "h_count 1 @0 since -2000\n"
-		    "h_created 99998 @0\n"
-		    "h_sum 1 @0 since -2000\n"
-		    "w_created 100001 @0\n"
-		    "w_total 1 @0");
-	assert_body(&scene, OPEN, "# TYPE h histogram\nh_sum 2\n# EOF\n", 1,
-		    "a_created{b=1} stale @1\n"
-		    "a_total{b=1} stale @1\n"
-		    "a_total{b=2} stale @1\n"
-		    "g_created stale @1\n"
-		    "g_total stale @1\n"
-		    "h_bucket{le=+Inf} stale @1\n"
-		    "h_count stale @1\n"
-		    "h_created stale @1\n"
-		    "h_sum 2 @1\n"
-		    "w_created stale @1\n"
-		    "w_total stale @1");
-	destroy(&scene);
-}
-
-static void a_start_is_known_even_where_its_series_is_dropped(void **state)
-{
-	struct config_relabel rules[] = {drop_rule(".*_created")};
-	const struct scrape_series_config config = {
-	    .honor_timestamps = true,
-	    .relabels = rules,
-	    .relabel_count = 1,
-	};
-	struct scene scene;
-	const char *body = "# TYPE a_total counter\na_total 5\n"
-			   "# TYPE a_created gauge\na_created 99999\n";
-
-	(void)state;
-	create(&scene, &config);
-	assert_text(&scene, body, 0, "a_total 5 @0 since -1000");
-	assert_text(&scene, body, 1, "a_total 5 @1 since -1000");
-	destroy(&scene);
-}
-
 static void exemplars_go_with_their_samples(void **state)
 {
 	struct scene scene;
@@ -674,8 +606,6 @@ int main(void)
 	    cmocka_unit_test(the_order_of_a_body_does_not_matter),
 	    cmocka_unit_test(samples_have_the_family_that_the_body_says),
 	    cmocka_unit_test(old_families_stay_for_the_samples_that_have_them),
-	    cmocka_unit_test(created_lines_are_series_and_starts),
-	    cmocka_unit_test(a_start_is_known_even_where_its_series_is_dropped),
 	    cmocka_unit_test(exemplars_go_with_their_samples),
 	    cmocka_unit_test(what_a_sink_did_not_take_is_not_lost_to_staleness),
 	    cmocka_unit_test(the_scrape_itself_is_five_series),
