@@ -2,7 +2,7 @@
 /*
  * scrape_labels.h - the labels that a scraped series has in the end: what the body
  * says, the target's own labels with the rules of honor_labels, metric_relabel_configs,
- * limits, external labels. It remembers no series (scrape_series.h).
+ * limits, external labels. It remembers no series (scrape_known.h).
  */
 #pragma once
 
