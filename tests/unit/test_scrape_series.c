@@ -78,21 +78,6 @@ static void of_a_bad_body_nothing_goes_out(void **state)
 	destroy(&scene);
 }
 
-static void a_bad_series_fails_the_scrape(void **state)
-{
-	struct scene scene;
-
-	(void)state;
-	create(&scene, &plain);
-	assert_text(&scene, "a 1\n\nb{c=\"1\",c=\"2\"} 1\nd 1\n", 0, "");
-	assert_false(scene.result.is_up);
-	assert_string_equal(scene.result.reason, "line 3: label c twice in a series");
-	assert_counts(&scene, 2, 1, 1);
-	assert_text(&scene, "b{c=\"1\",c=\"2\"} 1", 0, "");
-	assert_string_equal(scene.result.reason, "line 1: label c twice in a series");
-	destroy(&scene);
-}
-
 static void an_empty_body_is_good(void **state)
 {
 	struct scene scene;
@@ -106,18 +91,6 @@ static void an_empty_body_is_good(void **state)
 	assert_counts(&scene, 1, 1, 0);
 	assert_body(&scene, OPEN, "", 3000, "a stale @3000");
 	assert_string_equal(scene.result.reason, "line 1: no # EOF at the end");
-	destroy(&scene);
-}
-
-static void times_of_their_own_are_ignored_where_they_are_not_honored(void **state)
-{
-	const struct scrape_series_config config = {.honor_timestamps = false};
-	struct scene scene;
-
-	(void)state;
-	create(&scene, &config);
-	assert_text(&scene, "a 1 5\n", 0, "a 1 @0");
-	assert_text(&scene, "b 1\n", 1000, "a stale @1000\nb 1 @1000");
 	destroy(&scene);
 }
 
@@ -183,50 +156,6 @@ static void a_series_with_several_times_is_handed_out_in_turns(void **state)
 		    "a 3 @-1000");
 	assert_counts(&scene, 5, 5, 2);
 	assert_int_equal(scene.result.out_of_order, 1);
-	destroy(&scene);
-}
-
-static void beyond_the_limit_the_scrape_fails(void **state)
-{
-	const struct scrape_series_config config = {
-	    .honor_timestamps = true,
-	    .sample_limit = 3,
-	};
-	struct scene scene;
-
-	(void)state;
-	create(&scene, &config);
-	assert_text(&scene, "a 1\nb 1\nc 1\n", 0, "a 1 @0\nb 1 @0\nc 1 @0");
-	assert_text(&scene, "a 1\nd 1\ne 1\nf 1\ng 1\n", 1000,
-		    "a stale @1000\nb stale @1000\nc stale @1000");
-	assert_string_equal(scene.result.reason, "sample_limit exceeded (5 samples)");
-	assert_counts(&scene, 5, 5, 2);
-	destroy(&scene);
-}
-
-static void what_rules_drop_is_scraped_and_nothing_else(void **state)
-{
-	struct config_relabel rules[] = {drop_rule("drop.*")};
-	const struct scrape_series_config config = {
-	    .honor_timestamps = true,
-	    .relabels = rules,
-	    .relabel_count = 1,
-	    .sample_limit = 1,
-	};
-	struct scene scene;
-
-	(void)state;
-	create(&scene, &config);
-	for (int64_t i = 0; i < 3; i++) {
-		char expected[32];
-
-		sprintf(expected, "a 1 @%lld", (long long)i * 1000);
-		assert_text(&scene, "dropped 1\na 1\ndropped_too 1\n", i * 1000,
-			    expected);
-		assert_counts(&scene, 3, 1, i == 0);
-	}
-	assert_int_equal(scrape_series_count(scene.series), 3);
-	assert_int_equal(scrape_series_unrelabelled(scene.series), 0);
 	destroy(&scene);
 }
 
@@ -476,15 +405,11 @@ int main(void)
 	    cmocka_unit_test(a_series_that_goes_is_stale_once),
 	    cmocka_unit_test(a_scrape_that_fails_makes_all_stale),
 	    cmocka_unit_test(of_a_bad_body_nothing_goes_out),
-	    cmocka_unit_test(a_bad_series_fails_the_scrape),
 	    cmocka_unit_test(an_empty_body_is_good),
-	    cmocka_unit_test(times_of_their_own_are_ignored_where_they_are_not_honored),
 	    cmocka_unit_test(staleness_may_be_tracked_in_spite_of_times),
 	    cmocka_unit_test(a_series_that_begins_to_have_times_is_stale),
 	    cmocka_unit_test(a_marker_is_not_older_than_what_it_follows),
 	    cmocka_unit_test(a_series_with_several_times_is_handed_out_in_turns),
-	    cmocka_unit_test(beyond_the_limit_the_scrape_fails),
-	    cmocka_unit_test(what_rules_drop_is_scraped_and_nothing_else),
 	    cmocka_unit_test(samples_have_the_family_that_the_body_says),
 	    cmocka_unit_test(old_families_stay_for_the_samples_that_have_them),
 	    cmocka_unit_test(exemplars_go_with_their_samples),
