@@ -2,7 +2,7 @@
 /*
  * scrape_known.h - the series of one target, each once, by the labels that it has in
  * the end. What is known of one stays for as long as a text leads to it
- * (scrape_texts.h). Whether it is in a scrape, or stale, is scrape_series.c's.
+ * (scrape_texts.h). Whether it is in a scrape, or stale, is scrape_outlet.h's.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 #include "scrape_labels.h"
 #include "scrape_last.h"
 
-/* Of scrape_series.c alone. Zeroed: of no scrape yet. */
+/* Of scrape_outlet.c alone. Zeroed: of no scrape yet. */
 struct scrape_handed {
 	uint32_t tracked; /* the scrape it was in */
 	uint32_t round;   /* it was handed out in */
@@ -20,7 +20,7 @@ struct scrape_handed {
 struct scrape_known {
 	size_t users;            /* texts: counts what scrape_texts.c has of it */
 	bool is_report;          /* one of scrape_report.h: the target's is not taken */
-	struct scrape_last last; /* read by many, set by scrape_series.c */
+	struct scrape_last last; /* read by many, set by scrape_outlet.c */
 	struct scrape_handed out; /* the rest never changes: */
 	size_t text_len;
 	const char *text; /* of the labels: names and values, a NUL behind each */

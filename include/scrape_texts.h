@@ -14,7 +14,7 @@
 #include "scrape_starts.h"
 #include "textparse.h"
 
-/* Of scrape_series.c alone: the family of its metric. */
+/* Of scrape_outlet.c alone: the family of its metric. */
 struct scrape_text_family {
 	const struct family *family;
 	uint64_t generation; /* of families; 0: not looked for yet */
