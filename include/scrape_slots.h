@@ -24,6 +24,8 @@ int scrape_slots_create(struct loop *loop, struct push *push, scrape_slots_done 
 			void *context, struct scrape_slots **ret_slots);
 /* Requests under way are given up. */
 void scrape_slots_free(struct scrape_slots **slots);
+/* Neither waiting nor running. */
+bool scrape_slots_is_idle(const struct scraped *scraped);
 /* It is due. One that runs is asked again when it has ended, one that waits once. */
 void scrape_slots_add(struct scrape_slots *slots, struct scraped *scraped);
 /* Waiting or running, it is idle then; not from inside done. */

@@ -36,25 +36,36 @@ struct scraped_counters {
 
 struct scrape_slot;
 
-struct scraped {
-	struct due_entry due; /* scrape.c's; what follows is scrape_slots.c's: */
+/* Whether it is asked. Of scrape_slots.c alone; others ask scrape_slots_is_idle. */
+struct scraped_turn {
 	enum scraped_state state;
 	bool is_due_again;        /* while it is running */
 	struct scraped *next;     /* of those that wait */
-	struct scrape_slot *slot; /* while it is running; then scraped.c's: */
-	const struct config_scrape *config;
-	struct scrape_target *target;
-	struct scrape_series_config series_config;
-	struct scrape_series *series;
-	struct assemble *assemble; /* NULL: nobody takes metrics whole */
-	uint64_t collection;       /* of push, that its samples are in */
-	int64_t last_ms;           /* of its last samples */
-	uint64_t unrelabelled;     /* that counters have already */
-	bool was_asked;
+	struct scrape_slot *slot; /* while it is running */
+};
+
+/* What came of the last scrape. scraped.c writes, who wants reads. */
+struct scraped_outcome {
+	bool was_asked; /* there was one */
 	bool is_up;
-	bool is_slow; /* the last scrape was, or had no answer */
+	bool is_slow; /* it took long, or had no answer */
 	double duration_s;
 	char error[SCRAPED_ERROR_LEN]; /* "": none */
+};
+
+struct scraped {
+	struct due_entry due;     /* scrape.c's; in no heap at first */
+	struct scraped_turn turn; /* scrape_slots.c's; zeroed: idle */
+	struct scraped_outcome outcome;
+	const struct config_scrape *config; /* these two stay as they were given */
+	struct scrape_target *target;       /* owned */
+	/* What follows is of scraped.c alone: */
+	struct scrape_series_config series_config;
+	struct scrape_series *series; /* owned; may be counted by others */
+	struct assemble *assemble;    /* owned; NULL: nobody takes metrics whole */
+	uint64_t collection;          /* of push, that its samples are in */
+	int64_t last_ms;              /* of its last samples */
+	uint64_t unrelabelled;        /* that counters have already */
 };
 
 /* What came of a request, or did not. */

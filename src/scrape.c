@@ -99,7 +99,7 @@ static void on_due(void *context)
 		schedule(scrape, scraped, false); /* has room: one was taken out */
 		if (!job_of(scrape, scraped)->is_over_limit)
 			scrape_slots_add(scrape->slots, scraped);
-		else if (scraped->state == SCRAPED_IDLE)
+		else if (scrape_slots_is_idle(scraped))
 			refuse(scrape, scraped);
 	}
 	arm(scrape);
@@ -223,9 +223,9 @@ static const struct family families[FAMILIES] = {
 
 static const char *state_name(const struct scraped *scraped)
 {
-	if (!scraped->was_asked)
+	if (!scraped->outcome.was_asked)
 		return "unknown";
-	return scraped->is_up ? "up" : "down";
+	return scraped->outcome.is_up ? "up" : "down";
 }
 
 static void describe_job(const struct scrape_job *job, struct snapshot *snapshot)
@@ -306,8 +306,8 @@ static void view(const struct scraped *scraped, scrape_visit visit, void *contex
 	    .job_name = scraped->config->job_name,
 	    .url = url ? url : "",
 	    .state = state_name(scraped),
-	    .error = scraped->error,
-	    .duration_s = scraped->duration_s,
+	    .error = scraped->outcome.error,
+	    .duration_s = scraped->outcome.duration_s,
 	    .series = scrape_series_count(scraped->series),
 	};
 

@@ -51,20 +51,20 @@ struct scrape_slots {
 
 static void append(struct line *line, struct scraped *scraped)
 {
-	scraped->state = SCRAPED_WAITING;
-	scraped->next = NULL;
+	scraped->turn.state = SCRAPED_WAITING;
+	scraped->turn.next = NULL;
 	*line->last = scraped;
-	line->last = &scraped->next;
+	line->last = &scraped->turn.next;
 }
 
 static struct scraped *take_first(struct line *line)
 {
 	struct scraped *scraped = line->first;
 
-	line->first = scraped->next;
+	line->first = scraped->turn.next;
 	if (!line->first)
 		line->last = &line->first;
-	scraped->next = NULL;
+	scraped->turn.next = NULL;
 	return scraped;
 }
 
@@ -73,10 +73,10 @@ static void take_out(struct line *line, struct scraped *scraped)
 	struct scraped **at = &line->first;
 
 	while (*at && *at != scraped)
-		at = &(*at)->next;
+		at = &(*at)->turn.next;
 	if (!*at)
 		return;
-	*at = scraped->next;
+	*at = scraped->turn.next;
 	if (!*at)
 		line->last = at;
 }
@@ -86,13 +86,18 @@ static void begin_soon(struct scrape_slots *slots)
 	loop_timer_arm(slots->timer, 0, 0);
 }
 
+bool scrape_slots_is_idle(const struct scraped *scraped)
+{
+	return scraped->turn.state == SCRAPED_IDLE;
+}
+
 void scrape_slots_add(struct scrape_slots *slots, struct scraped *scraped)
 {
-	if (scraped->state == SCRAPED_RUNNING)
-		scraped->is_due_again = true;
-	if (scraped->state != SCRAPED_IDLE)
+	if (scraped->turn.state == SCRAPED_RUNNING)
+		scraped->turn.is_due_again = true;
+	if (!scrape_slots_is_idle(scraped))
 		return;
-	append(&slots->lines[scraped->is_slow ? SLOW : QUICK], scraped);
+	append(&slots->lines[scraped->outcome.is_slow ? SLOW : QUICK], scraped);
 	begin_soon(slots);
 }
 
@@ -105,18 +110,18 @@ static void release(struct scrape_slot *slot)
 	slot->slots->lines[slot->is_slow ? SLOW : QUICK].running--;
 	slot->slots->running--;
 	slot->scraped = NULL;
-	scraped->slot = NULL;
-	scraped->state = SCRAPED_IDLE;
+	scraped->turn.slot = NULL;
+	scraped->turn.state = SCRAPED_IDLE;
 }
 
 static void tell(struct scrape_slot *slot, const struct scraped_answer *answer)
 {
 	struct scrape_slots *slots = slot->slots;
 	struct scraped *scraped = slot->scraped;
-	bool is_due_again = scraped->is_due_again;
+	bool is_due_again = scraped->turn.is_due_again;
 
 	release(slot);
-	scraped->is_due_again = false;
+	scraped->turn.is_due_again = false;
 	slots->done(slots->context, scraped, answer);
 	if (is_due_again)
 		scrape_slots_add(slots, scraped);
@@ -232,7 +237,7 @@ static void begin(struct scrape_slots *slots, struct line *line)
 	struct scrape_slot *slot = find_slot(slots, scraped);
 	struct client_answer failed = {.text = "cannot be asked"};
 
-	scraped->state = SCRAPED_IDLE;
+	scraped->turn.state = SCRAPED_IDLE;
 	answer.time_ms = scraped_time_ms(scraped, slots->push);
 	if (!slot) {
 		slots->done(slots->context, scraped, &answer);
@@ -241,8 +246,8 @@ static void begin(struct scrape_slots *slots, struct line *line)
 	slot->scraped = scraped;
 	slot->time_ms = answer.time_ms;
 	slot->is_slow = line == &slots->lines[SLOW];
-	scraped->slot = slot;
-	scraped->state = SCRAPED_RUNNING;
+	scraped->turn.slot = slot;
+	scraped->turn.state = SCRAPED_RUNNING;
 	line->running++;
 	slots->running++;
 	if (ask(slot, &failed)) {
@@ -270,17 +275,17 @@ void scrape_slots_remove(struct scrape_slots *slots, struct scraped *scraped)
 {
 	struct scrape_slot **at = &slots->all;
 
-	for (size_t i = 0; scraped->state == SCRAPED_WAITING && i < LINES; i++)
+	for (size_t i = 0; scraped->turn.state == SCRAPED_WAITING && i < LINES; i++)
 		take_out(&slots->lines[i], scraped);
-	if (scraped->state == SCRAPED_RUNNING) {
-		while (*at != scraped->slot)
+	if (scraped->turn.state == SCRAPED_RUNNING) {
+		while (*at != scraped->turn.slot)
 			at = &(*at)->next;
 		release(*at);
 		free_slot(slots, at);
 		begin_soon(slots);
 	}
-	scraped->state = SCRAPED_IDLE;
-	scraped->is_due_again = false;
+	scraped->turn.state = SCRAPED_IDLE;
+	scraped->turn.is_due_again = false;
 }
 
 int scrape_slots_create(struct loop *loop, struct push *push, scrape_slots_done done,

@@ -161,17 +161,17 @@ static void remember(struct scraped *scraped, const struct scraped_answer *answe
 	const char *error =
 	    answer->result == SCRAPED_OK ? result->reason : answer->error;
 
-	scraped->was_asked = true;
-	scraped->is_up = answer->result == SCRAPED_OK && result->is_up;
-	scraped->is_slow =
+	scraped->outcome.was_asked = true;
+	scraped->outcome.is_up = answer->result == SCRAPED_OK && result->is_up;
+	scraped->outcome.is_slow =
 	    answer->result == SCRAPED_NO_ANSWER || answer->duration_s > SLOW_S;
-	scraped->duration_s = answer->duration_s;
+	scraped->outcome.duration_s = answer->duration_s;
 	scraped->last_ms = answer->time_ms;
-	snprintf(scraped->error, sizeof(scraped->error), "%s",
-		 scraped->is_up ? "" : error);
-	if (!scraped->is_up)
+	snprintf(scraped->outcome.error, sizeof(scraped->outcome.error), "%s",
+		 scraped->outcome.is_up ? "" : error);
+	if (!scraped->outcome.is_up)
 		log_debug("job \"%s\": a scrape failed: %s", scraped->config->job_name,
-			  scraped->error);
+			  scraped->outcome.error);
 }
 
 void scraped_take(struct scraped *scraped, const struct scraped_answer *answer,

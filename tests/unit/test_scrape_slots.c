@@ -29,7 +29,7 @@ static void on_done(void *context, struct scraped *scraped,
 {
 	(void)context;
 	ended++;
-	assert_int_equal(scraped->state, SCRAPED_IDLE);
+	assert_int_equal(scraped->turn.state, SCRAPED_IDLE);
 	snprintf(last, sizeof(last), "%s %d %s %.*s", scraped->target->url,
 		 answer->result, answer->error ? answer->error : "-", (int)answer->len,
 		 answer->body ? answer->body : "");
@@ -167,7 +167,7 @@ static void those_that_were_slow_leave_room_for_the_others(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < MANY; i++) {
-		all[i].is_slow = i > 0;
+		all[i].outcome.is_slow = i > 0;
 		if (i)
 			scrape_slots_add(slots, &all[i]);
 	}
@@ -222,7 +222,7 @@ static void one_that_goes_is_given_up(void **state)
 	assert_null(fake_find(urls[3]));
 	scrape_slots_remove(slots, &all[1]);
 	assert_int_equal(fake_sending(), 2);
-	assert_int_equal(all[1].state, SCRAPED_IDLE);
+	assert_int_equal(all[1].turn.state, SCRAPED_IDLE);
 	scrape_slots_remove(slots, &all[1]);
 	assert_int_equal(ended, 0);
 	scrape_slots_add(slots, &all[1]);

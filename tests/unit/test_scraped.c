@@ -106,8 +106,9 @@ static void a_scrape_is_its_samples_and_a_report(void **state)
 	take(SCRAPED_OK, "text/plain", "a 1\nb{c=\"d\"} 2\n");
 	assert_string_equal(fake_pushed, "a{job=j} 1@1000 b{c=d,job=j} 2@1000 " REPORT(
 					     "1", "2", "2", "2", "1000"));
-	assert_true(scraped->is_up && scraped->was_asked && !scraped->is_slow);
-	assert_string_equal(scraped->error, "");
+	assert_true(scraped->outcome.is_up && scraped->outcome.was_asked &&
+		    !scraped->outcome.is_slow);
+	assert_string_equal(scraped->outcome.error, "");
 	assert_int_equal(counters.samples, 7);
 	assert_int_equal(counters.results[SCRAPED_OK], 1);
 	assert_int_equal(counters.body_bytes, 15);
@@ -157,8 +158,8 @@ static void a_scrape_that_fails_ends_what_was_there(void **state)
 	take(SCRAPED_BAD_STATUS, NULL, "HTTP status 500");
 	assert_string_equal(fake_pushed,
 			    "|a{job=j} stale@2000 " REPORT("0", "0", "0", "0", "2000"));
-	assert_false(scraped->is_up);
-	assert_string_equal(scraped->error, "HTTP status 500");
+	assert_false(scraped->outcome.is_up);
+	assert_string_equal(scraped->outcome.error, "HTTP status 500");
 	assert_int_equal(counters.results[SCRAPED_BAD_STATUS], 1);
 }
 
@@ -168,7 +169,7 @@ static void a_body_that_does_not_parse_says_why(void **state)
 	take(SCRAPED_OK, NULL, "a 1\nb x\n");
 	assert_non_null(strstr(fake_pushed, "up{job=j} 0@1000"));
 	assert_null(strstr(fake_pushed, "a{"));
-	assert_string_equal(scraped->error, "line 2: not a number");
+	assert_string_equal(scraped->outcome.error, "line 2: not a number");
 	assert_int_equal(counters.results[SCRAPED_OK], 0);
 	assert_int_equal(counters.results[SCRAPED_BAD_BODY], 1);
 }
@@ -177,13 +178,13 @@ static void only_no_answer_or_a_late_one_is_slow(void **state)
 {
 	(void)state;
 	take(SCRAPED_NO_ANSWER, NULL, "timed out");
-	assert_true(scraped->is_slow);
+	assert_true(scraped->outcome.is_slow);
 	take(SCRAPED_BAD_STATUS, NULL, "HTTP status 500");
-	assert_false(scraped->is_slow);
+	assert_false(scraped->outcome.is_slow);
 	take_late(SCRAPED_OK, NULL, "a 1\n", 1.5);
-	assert_true(scraped->is_slow);
+	assert_true(scraped->outcome.is_slow);
 	take_late(SCRAPED_OK, NULL, "a 1\n", 1);
-	assert_false(scraped->is_slow);
+	assert_false(scraped->outcome.is_slow);
 }
 
 static void a_type_says_how_a_body_is_read(void **state)
