@@ -52,7 +52,7 @@ RELABEL_SOURCES := $(addprefix src/,relabel.c pattern.c template.c letters.c sli
 	config_value.c buf.c log.c)
 TEXTPARSE_SOURCES := $(addprefix src/,textparse.c decimal.c slice.c)
 LINES_SOURCES := $(addprefix src/,log_lines.c log_multiline.c log_text.c slice.c buf.c)
-WIRE_SOURCES := src/wire.c src/symbols.c src/snapshot.c src/buf.c $(GEN_C)
+WIRE_SOURCES := $(wildcard src/wire*.c) src/symbols.c src/snapshot.c src/buf.c $(GEN_C)
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
@@ -216,7 +216,7 @@ $(B)/fuzz/fuzz_textparse: $(TEXTPARSE_SOURCES) include/textparse.h
 $(B)/fuzz/fuzz_log_lines: FUZZ_WITH = $(LINES_SOURCES)
 $(B)/fuzz/fuzz_log_lines: $(LINES_SOURCES) $(wildcard include/log_*.h)
 $(B)/fuzz/fuzz_wire: FUZZ_WITH = $(WIRE_SOURCES) -lprotobuf-c -lsnappy
-$(B)/fuzz/fuzz_wire: $(WIRE_SOURCES) include/wire.h
+$(B)/fuzz/fuzz_wire: $(WIRE_SOURCES) $(wildcard include/wire*.h)
 
 check:
 	$(Q)tests/check

@@ -10,7 +10,7 @@
 
 #include "config.h"
 #include "slice.h"
-#include "wire.h"
+#include "wire_batch.h"
 
 #define LOKI_LABELS_MAX 15 /* Loki's limits: names of a stream, */
 #define LOKI_VALUE_BYTES_MAX 2048

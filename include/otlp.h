@@ -23,7 +23,7 @@
 
 #include "config.h"
 #include "sample.h"
-#include "wire.h"
+#include "wire_batch.h"
 
 #define OTLP_POINTS_MAX 2000
 #define OTLP_MESSAGE_LEN 512
@@ -38,7 +38,7 @@ struct otlp_format {
 /* What metrics of one collection after another become requests in. */
 struct otlp_writer;
 
-/* external (copied): with job and instance. emit as of wire.h: WIRE_OTLP or
+/* external (copied): with job and instance. emit as of wire_batch.h: WIRE_OTLP or
  * WIRE_OTLP_GZIP, samples are data points. */
 int otlp_writer_create(const struct otlp_format *format,
 		       const struct config_labels *external, wire_emit emit,

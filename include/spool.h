@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "wire.h"
+#include "wire_batch.h"
 
 #define SPOOL_ERROR_LEN 512
 

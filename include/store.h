@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "wire.h"
+#include "wire_batch.h"
 
 /* Bits of a batch's number; above them is its lane's, which counts from 1. */
 #define STORE_ID_BITS 48

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * wire.h - samples as Remote-Write requests, 1.0 or 2.0: protobuf
- * (src/remote_write.proto and remote_write_v2.proto by protobuf-c), snappy block
- * format. Pure: bytes in memory, no network, no clock.
+ * (src/remote_write.proto and remote_write_v2.proto by protobuf-c), compressed
+ * (wire_batch.h). Pure: bytes in memory, no network, no clock.
  *
  * Native histograms are of schema 3, their zero bucket ends at 2^-20. What is longer
  * than the last bucket of buckets.h is in the one after it: its lower end (64 s) is
@@ -11,32 +11,8 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "sample.h"
-
-/* prometheus.WriteRequest (1.0), io.prometheus.write.v2.Request (2.0-rc.4), and what
- * otlp.h and loki.h make. Batches on disk have these numbers. */
-enum wire_message { WIRE_V1, WIRE_V2, WIRE_OTLP, WIRE_OTLP_GZIP, WIRE_LOKI };
-
-/* One request, ready to be a body. Reference counted. */
-struct wire_batch {
-	unsigned int references;
-	enum wire_message message;
-	bool is_metadata;    /* of families, and nothing else: has no samples */
-	uint32_t samples;    /* numbers; stale markers are some; or lines */
-	uint32_t histograms; /* native ones, beside them */
-	int64_t time_ms; /* of its newest sample; metadata: of the last one before */
-	size_t len;
-	unsigned char bytes[];
-};
-
-struct wire_batch *wire_batch_get(struct wire_batch *batch);
-void wire_batch_put(struct wire_batch **batch);
-/* A batch of a message, which the caller sets, with its numbers. -ENOMEM. */
-int wire_compress(const void *bytes, size_t len, struct wire_batch **ret_batch);
+#include "wire_batch.h"
 
 struct wire_format {
 	enum wire_message message;
@@ -44,9 +20,6 @@ struct wire_format {
 	uint32_t samples_max; /* numbers and histograms in a batch, at least 1 */
 	bool exemplars;       /* send them too, beside their samples */
 };
-
-/* Hands each batch over; the callee puts it. */
-typedef void (*wire_emit)(void *context, struct wire_batch *batch);
 
 /* What samples of one collection after another become batches in. */
 struct wire_writer;

@@ -17,7 +17,7 @@
 #include "log.h"
 #include "outage.h"
 #include "protocol.h"
-#include "wire.h"
+#include "wire_batch.h"
 
 /* Batches that are done with in one turn of the loop, without a request. */
 #define SETTLED_MAX 64

@@ -12,7 +12,6 @@
 #include "wire.h"
 
 #include <errno.h>
-#include <snappy-c.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -34,9 +33,6 @@ typedef Prometheus__BucketSpan span_message;
 #define LABEL_BYTES_MAX ((size_t)4 << 20)
 /* And, between samples that belong together, by this many, or bytes of its own. */
 #define BATCH_BYTES_MAX ((size_t)16 << 20)
-#define BATCH_BYTES_CEILING ((size_t)32 << 20)
-/* What a batch of ours may be before it was compressed. */
-#define UNPACKED_BYTES_MAX (2 * BATCH_BYTES_CEILING)
 /* Tags, lengths and numbers: of a series with a sample, of a label or ref in it. */
 #define SERIES_OVERHEAD 128
 #define LABEL_OVERHEAD 16
@@ -89,38 +85,6 @@ struct native {
 	uint64_t last; /* what the last delta led to */
 };
 
-struct wire_batch *wire_batch_get(struct wire_batch *batch)
-{
-	batch->references++;
-	return batch;
-}
-
-void wire_batch_put(struct wire_batch **batch)
-{
-	if (*batch && !--(*batch)->references)
-		free(*batch);
-	*batch = NULL;
-}
-
-int wire_compress(const void *bytes, size_t len, struct wire_batch **ret_batch)
-{
-	size_t compressed = snappy_max_compressed_length(len);
-	AUTO_FREE struct wire_batch *batch = malloc(sizeof(*batch) + compressed);
-	struct wire_batch *fitting;
-
-	if (!batch)
-		return -ENOMEM;
-	*batch = (struct wire_batch){.references = 1};
-	if (snappy_compress(bytes, len, (char *)batch->bytes, &compressed) != SNAPPY_OK)
-		return -EINVAL;
-	batch->len = compressed;
-	fitting = realloc(batch, sizeof(*batch) + compressed);
-	if (fitting)
-		batch = fitting;
-	*ret_batch = TAKE(batch);
-	return 0;
-}
-
 /* --- a draft becomes a batch -------------------------------------------------- */
 
 static void draft_init(struct draft *draft, enum wire_message message)
@@ -131,7 +95,7 @@ static void draft_init(struct draft *draft, enum wire_message message)
 	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
 	*draft = (struct draft){
 	    .message = message,
-	    .packed = BUF_INIT(BATCH_BYTES_CEILING),
+	    .packed = BUF_INIT(WIRE_BYTES_CEILING),
 	};
 	symbols_init(&draft->symbols, seed);
 }
@@ -249,7 +213,7 @@ static int reserve_labels(struct draft *draft, size_t count)
 	draft->labels = labels;
 	for (; draft->label_capacity < count; draft->label_capacity++)
 		labels[draft->label_capacity] = (struct known_label){
-		    .memory = BUF_INIT(BATCH_BYTES_CEILING),
+		    .memory = BUF_INIT(WIRE_BYTES_CEILING),
 		};
 	return 0;
 }
@@ -756,7 +720,7 @@ static int emit_metadata(struct wire_writer *writer, struct buf *packed)
 int wire_metadata(struct wire_writer *writer, const struct family *const *families,
 		  size_t count)
 {
-	CLEANUP(buf_free) struct buf packed = BUF_INIT(BATCH_BYTES_CEILING);
+	CLEANUP(buf_free) struct buf packed = BUF_INIT(WIRE_BYTES_CEILING);
 	int err = 0;
 
 	if (writer->format.message != WIRE_V1)
@@ -779,21 +743,14 @@ static void free_request(Prometheus__V2__Request **request)
 
 static int unpack(const struct wire_batch *batch, Prometheus__V2__Request **ret_request)
 {
-	const char *bytes = (const char *)batch->bytes;
-	AUTO_FREE char *packed = NULL;
+	AUTO_FREE unsigned char *packed = NULL;
 	size_t len;
+	int err = batch->message == WIRE_V2 ? wire_uncompress(batch, &packed, &len)
+					    : -EBADMSG;
 
-	if (batch->message != WIRE_V2 ||
-	    snappy_uncompressed_length(bytes, batch->len, &len) != SNAPPY_OK ||
-	    len > UNPACKED_BYTES_MAX)
-		return -EBADMSG;
-	packed = malloc(len + 1);
-	if (!packed)
-		return -ENOMEM;
-	if (snappy_uncompress(bytes, batch->len, packed, &len) != SNAPPY_OK)
-		return -EBADMSG;
-	*ret_request =
-	    prometheus__v2__request__unpack(NULL, len, (unsigned char *)packed);
+	if (err)
+		return err;
+	*ret_request = prometheus__v2__request__unpack(NULL, len, packed);
 	return *ret_request ? 0 : -EBADMSG;
 }
 

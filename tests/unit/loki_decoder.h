@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire.h"
+#include "wire_batch.h"
 
 struct loki_piece {
 	const unsigned char *at, *end;

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "wire.h"
+#include "wire_batch.h"
 
 #define POINTS_MAX 1024
 #define REQUESTS_MAX 512

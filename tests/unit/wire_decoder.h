@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire.h"
+#include "wire_batch.h"
 
 #define SERIES_MAX 8192
 #define BATCHES_MAX 512
