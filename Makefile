@@ -93,7 +93,8 @@ $(B)/obj/%.o: src/%.c | $(GEN_H)
 # -MMD leaves out what comes through -isystem
 $(B)/obj/probes.o $(B)/asan/probes.o: $(B)/gen/bpftally.skel.h
 $(B)/obj/uprobes.o $(B)/asan/uprobes.o: $(B)/gen/functions.skel.h
-$(B)/obj/wire.o $(B)/asan/wire.o: $(filter $(B)/gen/remote_write%.pb-c.h,$(GEN_H))
+$(foreach d,obj asan,$(patsubst src/%.c,$(B)/$d/%.o,$(wildcard src/wire*.c))): \
+	$(filter $(B)/gen/remote_write%.pb-c.h,$(GEN_H))
 $(B)/obj/exposition.o $(B)/asan/exposition.o: $(B)/gen/exposition.pb-c.h
 $(B)/obj/otlp.o $(B)/asan/otlp.o: $(B)/gen/otlp.pb-c.h
 $(B)/obj/loki.o $(B)/asan/loki.o: $(B)/gen/loki.pb-c.h

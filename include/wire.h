@@ -3,11 +3,6 @@
  * wire.h - samples as Remote-Write requests, 1.0 or 2.0: protobuf
  * (src/remote_write.proto and remote_write_v2.proto by protobuf-c), compressed
  * (wire_batch.h). Pure: bytes in memory, no network, no clock.
- *
- * Native histograms are of schema 3, their zero bucket ends at 2^-20. What is longer
- * than the last bucket of buckets.h is in the one after it: its lower end (64 s) is
- * true, its upper end (69.8 s) is not; count, sum and all below are. Count is the
- * sum of the buckets. A stale one has the marker as its sum, and no bucket.
  */
 #pragma once
 

@@ -16,16 +16,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "buckets.h"
 #include "buf.h"
 #include "cleanup.h"
-#include "remote_write.pb-c.h"
 #include "remote_write_v2.pb-c.h"
 #include "symbols.h"
-
-typedef Prometheus__Sample sample_message;
-typedef Prometheus__Histogram histogram_message;
-typedef Prometheus__BucketSpan span_message;
+#include "wire_native.h"
+#include "wire_series.h"
 
 /* A batch is closed by the first metric behind this many bytes of label text:
  * receivers refuse 32 MiB and more. In 2.0 too, where most of them are written
@@ -33,11 +29,6 @@ typedef Prometheus__BucketSpan span_message;
 #define LABEL_BYTES_MAX ((size_t)4 << 20)
 /* And, between samples that belong together, by this many, or bytes of its own. */
 #define BATCH_BYTES_MAX ((size_t)16 << 20)
-/* Tags, lengths and numbers: of a series with a sample, of a label or ref in it. */
-#define SERIES_OVERHEAD 128
-#define LABEL_OVERHEAD 16
-/* Shorter gaps between filled buckets cost less as empty buckets. */
-#define SPAN_GAP_MIN 3
 
 /* A label of the last series, for the next one's. */
 struct known_label {
@@ -74,15 +65,6 @@ struct wire_writer {
 	int error; /* sticks until wire_finish */
 	int64_t time_ms;
 	struct draft draft;
-};
-
-/* A histogram and all that it points to. */
-struct native {
-	histogram_message message;
-	span_message *spans[NATIVE_BUCKETS];
-	span_message span_storage[NATIVE_BUCKETS];
-	int64_t deltas[NATIVE_BUCKETS];
-	uint64_t last; /* what the last delta led to */
 };
 
 /* --- a draft becomes a batch -------------------------------------------------- */
@@ -238,7 +220,7 @@ static int pack_label(struct draft *draft, size_t i, const struct label *label)
 	message.name = (char *)label->name;
 	message.value = (char *)label->value;
 	buf_clear(memory);
-	at = buf_reserve(memory, 2 * text_bytes + LABEL_OVERHEAD);
+	at = buf_reserve(memory, 2 * text_bytes + WIRE_LABEL_OVERHEAD);
 	if (!at)
 		return memory->error;
 	memcpy(at, label->name, name_len + 1);
@@ -291,29 +273,13 @@ static int set_labels(struct draft *draft, const struct label *labels, size_t co
 	return err;
 }
 
-static Prometheus__MetricType metric_type(const struct family *family)
-{
-	static const Prometheus__MetricType types[] = {
-	    [METRIC_COUNTER] = PROMETHEUS__METRIC_TYPE__COUNTER,
-	    [METRIC_GAUGE] = PROMETHEUS__METRIC_TYPE__GAUGE,
-	    [METRIC_HISTOGRAM] = PROMETHEUS__METRIC_TYPE__HISTOGRAM,
-	    [METRIC_SUMMARY] = PROMETHEUS__METRIC_TYPE__SUMMARY,
-	    [METRIC_INFO] = PROMETHEUS__METRIC_TYPE__INFO,
-	    [METRIC_UNKNOWN] = PROMETHEUS__METRIC_TYPE__UNKNOWN,
-	    [METRIC_GAUGE_HISTOGRAM] = PROMETHEUS__METRIC_TYPE__GAUGEHISTOGRAM,
-	    [METRIC_STATE_SET] = PROMETHEUS__METRIC_TYPE__STATESET,
-	};
-
-	return types[family->type];
-}
-
 /* Another family may be where the last one was. */
 static bool is_set(const struct draft *draft, const struct family *family)
 {
 	const Prometheus__V2__Metadata *metadata = &draft->metadata;
 	char **strings = draft->symbols.strings;
 
-	return draft->has_metadata && metadata->type == metric_type(family) &&
+	return draft->has_metadata && metadata->type == wire_series_type(family) &&
 	       !strcmp(strings[metadata->help_ref], family->help) &&
 	       !strcmp(strings[metadata->unit_ref], family->unit);
 }
@@ -323,7 +289,7 @@ static int set_metadata(struct draft *draft, const struct family *family)
 	if (draft->message == WIRE_V1 || is_set(draft, family))
 		return 0;
 	prometheus__v2__metadata__init(&draft->metadata);
-	draft->metadata.type = metric_type(family);
+	draft->metadata.type = wire_series_type(family);
 	draft->metadata.help_ref = symbols_add(&draft->symbols, family->help);
 	draft->metadata.unit_ref = symbols_add(&draft->symbols, family->unit);
 	draft->has_metadata = !draft->symbols.error;
@@ -331,15 +297,6 @@ static int set_metadata(struct draft *draft, const struct family *family)
 }
 
 /* --- series ------------------------------------------------------------------- */
-
-/* What a series has of values; n of each. */
-struct values {
-	const struct exemplar *exemplar; /* NULL: none */
-	size_t sample_count;
-	sample_message **samples;
-	size_t histogram_count;
-	histogram_message **histograms;
-};
 
 /* An exemplar, in the message that it goes into, and all that it points to. */
 struct example {
@@ -408,27 +365,25 @@ static int make_example(struct draft *draft, const struct exemplar *exemplar,
 	example->only_v1 = &example->v1;
 	example->only_v2 = &example->v2;
 	example->count = 1;
-	for (size_t i = 0; i < exemplar->label_count; i++)
-		example->text_bytes += strlen(exemplar->labels[i].name) +
-				       strlen(exemplar->labels[i].value);
+	example->text_bytes =
+	    wire_series_text_bytes(exemplar->labels, exemplar->label_count);
 	return draft->message == WIRE_V1 ? make_example_v1(example, exemplar)
 					 : make_example_v2(draft, example, exemplar);
 }
 
-static size_t pack_v1(struct draft *draft, size_t label_count,
-		      const struct values *values, struct example *example,
-		      unsigned char *to)
+static size_t pack_v1(struct draft *draft, const struct wire_series *from,
+		      struct example *example, unsigned char *to)
 {
 	Prometheus__WriteRequest request = PROMETHEUS__WRITE_REQUEST__INIT;
 	Prometheus__TimeSeries series = PROMETHEUS__TIME_SERIES__INIT;
 	Prometheus__TimeSeries *only = &series;
 
-	series.n_labels = label_count;
+	series.n_labels = from->label_count;
 	series.labels = draft->packed_labels;
-	series.n_samples = values->sample_count;
-	series.samples = values->samples;
-	series.n_histograms = values->histogram_count;
-	series.histograms = values->histograms;
+	series.n_samples = from->sample_count;
+	series.samples = from->samples;
+	series.n_histograms = from->histogram_count;
+	series.histograms = from->histograms;
 	series.n_exemplars = example->count;
 	series.exemplars = &example->only_v1;
 	request.n_timeseries = 1;
@@ -436,20 +391,19 @@ static size_t pack_v1(struct draft *draft, size_t label_count,
 	return prometheus__write_request__pack(&request, to);
 }
 
-static size_t pack_v2(struct draft *draft, size_t label_count,
-		      const struct values *values, struct example *example,
-		      unsigned char *to)
+static size_t pack_v2(struct draft *draft, const struct wire_series *from,
+		      struct example *example, unsigned char *to)
 {
 	Prometheus__V2__Request request = PROMETHEUS__V2__REQUEST__INIT;
 	Prometheus__V2__TimeSeries series = PROMETHEUS__V2__TIME_SERIES__INIT;
 	Prometheus__V2__TimeSeries *only = &series;
 
-	series.n_labels_refs = 2 * label_count;
+	series.n_labels_refs = 2 * from->label_count;
 	series.labels_refs = draft->refs;
-	series.n_samples = values->sample_count;
-	series.samples = values->samples;
-	series.n_histograms = values->histogram_count;
-	series.histograms = values->histograms;
+	series.n_samples = from->sample_count;
+	series.samples = from->samples;
+	series.n_histograms = from->histogram_count;
+	series.histograms = from->histograms;
 	series.n_exemplars = example->count;
 	series.exemplars = &example->only_v2;
 	series.metadata = &draft->metadata;
@@ -458,48 +412,41 @@ static size_t pack_v2(struct draft *draft, size_t label_count,
 	return prometheus__v2__request__pack(&request, to);
 }
 
-/* Never less than it will be. */
-static size_t packed_bound(size_t label_count, size_t text_bytes,
-			   const struct values *values, const struct example *example)
-{
-	size_t bound = text_bytes + label_count * LABEL_OVERHEAD +
-		       (values->sample_count + 1) * SERIES_OVERHEAD;
-
-	if (example->count)
-		bound += prometheus__exemplar__get_packed_size(&example->v1) +
-			 prometheus__v2__exemplar__get_packed_size(&example->v2) +
-			 SERIES_OVERHEAD;
-
-	for (size_t i = 0; i < values->histogram_count; i++)
-		bound += prometheus__histogram__get_packed_size(values->histograms[i]) +
-			 SERIES_OVERHEAD;
-	return bound;
-}
-
-static int add_series(struct draft *draft, const struct label *labels,
-		      size_t label_count, const struct values *values)
+static int add_series(struct draft *draft, const struct wire_series *series)
 {
 	CLEANUP(free_example) struct example example = {0};
 	struct buf *packed = &draft->packed;
 	unsigned char *to;
-	size_t text_bytes;
-	int err = set_labels(draft, labels, label_count, &text_bytes);
+	size_t text_bytes, example_bytes;
+	int err = set_labels(draft, series->labels, series->label_count, &text_bytes);
 
 	if (!err)
-		err = make_example(draft, values->exemplar, &example);
+		err = make_example(draft, series->exemplar, &example);
 	if (err)
 		return err;
+	example_bytes = prometheus__exemplar__get_packed_size(&example.v1) +
+			prometheus__v2__exemplar__get_packed_size(&example.v2);
 	to = (unsigned char *)buf_reserve(
-	    packed, packed_bound(label_count, text_bytes, values, &example));
+	    packed, wire_series_bound(series, text_bytes, example_bytes));
 	if (!to)
 		return packed->error;
-	packed->len += draft->message == WIRE_V1
-			   ? pack_v1(draft, label_count, values, &example, to)
-			   : pack_v2(draft, label_count, values, &example, to);
-	draft->samples += (uint32_t)values->sample_count;
-	draft->histograms += (uint32_t)values->histogram_count;
+	packed->len += draft->message == WIRE_V1 ? pack_v1(draft, series, &example, to)
+						 : pack_v2(draft, series, &example, to);
+	draft->samples += (uint32_t)series->sample_count;
+	draft->histograms += (uint32_t)series->histogram_count;
 	draft->label_bytes += text_bytes + example.text_bytes;
 	return 0;
+}
+
+static struct wire_series series_of(const struct draft *draft,
+				    const struct sample *sample)
+{
+	return (struct wire_series){
+	    .labels = sample->labels,
+	    .label_count = sample->label_count,
+	    .exemplar = draft->exemplars ? sample->exemplar : NULL,
+	    .family = sample->family,
+	};
 }
 
 /* In 1.0 nothing has a start. */
@@ -510,97 +457,25 @@ static int64_t start_of(const struct draft *draft, const struct sample *sample)
 
 static int add_number(struct draft *draft, const struct sample *sample)
 {
-	sample_message message = PROMETHEUS__SAMPLE__INIT, *only = &message;
-	const struct values values = {
-	    .exemplar = draft->exemplars ? sample->exemplar : NULL,
-	    .sample_count = 1,
-	    .samples = &only,
-	};
+	Prometheus__Sample message, *only = &message;
+	struct wire_series series = series_of(draft, sample);
 
-	memcpy(&message.value, &sample->bits, sizeof(message.value));
-	message.timestamp = sample->time_ms;
-	message.start_timestamp = start_of(draft, sample);
-	return add_series(draft, sample->labels, sample->label_count, &values);
-}
-
-/* --- native histograms -------------------------------------------------------- */
-
-static void add_bucket(struct native *native, uint64_t count)
-{
-	histogram_message *message = &native->message;
-
-	native->deltas[message->n_positive_deltas++] = (int64_t)(count - native->last);
-	native->spans[message->n_positive_spans - 1]->length++;
-	native->last = count;
-}
-
-static void add_span(struct native *native, int32_t offset)
-{
-	size_t i = native->message.n_positive_spans++;
-
-	native->spans[i] = &native->span_storage[i];
-	prometheus__bucket_span__init(native->spans[i]);
-	native->spans[i]->offset = offset;
-}
-
-/* counts[0] is the zero bucket; counts[i] is of bucket NATIVE_FIRST + i - 1. */
-static void add_buckets(struct native *native, const uint64_t *counts)
-{
-	int32_t next = 0; /* behind the last one in a span */
-
-	for (int32_t i = 1; i < NATIVE_BUCKETS; i++) {
-		if (!counts[i])
-			continue;
-		if (!next)
-			add_span(native, NATIVE_FIRST + i - 1);
-		else if (i - next >= SPAN_GAP_MIN)
-			add_span(native, i - next);
-		else
-			for (; next < i; next++)
-				add_bucket(native, 0);
-		add_bucket(native, counts[i]);
-		next = i + 1;
-	}
-}
-
-static void fill_native(struct native *native, const struct sample *sample)
-{
-	histogram_message *message = &native->message;
-	uint64_t count = 0;
-
-	prometheus__histogram__init(message);
-	message->count_case = PROMETHEUS__HISTOGRAM__COUNT_COUNT_INT;
-	message->timestamp = sample->time_ms;
-	memcpy(&message->sum, &sample->bits, sizeof(message->sum));
-	if (sample->bits == SAMPLE_STALE)
-		return;
-	for (size_t i = 0; i < NATIVE_BUCKETS; i++)
-		count += sample->native[i];
-	message->count_int = count;
-	message->sum = sample->sum;
-	message->schema = NATIVE_SCHEMA;
-	message->zero_threshold = NATIVE_ZERO_S;
-	message->zero_count_case = PROMETHEUS__HISTOGRAM__ZERO_COUNT_ZERO_COUNT_INT;
-	message->zero_count_int = sample->native[0];
-	message->positive_spans = native->spans;
-	message->positive_deltas = native->deltas;
-	native->last = 0;
-	add_buckets(native, sample->native);
+	wire_series_number(sample, start_of(draft, sample), &message);
+	series.sample_count = 1;
+	series.samples = &only;
+	return add_series(draft, &series);
 }
 
 static int add_native(struct draft *draft, const struct sample *sample)
 {
-	struct native native;
-	histogram_message *only = &native.message;
-	const struct values values = {
-	    .exemplar = draft->exemplars ? sample->exemplar : NULL,
-	    .histogram_count = 1,
-	    .histograms = &only,
-	};
+	struct wire_native native;
+	Prometheus__Histogram *only = &native.message;
+	struct wire_series series = series_of(draft, sample);
 
-	fill_native(&native, sample);
-	native.message.start_timestamp = start_of(draft, sample);
-	return add_series(draft, sample->labels, sample->label_count, &values);
+	wire_native_fill(&native, sample, start_of(draft, sample));
+	series.histogram_count = 1;
+	series.histograms = &only;
+	return add_series(draft, &series);
 }
 
 /* --- the writer --------------------------------------------------------------- */
@@ -686,7 +561,7 @@ static int pack_metadata(struct buf *packed, const struct family *family)
 		name = NULL;
 		return -ENOMEM;
 	}
-	metadata.type = metric_type(family);
+	metadata.type = wire_series_type(family);
 	metadata.metric_family_name = name;
 	metadata.help = (char *)family->help;
 	metadata.unit = (char *)family->unit;
@@ -796,32 +671,32 @@ static int look_up_exemplar(const Prometheus__V2__Request *request,
 }
 
 static int downgrade_series(struct draft *draft, const Prometheus__V2__Request *request,
-			    const Prometheus__V2__TimeSeries *series, bool native)
+			    const Prometheus__V2__TimeSeries *from, bool native)
 {
 	AUTO_FREE struct label *labels = NULL, *example_labels = NULL;
 	struct exemplar exemplar;
-	const struct values values = {
-	    .exemplar = series->n_exemplars ? &exemplar : NULL,
-	    .sample_count = series->n_samples,
-	    .samples = series->samples,
-	    .histogram_count = native ? series->n_histograms : 0,
-	    .histograms = series->histograms,
+	struct wire_series series = {
+	    .label_count = from->n_labels_refs / 2,
+	    .exemplar = from->n_exemplars ? &exemplar : NULL,
+	    .sample_count = from->n_samples,
+	    .samples = from->samples,
+	    .histogram_count = native ? from->n_histograms : 0,
+	    .histograms = from->histograms,
 	};
 	int err = 0;
 
-	if (!values.sample_count && !values.histogram_count)
+	if (!series.sample_count && !series.histogram_count)
 		return 0;
-	for (size_t i = 0; i < values.sample_count; i++)
-		values.samples[i]->start_timestamp = 0;
-	for (size_t i = 0; i < values.histogram_count; i++)
-		values.histograms[i]->start_timestamp = 0;
-	if (values.exemplar)
-		err = look_up_exemplar(request, series, &example_labels, &exemplar);
+	for (size_t i = 0; i < series.sample_count; i++)
+		series.samples[i]->start_timestamp = 0;
+	for (size_t i = 0; i < series.histogram_count; i++)
+		series.histograms[i]->start_timestamp = 0;
+	if (series.exemplar)
+		err = look_up_exemplar(request, from, &example_labels, &exemplar);
 	if (!err)
-		err = look_up(request, series->labels_refs, series->n_labels_refs,
-			      &labels);
-	return err ? err
-		   : add_series(draft, labels, series->n_labels_refs / 2, &values);
+		err = look_up(request, from->labels_refs, from->n_labels_refs, &labels);
+	series.labels = labels;
+	return err ? err : add_series(draft, &series);
 }
 
 int wire_downgrade(const struct wire_batch *v2, bool native, struct wire_batch **ret_v1)
