@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire.h - samples as Remote-Write requests, 1.0 or 2.0: protobuf
- * (src/remote_write.proto and remote_write_v2.proto by protobuf-c), compressed
- * (wire_batch.h). Pure: bytes in memory, no network, no clock.
+ * wire.h - the samples of a collection as Remote-Write requests, 1.0 or 2.0: what of
+ * them is sent, and where one request ends and the next begins. Messages are in
+ * wire_v1.h and wire_v2.h (protobuf-c), compression in wire_batch.h. Pure: bytes in
+ * memory, no network, no clock.
  */
 #pragma once
 
@@ -32,11 +33,7 @@ int wire_add(struct wire_writer *writer, const struct sample *sample);
  * The first error of the three (-ENOMEM, -E2BIG: a series of some 30 MB) is
  * returned by all until then; its batch is lost, those before were handed out. */
 int wire_finish(struct wire_writer *writer);
-/* What 1.0 says of families: batches of their own, handed out at once, under the
- * name that their samples have (with _total, _info). Nothing in 2.0. */
+/* What 1.0 says of families: batches of their own, handed out at once. Nothing in 2.0,
+ * which has it with each series. */
 int wire_metadata(struct wire_writer *writer, const struct family *const *families,
 		  size_t count);
-/* A batch of 2.0 as one of 1.0: the same series, values and times. NULL: nothing is
- * left of it without its native histograms. -EBADMSG, -E2BIG: it is none of ours. */
-int wire_downgrade(const struct wire_batch *v2, bool native,
-		   struct wire_batch **ret_v1);

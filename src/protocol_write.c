@@ -13,6 +13,7 @@
 #include "relabel.h"
 #include "retry.h"
 #include "wire.h"
+#include "wire_downgrade.h"
 
 #define STRAYS_MAX 3
 #define FACT_WANTS_V1 "wants_v1" /* in the spool */

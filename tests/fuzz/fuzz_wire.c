@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire.h"
+#include "wire_downgrade.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
