@@ -9,16 +9,19 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cleanup.h"
 #include "log_index.h"
 #include "slice.h"
 
 #define MARKS "-._~"
+#define VISITS_MAX 3 /* while files are renamed in a directory */
 
 /* --- names -------------------------------------------------------------------- */
 
@@ -58,6 +61,7 @@ struct visit {
 	const struct log_siblings_visitor *visitor;
 	char directory[PATH_MAX];
 	struct log_index by_base, by_number;
+	bool was_told; /* of the entry that is looked up */
 };
 
 static struct place *place_of(struct log_node *node)
@@ -101,8 +105,15 @@ static int add_to_tables(struct visit *visit, struct place *place)
 
 /* --- reading it --------------------------------------------------------------- */
 
-static void tell_named(const struct visit *visit, const char *original,
-		       const char *name, const char *path)
+static void tell(struct visit *visit, log_sibling_call call, struct log_sought *sought,
+		 const char *path)
+{
+	call(visit->visitor->context, sought, path);
+	visit->was_told = true;
+}
+
+static void tell_named(struct visit *visit, const char *original, const char *name,
+		       const char *path)
 {
 	struct log_node *node =
 	    log_index_first(&visit->by_base, log_index_text(original));
@@ -113,14 +124,13 @@ static void tell_named(const struct visit *visit, const char *original,
 		if (place->sought->wants_named && !strcmp(place->base, original) &&
 		    log_siblings_is_named_after(name, original) &&
 		    !log_rule_excludes(node->file->rule, path))
-			visit->visitor->named(visit->visitor->context, place->sought,
-					      path);
+			tell(visit, visit->visitor->named, place->sought, path);
 	}
 }
 
 /* Each name that this one may be after: what stands before a mark, and that with its
  * extension. */
-static void look_up_name(const struct visit *visit, const char *name, const char *path)
+static void look_up_name(struct visit *visit, const char *name, const char *path)
 {
 	const char *extension = strrchr(name, '.');
 
@@ -139,7 +149,7 @@ static void look_up_name(const struct visit *visit, const char *name, const char
 	}
 }
 
-static void look_up_number(const struct visit *visit, uint64_t inode, const char *path)
+static void look_up_number(struct visit *visit, uint64_t inode, const char *path)
 {
 	struct log_node *node =
 	    log_index_first(&visit->by_number, log_index_inode(0, inode));
@@ -148,25 +158,39 @@ static void look_up_number(const struct visit *visit, uint64_t inode, const char
 		struct log_sought *sought = place_of(node)->sought;
 
 		if (sought->wants_numbered && sought->file->identity.inode == inode)
-			visit->visitor->numbered(visit->visitor->context, sought, path);
+			tell(visit, visit->visitor->numbered, sought, path);
 	}
 }
 
-static void read_directory(const struct visit *visit)
+/* What was told of is what was listed. */
+static bool is_still(DIR *listing, const struct dirent *entry)
+{
+	struct stat found;
+
+	return !fstatat(dirfd(listing), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) &&
+	       found.st_ino == entry->d_ino;
+}
+
+/* False: what is sought may have been renamed meanwhile, and not been told of. */
+static bool read_directory(struct visit *visit)
 {
 	DIR *listing = opendir(*visit->directory ? visit->directory : "/");
 	const struct dirent *entry;
+	bool is_whole = true;
 	char path[PATH_MAX];
 
 	while (listing && (entry = readdir(listing))) {
 		if (snprintf(path, sizeof(path), "%s/%s", visit->directory,
 			     entry->d_name) >= (int)sizeof(path))
 			continue;
+		visit->was_told = false;
 		look_up_number(visit, entry->d_ino, path);
 		look_up_name(visit, entry->d_name, path);
+		is_whole &= !visit->was_told || is_still(listing, entry);
 	}
 	if (listing)
 		closedir(listing);
+	return is_whole;
 }
 
 /* All of one directory. */
@@ -180,8 +204,8 @@ static int visit_places(struct place *places, size_t count,
 		 (int)places->directory.len, places->directory.text);
 	for (size_t i = 0; !err && i < count; i++)
 		err = add_to_tables(&visit, &places[i]);
-	if (!err)
-		read_directory(&visit);
+	for (int i = 0; !err && i < VISITS_MAX && !read_directory(&visit); i++)
+		;
 	log_index_free(&visit.by_base);
 	log_index_free(&visit.by_number);
 	return err;

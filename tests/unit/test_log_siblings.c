@@ -189,6 +189,47 @@ static void what_is_named_after_a_file_is_told_once(void **state)
 	}
 }
 
+/* It is gone before anybody could look at it. */
+static void rename_once(void *context, struct log_sought *sought, const char *path)
+{
+	struct log_case *test = context;
+
+	sought->is_found = !access(log_case_path(test, "a.log.2"), F_OK);
+	if (!sought->is_found)
+		log_case_rename(test, strrchr(path, '/') + 1, "a.log.2");
+	else
+		sought->wants_named = sought->wants_numbered = false;
+}
+
+static void what_is_renamed_meanwhile_is_looked_for_again(void **state)
+{
+	struct log_case *test = *state;
+	const struct log_siblings_visitor visitor = {rename_once, rename_once, test};
+	struct log_identity identity = {0};
+	struct log_stat found;
+
+	log_case_glob(test, "*");
+	log_case_start(test);
+	for (int is_numbered = 0; is_numbered < 2; is_numbered++) {
+		struct log_sought sought = {.wants_named = !is_numbered,
+					    .wants_numbered = is_numbered};
+
+		log_case_write(test, "a.log.1", "");
+		assert_int_equal(log_stat(-1, log_case_path(test, "a.log.1"), &found),
+				 0);
+		identity.inode = found.identity.inode;
+		sought.file =
+		    log_file_create(&identity, &test->rules[0],
+				    log_case_path(test, "a.log"), NULL, NULL, 0);
+		listings = 0;
+		assert_int_equal(log_siblings_visit(&sought, 1, &visitor), 0);
+		assert_true(sought.is_found);
+		assert_int_equal(listings, 2);
+		log_file_free(&sought.file);
+		log_case_unlink(test, "a.log.2");
+	}
+}
+
 static void a_name_is_after_another_by_a_mark_or_digits(void **state)
 {
 	static const struct {
@@ -226,6 +267,7 @@ int main(void)
 	    TEST(a_scan_reads_a_directory_once_for_all_that_were_deleted),
 	    TEST(a_turn_reads_a_directory_twice_for_all_that_were_emptied),
 	    TEST(what_is_named_after_a_file_is_told_once),
+	    TEST(what_is_renamed_meanwhile_is_looked_for_again),
 	    TEST(a_name_is_after_another_by_a_mark_or_digits),
 	};
 
