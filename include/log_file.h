@@ -15,6 +15,7 @@
 #include "log_lines.h"
 #include "log_multiline.h"
 #include "log_rule.h"
+#include "slice.h"
 
 #define LOG_NO_NOTE UINT32_MAX
 
@@ -38,6 +39,9 @@ struct log_file {
 	uint64_t read_end;     /* what stands before it was read */
 	uint64_t size;         /* as last seen */
 	struct log_print tail; /* before read_end */
+	struct log_print mark; /* before mark_offset; of none: it was not seen */
+	uint64_t mark_offset;
+	struct slice chunk; /* what ends at read_end, while lines are taken out of it */
 	struct log_lines lines;
 	struct log_multiline multiline;
 	int64_t line_ms;   /* when the last line came */

@@ -46,6 +46,8 @@ struct log_print log_print_of(const void *bytes, size_t len);
 struct log_print log_print_before(int fd, uint64_t position);
 /* Of the first bytes, those before `position`, LOG_HEAD_BYTES at most. */
 struct log_print log_print_head(int fd, uint64_t position);
+/* The same in place of `head`, which is of less, if these bytes begin with that. */
+void log_print_grow(int fd, struct log_print *head, uint64_t position);
 /* Whether that is what stands there; false also when it cannot be read. */
 bool log_head_is(int fd, struct log_print head);
 bool log_before_is(int fd, uint64_t position, struct log_print tail);

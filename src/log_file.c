@@ -188,15 +188,12 @@ static bool skip_hole(struct log_file *file)
 	return true;
 }
 
-/* `buf` has `len` bytes, of which the first are known. */
-static void learn_tail(struct log_file *file, const char *buf, size_t len)
+/* Of the last of these bytes. */
+static struct log_print print_of_end(const char *bytes, size_t len)
 {
-	size_t tail_len =
-	    file->read_end < LOG_TAIL_BYTES ? (size_t)file->read_end : LOG_TAIL_BYTES;
+	const size_t tail_len = len < LOG_TAIL_BYTES ? len : LOG_TAIL_BYTES;
 
-	if (tail_len > len)
-		tail_len = len;
-	file->tail = log_print_of(buf + len - tail_len, tail_len);
+	return log_print_of(bytes + len - tail_len, tail_len);
 }
 
 /* It is needed before there is a position to be noted: the file may be copied and
@@ -207,10 +204,29 @@ static void learn_first_head(struct log_file *file, const char *buf, size_t len)
 	    log_print_of(buf, len < LOG_HEAD_BYTES ? len : LOG_HEAD_BYTES);
 }
 
+/* At the beginning there is no tail, but it may be known how it began. */
 static bool is_known(const struct log_file *file, const char *buf, size_t len)
 {
-	return len >= file->tail.len &&
-	       log_print_of(buf, file->tail.len).hash == file->tail.hash;
+	const struct log_print known =
+	    file->read_end ? file->tail : file->identity.head;
+
+	return len >= known.len && log_print_of(buf, known.len).hash == known.hash;
+}
+
+/* The file itself cannot be asked later: another content may stand there by then, and
+ * nobody would find the copy of this one. */
+static void learn_mark(struct log_file *file)
+{
+	const uint64_t back = file->read_end - file->offset;
+	const size_t len = file->chunk.len;
+
+	if (!back)
+		file->mark = file->tail;
+	else if (file->mark_offset != file->offset)
+		file->mark = back < len
+				 ? print_of_end(file->chunk.text, len - (size_t)back)
+				 : (struct log_print){0};
+	file->mark_offset = file->offset;
 }
 
 enum log_read log_file_read(struct log_file *file, char *buf,
@@ -240,10 +256,13 @@ enum log_read log_file_read(struct log_file *file, char *buf,
 	file->read_end += len;
 	if (file->size < file->read_end)
 		file->size = file->read_end;
-	if (file->read_end == len && !file->identity.head.len)
-		learn_first_head(file, buf, len);
-	learn_tail(file, buf, (size_t)got);
+	if (file->read_end == (size_t)got)
+		learn_first_head(file, buf, (size_t)got);
+	file->tail = print_of_end(buf, (size_t)got);
+	file->chunk = (struct slice){buf, (size_t)got};
 	take(file, (struct slice){buf + known, len}, sink);
+	learn_mark(file);
+	file->chunk = (struct slice){0};
 	return len == LOG_FILE_CHUNK ? LOG_READ_MORE : LOG_READ_END;
 }
 
@@ -274,10 +293,7 @@ static void learn_head(struct log_file *file)
 	if (file->fd < 0 || head->len >= LOG_HEAD_BYTES ||
 	    file->offset < 2 * (uint64_t)head->len || !file->offset)
 		return;
-	if (file->offset < LOG_HEAD_BYTES && head->len && file->offset == head->len)
-		return;
-	if (log_head_is(file->fd, *head))
-		*head = log_print_head(file->fd, file->offset);
+	log_print_grow(file->fd, head, file->offset);
 }
 
 struct log_position log_file_position(struct log_file *file)
@@ -287,17 +303,11 @@ struct log_position log_file_position(struct log_file *file)
 	    .name = file->name,
 	    .path = file->path ? file->path : "",
 	    .service = file->service ? file->service : "",
-	    .tail = file->tail,
 	};
 
 	learn_head(file);
+	learn_mark(file);
 	position.identity = file->identity;
-	if (file->identity.head.len > file->offset)
-		position.identity.head = file->fd < 0
-					     ? (struct log_print){0}
-					     : log_print_head(file->fd, file->offset);
-	if (file->offset != file->read_end)
-		position.tail = file->fd < 0 ? (struct log_print){0}
-					     : log_print_before(file->fd, file->offset);
+	position.tail = file->mark;
 	return position;
 }

@@ -84,6 +84,17 @@ struct log_print log_print_head(int fd, uint64_t position)
 	return read_print(fd, 0, position < LOG_HEAD_BYTES ? position : LOG_HEAD_BYTES);
 }
 
+/* In one read: another content may stand there before the next. */
+void log_print_grow(int fd, struct log_print *head, uint64_t position)
+{
+	const size_t len = position < LOG_HEAD_BYTES ? position : LOG_HEAD_BYTES;
+	char bytes[LOG_HEAD_BYTES];
+
+	if (pread(fd, bytes, len, 0) == (ssize_t)len &&
+	    log_print_of(bytes, head->len).hash == head->hash)
+		*head = log_print_of(bytes, len);
+}
+
 static bool is_print(int fd, uint64_t from, struct log_print print)
 {
 	struct log_print found = read_print(fd, from, print.len);

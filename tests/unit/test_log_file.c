@@ -88,6 +88,15 @@ static void expect(struct one *one, enum log_read result, const char *entries)
 	assert_string_equal(one->read, entries);
 }
 
+static void read_whatever(struct one *one)
+{
+	const struct log_sink sink = {on_entry, one, 7};
+	size_t len;
+
+	*one->read = 0;
+	assert_int_equal(log_file_read(one->file, one->buf, &sink, &len), LOG_READ_END);
+}
+
 static void it_is_opened_when_it_is_read(void **state)
 {
 	struct one *one = *state;
@@ -201,7 +210,7 @@ static void lines_that_wait_are_in_no_position(void **state)
 	assert_int_equal(position.offset, 4);
 	assert_int_equal(position.tail.len, 4);
 	assert_int_equal(position.tail.hash, log_print_of("one\n", 4).hash);
-	assert_int_equal(position.identity.head.len, 4);
+	assert_int_equal(position.identity.head.len, 8);
 	assert_string_equal(position.name, "name");
 	assert_string_equal(position.path, one->path);
 	assert_true(log_file_is_pending(one->file));
@@ -210,6 +219,71 @@ static void lines_that_wait_are_in_no_position(void **state)
 	assert_string_equal(one->read, "[part]");
 	assert_int_equal(one->file->offset, 8);
 	assert_false(log_file_is_pending(one->file));
+}
+
+/* Its batch is handed over up to a second later, or between two lines. */
+static void a_position_is_of_what_was_read_whatever_stands_there_now(void **state)
+{
+	static const char text[] = "one\npart";
+	struct one *one = *state;
+	struct log_position position;
+
+	put(one, 0, text);
+	expect(one, LOG_READ_END, "[one]");
+	put(one, O_TRUNC, "another, longer than before\n");
+	position = log_file_position(one->file);
+	assert_int_equal(position.offset, 4);
+	assert_int_equal(position.tail.len, 4);
+	assert_int_equal(position.tail.hash, log_print_of(text, 4).hash);
+	assert_int_equal(position.identity.head.len, 8);
+	assert_int_equal(position.identity.head.hash, log_print_of(text, 8).hash);
+}
+
+static void on_entry_of_others(void *context, struct log_file *file,
+			       const struct log_entry *entry)
+{
+	const char *text = context;
+	const struct log_position position = log_file_position(file);
+	const size_t len =
+	    position.offset < LOG_TAIL_BYTES ? (size_t)position.offset : LOG_TAIL_BYTES;
+
+	(void)entry;
+	assert_int_equal(position.tail.len, len);
+	assert_int_equal(position.tail.hash,
+			 log_print_of(text + position.offset - len, len).hash);
+}
+
+static void so_it_is_between_two_lines(void **state)
+{
+	struct one *one = *state;
+	char text[1024] = "";
+	const struct log_sink sink = {on_entry_of_others, text, 7};
+	size_t len;
+
+	for (int i = 0; i < 20; i++) {
+		for (int j = 0; j < i; j++)
+			sprintf(text + strlen(text), "%d", i % 10);
+		strcat(text, i % 3 ? "\n" : "");
+		put(one, 0, text);
+		assert_int_equal(log_file_read(one->file, one->buf, &sink, &len),
+				 LOG_READ_END);
+		put(one, O_TRUNC, text + 1);
+		log_file_position(one->file);
+	}
+}
+
+/* Of another life, in which nothing of it was handed out. */
+static void at_its_beginning_it_is_known_by_its_head(void **state)
+{
+	struct one *one = *state;
+
+	put(one, 0, "one\n");
+	one->file->identity.head = log_print_of("one\n", 4);
+	assert_int_equal(log_file_open(one->file), LOG_READ_END);
+	put(one, O_TRUNC, "another\n");
+	expect(one, LOG_READ_CHANGED, "");
+	put(one, O_TRUNC, "one\ntwo\n");
+	expect(one, LOG_READ_END, "[one][two]");
 }
 
 static void the_print_of_its_head_grows_to_its_bound(void **state)
@@ -230,6 +304,36 @@ static void the_print_of_its_head_grows_to_its_bound(void **state)
 	assert_int_equal(last, LOG_HEAD_BYTES);
 }
 
+/* A head of few bytes is like those of others. */
+static void the_print_of_its_head_is_not_of_its_first_bytes_only(void **state)
+{
+	struct one *one = *state;
+
+	put(one, 0, "o");
+	expect(one, LOG_READ_END, "");
+	put(one, O_APPEND, "ne\ntwo\n");
+	expect(one, LOG_READ_END, "[one][two]");
+	assert_int_equal(one->file->identity.head.len, 8);
+}
+
+static void the_print_of_its_head_does_not_grow_into_another_content(void **state)
+{
+	struct one *one = *state;
+	char text[300];
+
+	memset(text, 'x', sizeof(text));
+	text[99] = text[298] = '\n';
+	text[100] = text[299] = 0;
+	put(one, 0, text);
+	read_whatever(one);
+	text[100] = 'x';
+	put(one, O_APPEND, text + 100);
+	read_whatever(one);
+	text[0] = 'y';
+	put(one, O_TRUNC, text);
+	assert_int_equal(log_file_position(one->file).identity.head.len, 100);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -240,7 +344,12 @@ int main(void)
 	    TEST(bytes_that_are_no_text_are_made_text),
 	    TEST(a_long_file_is_read_in_pieces),
 	    TEST(lines_that_wait_are_in_no_position),
+	    TEST(a_position_is_of_what_was_read_whatever_stands_there_now),
+	    TEST(so_it_is_between_two_lines),
+	    TEST(at_its_beginning_it_is_known_by_its_head),
 	    TEST(the_print_of_its_head_grows_to_its_bound),
+	    TEST(the_print_of_its_head_is_not_of_its_first_bytes_only),
+	    TEST(the_print_of_its_head_does_not_grow_into_another_content),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
