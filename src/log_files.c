@@ -212,8 +212,7 @@ struct log_file *log_files_at_inode(const struct log_files *files,
 	struct log_node *node = log_index_first(
 	    &files->by_inode, log_index_inode(identity->device, identity->inode));
 
-	while (node && (node->file->identity.device != identity->device ||
-			node->file->identity.inode != identity->inode))
+	while (node && !log_identity_is(&node->file->identity, identity))
 		node = log_index_next(node);
 	return node ? node->file : NULL;
 }

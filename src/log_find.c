@@ -245,10 +245,6 @@ static void look_at(struct log_files *files, const struct log_source *source,
 	if (log_stat(-1, path, &found) || !found.is_regular)
 		return;
 	known = log_files_at_inode(files, &found.identity);
-	if (known && !log_identity_is(&known->identity, &found.identity)) {
-		log_files_retire(files, known); /* its number is used again */
-		known = NULL;
-	}
 	if (known) {
 		has_name(files, known, path);
 		return;
