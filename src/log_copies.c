@@ -36,17 +36,27 @@ static bool may_be_copy(const char *path, const struct log_file *file)
 
 /* --- contents ----------------------------------------------------------------- */
 
-static int open_regular(const char *path)
+static int open_regular(const char *path, struct log_stat *ret_found)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	struct log_stat found;
 	int regular;
 
-	if (fd < 0 || log_stat(fd, "", &found) || !found.is_regular)
+	if (fd < 0 || log_stat(fd, "", ret_found) || !ret_found->is_regular)
 		return -1;
 	regular = fd;
 	fd = -1;
 	return regular;
+}
+
+/* -1: also when it is not at its path any more. */
+static int open_file(const struct log_file *file, struct log_stat *ret_found)
+{
+	int fd = file->path ? open_regular(file->path, ret_found) : -1;
+
+	if (fd < 0 || log_identity_is(&file->identity, &ret_found->identity))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 /* Up to where that was read. */
@@ -56,32 +66,43 @@ static bool has_content_of(int fd, const struct log_file *file)
 	       log_before_is(fd, file->read_end, file->tail);
 }
 
-/* One that is being made is shorter yet. */
-static bool begins_like(int fd, uint64_t size, const struct log_file *file)
+/* As what stands there now, as far as it goes: one that is being made may have nothing
+ * yet. */
+static bool begins_as_now(int fd, const struct log_file *file)
 {
-	struct log_print head = file->identity.head;
+	char bytes[LOG_HEAD_BYTES], others[LOG_HEAD_BYTES];
+	ssize_t len = pread(fd, bytes, sizeof(bytes), 0);
+	struct log_stat found;
+	AUTO_CLOSE int other = open_file(file, &found);
 
-	if (!head.len || size < head.len)
-		return false;
-	return log_head_is(fd, head) &&
-	       (size < file->read_end || log_before_is(fd, file->read_end, file->tail));
+	return len >= 0 && other >= 0 && pread(other, others, (size_t)len, 0) == len &&
+	       !memcmp(bytes, others, (size_t)len);
 }
 
-struct log_file *log_copies_origin(const struct log_files *files, const char *path,
-				   const struct log_stat *found)
+/* In that order: where the file has another content by now, its copy has all of it. */
+static bool begins_like(int fd, const struct log_file *file)
+{
+	return begins_as_now(fd, file) || has_content_of(fd, file);
+}
+
+static struct log_file *origin_of(const struct log_files *files, const char *path,
+				  int fd)
 {
 	for (uint32_t i = 0; i < files->count; i++) {
 		struct log_file *file = files->items[i];
-		AUTO_CLOSE int fd = -1;
 
-		if (file->origin || !file->identity.head.len ||
-		    !may_be_copy(path, file))
-			continue;
-		fd = open_regular(path);
-		if (fd >= 0 && begins_like(fd, found->size, file))
+		if (!file->origin && may_be_copy(path, file) && begins_like(fd, file))
 			return file;
 	}
 	return NULL;
+}
+
+struct log_file *log_copies_origin(const struct log_files *files, const char *path)
+{
+	struct log_stat found;
+	AUTO_CLOSE int fd = open_regular(path, &found);
+
+	return fd < 0 ? NULL : origin_of(files, path, fd);
 }
 
 /* --- what the original was not read to ---------------------------------------- */
@@ -141,14 +162,14 @@ static struct log_file *follow(struct log_files *files, const struct log_file *f
 static bool adopt(struct log_files *files, const struct log_file *file,
 		  const char *path)
 {
-	AUTO_CLOSE int fd = open_regular(path);
-	struct log_file *copy;
 	struct log_stat found;
+	AUTO_CLOSE int fd = open_regular(path, &found);
+	struct log_file *copy;
 
-	if (fd < 0 || log_stat(fd, "", &found) || !has_content_of(fd, file))
+	if (fd < 0 || !has_content_of(fd, file))
 		return false;
 	copy = log_files_at_inode(files, &found.identity);
-	if (copy && copy->origin != file)
+	if (copy && !copy->origin)
 		return false;
 	if (!copy)
 		copy = follow(files, file, path, &found);
@@ -179,15 +200,14 @@ void log_copies_adopt(struct log_files *files, struct log_sought *changed, size_
 
 #define BIRTH_SLACK_NS 100000000 /* the clock of file systems is behind */
 
-static bool is_missed(const struct log_files *files, const struct log_file *file,
-		      const char *path, struct log_stat *ret_found)
+static bool is_missed(const struct log_files *files, const char *path,
+		      struct log_stat *ret_found)
 {
-	AUTO_CLOSE int fd = open_regular(path);
+	AUTO_CLOSE int fd = open_regular(path, ret_found);
 
-	return fd >= 0 && !log_stat(fd, "", ret_found) &&
-	       !log_files_at_inode(files, &ret_found->identity) &&
+	return fd >= 0 && !log_files_at_inode(files, &ret_found->identity) &&
 	       ret_found->identity.birth_ns > files->since_ns - BIRTH_SLACK_NS &&
-	       !has_content_of(fd, file);
+	       !origin_of(files, path, fd);
 }
 
 void log_copies_on_missed(void *context, struct log_sought *sought, const char *path)
@@ -197,7 +217,7 @@ void log_copies_on_missed(void *context, struct log_sought *sought, const char *
 	struct log_file *missed;
 	struct log_stat found;
 
-	if (!is_missed(files, file, path, &found))
+	if (!is_missed(files, path, &found))
 		return;
 	missed = follow(files, file, path, &found);
 	if (missed) {
@@ -220,17 +240,6 @@ void log_copies_find_missed(struct log_files *files, struct log_sought *changed,
 
 /* --- copies of another kind --------------------------------------------------- */
 
-/* Whether it is a copy of all that the original has up to the copy's size. */
-static bool is_copy(const struct log_file *copy, const struct log_file *origin,
-		    uint64_t size)
-{
-	AUTO_CLOSE int copy_fd = open_regular(copy->path);
-	AUTO_CLOSE int origin_fd = origin->path ? open_regular(origin->path) : -1;
-
-	return copy_fd >= 0 && origin_fd >= 0 &&
-	       log_before_is(origin_fd, size, log_print_before(copy_fd, size));
-}
-
 static void go_on_at(struct log_files *files, struct log_file *copy, uint64_t offset)
 {
 	const bool was_open = copy->fd >= 0; /* something was written to it */
@@ -245,34 +254,60 @@ static void go_on_at(struct log_files *files, struct log_file *copy, uint64_t of
 	log_files_make_due(files, copy);
 }
 
+/* Of one that does not grow, and whose original is not emptied. */
+static void judge_whole(struct log_files *files, struct log_file *copy, int fd,
+			uint64_t size)
+{
+	const struct log_file *origin = copy->origin;
+	struct log_stat found;
+	AUTO_CLOSE int other = open_file(origin, &found);
+
+	/* That it has changed, or where it is now, is to be found yet. */
+	if (!has_content_of(other, origin) && has_content_of(fd, origin))
+		return;
+	if (!log_before_is(other, size, log_print_before(fd, size)))
+		go_on_at(files, copy, 0);
+	else if (origin->offset >= size)
+		go_on_at(files, copy, size);
+}
+
+static bool is_quiet(const struct log_files *files, const struct log_file *copy)
+{
+	return files->now_ms - copy->growth_ms >= LOG_COPY_MS;
+}
+
 void log_copies_judge(struct log_files *files, struct log_file *copy)
 {
 	struct log_stat found;
+	AUTO_CLOSE int fd = open_file(copy, &found);
 
-	if (!copy->path || log_stat(-1, copy->path, &found)) {
-		copy->origin = NULL;
+	if (fd < 0) {
+		/* It was renamed, which a scan finds, or is no more. */
+		if (!copy->path && is_quiet(files, copy))
+			copy->origin = NULL;
 		return;
 	}
 	if (found.size != copy->size)
 		copy->growth_ms = files->now_ms;
 	copy->size = found.size;
-	if (files->now_ms - copy->growth_ms < LOG_COPY_MS)
-		return;
-	if (!is_copy(copy, copy->origin, found.size))
+	if (!begins_like(fd, copy->origin))
+		copy->origin = origin_of(files, copy->path, fd);
+	if (!copy->origin)
 		go_on_at(files, copy, 0);
-	else if (copy->origin->offset >= found.size)
-		go_on_at(files, copy, found.size);
+	else if (is_quiet(files, copy))
+		judge_whole(files, copy, fd, found.size);
 }
 
 void log_copies_release(struct log_files *files, const struct log_file *file)
 {
 	for (uint32_t i = 0; i < files->count; i++) {
 		struct log_file *copy = files->items[i];
+		struct log_stat found;
 		AUTO_CLOSE int fd = -1;
 
 		if (copy->origin != file)
 			continue;
-		fd = copy->path ? open_regular(copy->path) : -1;
+		fd = open_file(copy, &found);
 		if (fd >= 0 && has_content_of(fd, file))
 			go_on(files, copy, file);
 		else

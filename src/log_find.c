@@ -174,12 +174,18 @@ static bool is_text(const char *path)
 static void follow(struct log_files *files, const struct log_source *source,
 		   const char *path, const struct log_stat *found)
 {
-	struct log_file *origin = log_copies_origin(files, path, found);
+	struct log_file *origin = log_copies_origin(files, path);
 	struct log_file *file = log_file_create(&found->identity, source->rule, path,
 						source->name, source->service, 0);
 
 	if (!file)
 		return;
+	if (!is_at(file, path)) {
+		/* Renamed meanwhile: another one may have been taken for it. */
+		log_file_free(&file);
+		files->wants_scan = true;
+		return;
+	}
 	file->size = found->size;
 	file->scan = files->scan;
 	file->growth_ms = files->now_ms;

@@ -184,6 +184,192 @@ static void what_was_always_beside_it_is_no_news(void **state)
 	log_case_expect(test, "a.log:two\n");
 }
 
+/* --- while it is rotated, and between two lives -------------------------------- */
+
+static const char *const patterns[] = {"*.log", "*.log*"};
+
+/* Each with a case of its own, begun with one line that is read. */
+static struct log_case *begin(size_t i)
+{
+	struct log_case *test;
+	void *fresh;
+
+	assert_int_equal(log_case_set_up(&fresh), 0);
+	test = fresh;
+	log_case_write(test, "a.log", "one\n");
+	start(test, patterns[i]);
+	log_case_expect(test, "a.log:one\n");
+	return test;
+}
+
+/* Nothing comes twice, also not later, or in another life. */
+static void end(struct log_case *test)
+{
+	void *fresh = test;
+
+	log_case_wait(test, 20000);
+	log_case_expect(test, "");
+	log_case_start(test);
+	log_case_wait(test, 20000);
+	log_case_expect(test, "");
+	log_case_tear_down(&fresh);
+}
+
+static void copy_and_empty(const struct log_case *test, const char *copy)
+{
+	log_case_copy(test, "a.log", copy);
+	log_case_empty(test, "a.log");
+}
+
+static void a_copy_that_is_still_empty_waits(void **state)
+{
+	struct log_case *test = begin(1);
+
+	(void)state;
+	log_case_write(test, "a.log.1", "");
+	log_case_expect(test, "");
+	log_case_write(test, "a.log.1", "o");
+	log_case_wait(test, 500);
+	log_case_expect(test, "");
+	log_case_write(test, "a.log.1", "one\n");
+	log_case_empty(test, "a.log");
+	log_case_append(test, "a.log", "two\n");
+	log_case_expect(test, "a.log:two\n");
+	end(test);
+}
+
+static void what_only_is_named_so_waits_for_its_first_bytes(void **state)
+{
+	struct log_case *test = begin(1);
+
+	(void)state;
+	log_case_write(test, "a.log.err", "");
+	log_case_expect(test, "");
+	log_case_append(test, "a.log.err", "its own\n");
+	log_case_wait(test, 250);
+	log_case_expect(test, "a.log.err:its own\n");
+	end(test);
+}
+
+/* It is not what was read of that file: that was emptied since. */
+static void a_copy_of_what_nobody_has_read_yet_waits(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct log_case *test = begin(i / 2);
+
+		if (i % 2)
+			log_case_end_life(test);
+		log_case_append(test, "a.log", "two\n");
+		copy_and_empty(test, "a.log.2");
+		log_case_append(test, "a.log", "three\n");
+		log_case_copy(test, "a.log", "a.log.1");
+		if (i % 2)
+			log_case_start(test);
+		log_case_expect(test, "a.log:two\na.log:three\n");
+		log_case_empty(test, "a.log");
+		log_case_append(test, "a.log", "four\n");
+		log_case_expect(test, "a.log:four\n");
+		end(test);
+	}
+}
+
+/* A tick comes before the scan that finds its new name. */
+static void a_copy_that_is_renamed_still_waits(void **state)
+{
+	struct log_case *test = begin(1);
+	struct log_sink sink = log_case_sink(test);
+
+	(void)state;
+	log_case_copy(test, "a.log", "a.log.1");
+	log_case_expect(test, "");
+	log_case_rename(test, "a.log.1", "a.log.2");
+	log_files_tick(test->files, &sink);
+	log_case_write(test, "a.log.1", "another\n");
+	log_files_tick(test->files, &sink);
+	log_case_expect(test, "a.log.1:another\n");
+	log_case_append(test, "a.log", "two\n");
+	log_case_expect(test, "a.log:two\n");
+	end(test);
+}
+
+/* Receivers are behind. Or its original is renamed. */
+static void so_it_does_after_a_long_time(void **state)
+{
+	static const char *const renamed[] = {"a.log.1", "a.log"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct log_case *test = begin(1);
+		struct log_sink sink = log_case_sink(test);
+
+		log_case_append(test, "a.log", "two\n");
+		log_case_copy(test, "a.log", "a.log.1");
+		log_case_scan(test, false);
+		sink.now_ms = test->now_ms += 2 * LOG_COPY_MS;
+		log_files_tick(test->files, &sink);
+		log_case_rename(test, renamed[i], "a.log.2");
+		log_files_tick(test->files, &sink);
+		log_case_expect(test, "a.log:two\n");
+		end(test);
+	}
+}
+
+static void a_copy_that_is_deleted_is_not_read(void **state)
+{
+	struct log_case *test = begin(1);
+
+	(void)state;
+	log_case_copy(test, "a.log", "a.log.1");
+	log_case_expect(test, "");
+	log_files_written(test->files, test->directory, "a.log.1"); /* opens it */
+	log_case_unlink(test, "a.log.1");
+	log_case_wait(test, LOG_COPY_MS + 1000);
+	log_case_expect(test, "");
+	assert_int_equal(log_files_sums(test->files).files, 1);
+	end(test);
+}
+
+/* It is known whose when it has something, or when that was emptied. */
+static void a_copy_that_is_empty_may_be_anybodys(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct log_case *test = begin(1);
+
+		log_case_rename(test, "a.log", "a.log.1");
+		log_case_write(test, "a.log", "two\n");
+		log_case_expect(test, "a.log:two\n");
+		log_case_write(test, "a.log.0", "");
+		log_case_expect(test, "");
+		log_case_write(test, "a.log.0", "two\n");
+		if (i)
+			log_case_wait(test, 500);
+		log_case_expect(test, "");
+		log_case_empty(test, "a.log");
+		log_case_append(test, "a.log", "three\n");
+		log_case_expect(test, "a.log:three\n");
+		end(test);
+	}
+}
+
+/* Receivers are behind: time goes by, and nothing is read. */
+static void a_copy_waits_until_it_is_known_that_its_original_was_emptied(void **state)
+{
+	struct log_case *test = begin(1);
+	struct log_sink sink = log_case_sink(test);
+
+	(void)state;
+	log_case_copy(test, "a.log", "a.log.1");
+	log_case_expect(test, "");
+	log_case_empty(test, "a.log");
+	log_case_append(test, "a.log", "two\n");
+	sink.now_ms = test->now_ms += 2 * LOG_COPY_MS;
+	log_files_tick(test->files, &sink);
+	log_case_expect(test, "a.log:two\n");
+	end(test);
+}
+
 int main(void)
 {
 #define TEST(name)                                                                     \
@@ -198,6 +384,14 @@ int main(void)
 	    TEST(files_of_other_names_are_no_copies),
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
 	    TEST(what_was_always_beside_it_is_no_news),
+	    TEST(a_copy_that_is_still_empty_waits),
+	    TEST(what_only_is_named_so_waits_for_its_first_bytes),
+	    TEST(a_copy_of_what_nobody_has_read_yet_waits),
+	    TEST(a_copy_that_is_renamed_still_waits),
+	    TEST(so_it_does_after_a_long_time),
+	    TEST(a_copy_that_is_deleted_is_not_read),
+	    TEST(a_copy_that_is_empty_may_be_anybodys),
+	    TEST(a_copy_waits_until_it_is_known_that_its_original_was_emptied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
