@@ -59,6 +59,7 @@ struct log_file {
 	int64_t absent_ms; /* since when it is nowhere; 0: it is somewhere */
 	bool is_due;
 	bool is_dirty;   /* its note is not what it should be */
+	bool is_anew;    /* nothing was read since it was emptied, or took its name */
 	bool is_rotated; /* it lost its name: what it ends with is a line */
 	bool is_refused; /* it cannot be opened, and that was told */
 };

@@ -29,6 +29,8 @@ struct log_files {
 	struct log_file *due_first, *due_last;
 	struct log_sought changed[LOG_TURN_FILES]; /* in this turn */
 	size_t changed_count;
+	struct log_sought anew[LOG_TURN_FILES]; /* in this turn */
+	size_t anew_count;
 	uint32_t open;
 	uint32_t hand; /* where closing goes on */
 	uint32_t scan;

@@ -59,6 +59,7 @@ struct log_position {
 	struct log_identity identity;
 	uint64_t offset;
 	struct log_print tail; /* before offset */
+	bool is_anew;          /* what was missed beside it is to be looked for */
 	const char *name;      /* what it is called: its first path */
 	const char *path;      /* where it was last */
 	const char *service;   /* or "" */

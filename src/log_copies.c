@@ -5,6 +5,12 @@
  * stands in the copy behind the same position. A copy is not read until that has
  * happened. Where it does not, it was a copy of another kind, and goes on from its end;
  * or it only began with the same bytes, and is read from its beginning.
+ *
+ * That may happen again at any time, between any two system calls. So a file is known
+ * by prints of what was read of it; only a new copy is compared with what stands there
+ * now, too, as nobody may have read that yet. Copies that nobody saw being made are
+ * looked for when the file was read again: then it is known which are of what stands
+ * there.
  */
 #include <fcntl.h>
 #include <stdlib.h>

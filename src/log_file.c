@@ -303,6 +303,7 @@ struct log_position log_file_position(struct log_file *file)
 	    .name = file->name,
 	    .path = file->path ? file->path : "",
 	    .service = file->service ? file->service : "",
+	    .is_anew = file->is_anew || !file->identity.head.len,
 	};
 
 	learn_head(file);

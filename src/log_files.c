@@ -296,6 +296,7 @@ bool log_files_recall(struct log_files *files, uint32_t note_id,
 	file->note = note_id;
 	file->growth_ms = now_ms;
 	file->is_rotated = strcmp(position->name, position->path) != 0;
+	file->is_anew = position->is_anew;
 	if (log_files_add(files, file))
 		return false;
 	if (*position->path) {
@@ -447,6 +448,16 @@ static void has_changed(struct log_files *files, struct log_file *file)
 	files->changed[files->changed_count++] = (struct log_sought){.file = file};
 }
 
+/* Files that were read to their end for the first time since they were emptied: from
+ * now on it is known what stands there, and what stood there before is in copies. */
+static void find_missed(struct log_files *files)
+{
+	log_copies_find_missed(files, files->anew, files->anew_count);
+	for (size_t i = 0; i < files->anew_count; i++)
+		files->anew[i].file->is_anew = !files->anew[i].file->read_end;
+	files->anew_count = 0;
+}
+
 /* The unread rest of what stood there is in its copy, if there is one; else what was
  * read of it is all there is. False: no file has changed. */
 static bool begin_anew(struct log_files *files, const struct log_sink *sink)
@@ -461,11 +472,11 @@ static bool begin_anew(struct log_files *files, const struct log_sink *sink)
 		if (!files->changed[i].is_found)
 			log_file_end(files->changed[i].file, sink);
 	}
-	log_copies_find_missed(files, files->changed, count);
 	for (size_t i = 0; i < count; i++) {
 		struct log_file *file = files->changed[i].file;
 
 		log_file_restart(file, 0, (struct log_print){0});
+		file->is_anew = true;
 		log_files_make_dirty(files, file);
 		log_files_make_due(files, file);
 		log_debug("\"%s\" begins anew", file->name);
@@ -526,6 +537,8 @@ static size_t read_some(struct log_files *files, struct log_file *file,
 		file->poll_ms = POLL_MIN_MS;
 		file->poll_next_ms = files->now_ms + POLL_MIN_MS;
 	}
+	if (file->is_anew && result == LOG_READ_END)
+		files->anew[files->anew_count++] = (struct log_sought){.file = file};
 	after_read(files, file, result);
 	return done + FILE_COST;
 }
@@ -541,6 +554,7 @@ bool log_files_turn(struct log_files *files, const struct log_sink *sink)
 	do {
 		while (done < TURN_BYTES && (file = take_due(files)))
 			done += read_some(files, file, sink);
+		find_missed(files);
 	} while (begin_anew(files, sink));
 	return files->due_first;
 }

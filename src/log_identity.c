@@ -124,7 +124,7 @@ struct record {
 	uint64_t offset;
 	uint64_t tail_hash;
 	uint32_t tail_len;
-	uint32_t unused;
+	uint32_t is_anew;
 };
 
 static bool add_string(char *bytes, size_t *len, const char *text)
@@ -152,6 +152,7 @@ int log_position_encode(const struct log_position *position, void *ret_bytes,
 	    .offset = position->offset,
 	    .tail_hash = position->tail.hash,
 	    .tail_len = position->tail.len,
+	    .is_anew = position->is_anew,
 	};
 	size_t len = sizeof(record);
 
@@ -202,6 +203,7 @@ int log_position_decode(const void *bytes, size_t len,
 	};
 	position.offset = record.offset;
 	position.tail = (struct log_print){record.tail_len, record.tail_hash};
+	position.is_anew = record.is_anew;
 	*ret_position = position;
 	return 0;
 }

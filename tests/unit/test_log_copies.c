@@ -274,6 +274,72 @@ static void a_copy_of_what_nobody_has_read_yet_waits(void **state)
 	}
 }
 
+/* Nothing tells that it had changed: it was empty, and is read from its beginning. */
+static void what_was_copied_while_nothing_of_it_was_read_is_missed(void **state)
+{
+	static const char *const expected[] = {"a.log:three\na.log:two\n",
+					       "a.log:three\na.log.1:two\n",
+					       "a.log:three\na.log.1:two\n"};
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct log_case *test = begin(i / 2);
+
+		log_case_empty(test, "a.log");
+		log_case_expect(test, "");
+		if (i % 2)
+			log_case_end_life(test);
+		log_case_append(test, "a.log", "two\n");
+		copy_and_empty(test, "a.log.1");
+		log_case_append(test, "a.log", "three\n");
+		if (i % 2)
+			log_case_start(test);
+		log_case_expect(test, expected[i / 2]);
+		end(test);
+	}
+}
+
+/* Its note, of a life in which it had that number. */
+static void note_predecessor(struct log_case *test, const char *name)
+{
+	const char *path = log_case_path(test, name);
+	struct log_position position = {
+	    .name = log_case_path(test, "a.log"), .path = path, .service = ""};
+	unsigned char bytes[LOG_POSITION_BYTES_MAX];
+	struct log_stat found;
+	uint32_t note;
+	size_t len;
+
+	assert_int_equal(log_stat(-1, path, &found), 0);
+	assert_true(found.identity.birth_ns != 0);
+	position.identity = found.identity;
+	position.identity.birth_ns -= 1000000000;
+	assert_int_equal(log_position_encode(&position, bytes, &len), 0);
+	spool_begin(test->spool, 1);
+	assert_int_equal(spool_note_add(test->spool, bytes, len, &note), 0);
+	spool_commit(test->spool, false);
+}
+
+static void a_copy_may_have_the_number_of_what_was_deleted(void **state)
+{
+	static const char *const expected[] = {"a.log:two\na.log:three\n",
+					       "a.log.1:three\na.log:two\n"};
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct log_case *test = begin(i);
+
+		log_case_end_life(test);
+		log_case_append(test, "a.log", "two\n");
+		copy_and_empty(test, "a.log.2");
+		log_case_append(test, "a.log", "three\n");
+		copy_and_empty(test, "a.log.1");
+		note_predecessor(test, "a.log.1");
+		note_predecessor(test, "a.log.2");
+		log_case_start(test);
+		log_case_expect(test, expected[i]);
+		end(test);
+	}
+}
+
 /* A tick comes before the scan that finds its new name. */
 static void a_copy_that_is_renamed_still_waits(void **state)
 {
@@ -387,6 +453,8 @@ int main(void)
 	    TEST(a_copy_that_is_still_empty_waits),
 	    TEST(what_only_is_named_so_waits_for_its_first_bytes),
 	    TEST(a_copy_of_what_nobody_has_read_yet_waits),
+	    TEST(what_was_copied_while_nothing_of_it_was_read_is_missed),
+	    TEST(a_copy_may_have_the_number_of_what_was_deleted),
 	    TEST(a_copy_that_is_renamed_still_waits),
 	    TEST(so_it_does_after_a_long_time),
 	    TEST(a_copy_that_is_deleted_is_not_read),

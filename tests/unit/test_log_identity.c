@@ -125,6 +125,7 @@ static void a_position_comes_back(void **state)
 	    .identity = {1, 2, 3, {4, 5}},
 	    .offset = 600,
 	    .tail = {64, 7},
+	    .is_anew = true,
 	    .name = "/var/log/a.log",
 	    .path = "/var/log/a.log.1",
 	    .service = "",
@@ -141,6 +142,7 @@ static void a_position_comes_back(void **state)
 	assert_int_equal(found.offset, 600);
 	assert_int_equal(found.tail.len, 64);
 	assert_int_equal(found.tail.hash, 7);
+	assert_true(found.is_anew);
 	assert_string_equal(found.name, position.name);
 	assert_string_equal(found.path, position.path);
 	assert_string_equal(found.service, "");
