@@ -64,9 +64,12 @@ bool log_files_want(struct log_files *files, struct log_rule *rule, const char *
 /* Looks at all paths. is_first: of rules that are new and begin at the end, what is
  * there is not read. */
 void log_files_scan(struct log_files *files, int64_t now_ms, bool is_first);
-/* wall_ns: when the next scan begins. The one before it is where what came, and was
- * renamed at once, is to be looked for from: in another life, perhaps. */
+/* wall_ns: when the next scan begins; before the first, log_files_since of the life
+ * before. */
 void log_files_set_time(struct log_files *files, int64_t wall_ns);
+/* When the last scan but this began after which all was read: what came and was rotated
+ * unseen came later. */
+int64_t log_files_since(const struct log_files *files);
 /* Whether a scan is due, which then is no more. */
 bool log_files_wants_scan(struct log_files *files);
 void log_files_want_scan(struct log_files *files);

@@ -38,7 +38,7 @@ struct log_files {
 	bool wants_scan;
 	bool is_first_scan;
 	int64_t now_ms;
-	int64_t scan_ns, since_ns; /* wall clock, of this scan and the one before */
+	int64_t scan_ns, since_ns; /* wall clock: of this scan; log_files_since */
 	char *buf;
 };
 
@@ -69,8 +69,8 @@ struct log_file *log_copies_origin(const struct log_files *files, const char *pa
  * their copies. is_found: there is one. */
 void log_copies_adopt(struct log_files *files, struct log_sought *changed,
 		      size_t count);
-/* Of files that were rotated: follows those named after them that nobody knows, and
- * that came since the scan before. */
+/* Of files that were rotated, or emptied: follows those named after them that nobody
+ * knows, and that came since then (log_files_since). */
 void log_copies_find_missed(struct log_files *files, struct log_sought *changed,
 			    size_t count);
 /* The same, of one of those names: log_siblings_visit calls it. */

@@ -240,8 +240,7 @@ void log_copies_find_missed(struct log_files *files, struct log_sought *changed,
 
 	for (size_t i = 0; i < count; i++)
 		changed[i].wants_named = true;
-	if (files->since_ns)
-		log_siblings_visit(changed, count, &visitor);
+	log_siblings_visit(changed, count, &visitor);
 }
 
 /* --- copies of another kind --------------------------------------------------- */

@@ -399,8 +399,17 @@ void log_files_look_at_all(struct log_files *files)
 
 void log_files_set_time(struct log_files *files, int64_t wall_ns)
 {
-	files->since_ns = files->scan_ns;
+	/* What waits to be read may have been emptied since. */
+	if (!files->since_ns)
+		files->since_ns = wall_ns;
+	else if (!files->due_first)
+		files->since_ns = files->scan_ns;
 	files->scan_ns = wall_ns;
+}
+
+int64_t log_files_since(const struct log_files *files)
+{
+	return files->since_ns;
 }
 
 void log_files_want_scan(struct log_files *files)

@@ -325,7 +325,7 @@ static struct log_sought begin_search(struct log_files *files, struct log_file *
 {
 	const struct log_sought sought = {
 	    .file = file,
-	    .wants_named = !file->is_rotated && files->since_ns,
+	    .wants_named = !file->is_rotated,
 	    .wants_numbered = true,
 	};
 

@@ -56,7 +56,6 @@ struct logs {
 	struct log_auto *walk; /* NULL: no rule is `auto` */
 	int64_t now_ns;        /* wall clock, of this turn */
 	int64_t last_ns;       /* of the last entry */
-	int64_t scan_ns;       /* wall clock, when the last scan began */
 	int64_t scanned_ms, scan_took_ms;
 	bool is_flush_armed, is_tick_short, is_scan_armed;
 	bool is_stopped;
@@ -85,7 +84,7 @@ static void flush(struct logs *logs)
 		log_room_put(logs->room, batch);
 	log_files_note(logs->files);
 	if (spool_set(logs->config.spool, NULL, KEY_TIME, logs->last_ns) ||
-	    spool_set(logs->config.spool, NULL, KEY_SCAN, logs->scan_ns))
+	    spool_set(logs->config.spool, NULL, KEY_SCAN, log_files_since(logs->files)))
 		log_warning("no memory to remember the time of the last line");
 	spool_commit(logs->config.spool, false);
 	log_room_committed(logs->room);
@@ -220,13 +219,33 @@ static void on_tick(void *context)
 		go_on(logs, 0);
 }
 
+static void on_event(void *context, enum log_event event, const char *directory,
+		     const char *name)
+{
+	struct logs *logs = context;
+
+	switch (event) {
+	case LOG_EVENT_WRITTEN:
+		log_files_written(logs->files, directory, name);
+		break;
+	case LOG_EVENT_NAMES:
+		log_files_want_scan(logs->files);
+		break;
+	case LOG_EVENT_LOST:
+		log_files_look_at_all(logs->files);
+		break;
+	}
+}
+
 static void scan(struct logs *logs, bool is_first)
 {
 	int64_t start_ms = clock_ms(CLOCK_MONOTONIC);
+	int64_t start_ns = clock_ns(CLOCK_REALTIME);
 	int trouble;
 
-	logs->scan_ns = clock_ns(CLOCK_REALTIME);
-	log_files_set_time(logs->files, logs->scan_ns);
+	/* Or what was written meanwhile would not be due. */
+	log_watch_read(logs->watch, on_event, logs);
+	log_files_set_time(logs->files, start_ns);
 	log_files_scan(logs->files, start_ms, is_first);
 	logs->scanned_ms = clock_ms(CLOCK_MONOTONIC);
 	logs->scan_took_ms = logs->scanned_ms - start_ms;
@@ -248,24 +267,6 @@ static void on_scan(void *context)
 }
 
 /* --- events ------------------------------------------------------------------- */
-
-static void on_event(void *context, enum log_event event, const char *directory,
-		     const char *name)
-{
-	struct logs *logs = context;
-
-	switch (event) {
-	case LOG_EVENT_WRITTEN:
-		log_files_written(logs->files, directory, name);
-		break;
-	case LOG_EVENT_NAMES:
-		log_files_want_scan(logs->files);
-		break;
-	case LOG_EVENT_LOST:
-		log_files_look_at_all(logs->files);
-		break;
-	}
-}
 
 static bool read_events(struct logs *logs)
 {
@@ -485,11 +486,12 @@ static int make(struct logs *logs)
 
 static int begin(struct logs *logs)
 {
+	int64_t since_ns;
 	int err;
 
 	spool_get(logs->config.spool, NULL, KEY_TIME, &logs->last_ns);
-	if (spool_get(logs->config.spool, NULL, KEY_SCAN, &logs->scan_ns))
-		log_files_set_time(logs->files, logs->scan_ns);
+	if (spool_get(logs->config.spool, NULL, KEY_SCAN, &since_ns))
+		log_files_set_time(logs->files, since_ns);
 	else if (logs->config.config->spool.directory)
 		log_info("no positions in log files are known: each is read from its "
 			 "beginning, or as start_at says");

@@ -29,7 +29,7 @@ struct log_case {
 	struct log_watch *watch;
 	struct log_files *files;
 	int64_t now_ms;
-	int64_t scan_ns; /* by the clock of file systems */
+	int64_t since_ns; /* as it was noted; by the clock of file systems */
 	unsigned int open_max;
 	bool was_started;
 	char *read; /* "name:line\n" of each entry, names without the directory */
@@ -157,8 +157,7 @@ static inline void log_case_scan(struct log_case *test, bool is_first)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	test->scan_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-	log_files_set_time(test->files, test->scan_ns);
+	log_files_set_time(test->files, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
 	log_files_scan(test->files, test->now_ms, is_first);
 }
 
@@ -179,7 +178,7 @@ static inline void log_case_start(struct log_case *test)
 	config.spool = test->spool;
 	assert_int_equal(log_files_create(&config, &test->files), 0);
 	spool_each_note(test->spool, log_case_recall, test);
-	log_files_set_time(test->files, test->scan_ns);
+	log_files_set_time(test->files, test->since_ns);
 	log_case_scan(test, true);
 	for (size_t i = 0; i < test->rule_count; i++)
 		test->rules[i].is_new = false;
@@ -238,13 +237,18 @@ static inline void log_case_turn(struct log_case *test)
 	}
 }
 
-/* And positions as with a commit. */
+static inline void log_case_commit(struct log_case *test)
+{
+	spool_begin(test->spool, 1);
+	log_files_note(test->files);
+	test->since_ns = log_files_since(test->files);
+	spool_commit(test->spool, false);
+}
+
 static inline void log_case_run(struct log_case *test)
 {
 	log_case_turn(test);
-	spool_begin(test->spool, 1);
-	log_files_note(test->files);
-	spool_commit(test->spool, false);
+	log_case_commit(test);
 }
 
 /* Time goes by, in steps as the loop's. */

@@ -221,6 +221,25 @@ static void copy_and_empty(const struct log_case *test, const char *copy)
 	log_case_empty(test, "a.log");
 }
 
+static void what_is_noted_after_a_file_was_written_anew_is_what_was_read(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct log_case *test = begin(i);
+
+		log_case_append(test, "a.log", "two\nthr");
+		log_case_turn(test);
+		log_case_append(test, "a.log", "ee\n");
+		copy_and_empty(test, "a.log.1");
+		log_case_append(test, "a.log", "what is longer than that\n");
+		log_case_commit(test);
+		log_case_start(test);
+		log_case_expect(
+		    test, "a.log:two\na.log:three\na.log:what is longer than that\n");
+		end(test);
+	}
+}
+
 static void a_copy_that_is_still_empty_waits(void **state)
 {
 	struct log_case *test = begin(1);
@@ -296,6 +315,49 @@ static void what_was_copied_while_nothing_of_it_was_read_is_missed(void **state)
 		log_case_expect(test, expected[i / 2]);
 		end(test);
 	}
+}
+
+/* It is not read to its end when that life is over. */
+static void so_it_is_beside_a_long_file(void **state)
+{
+	struct log_case *test = begin(0);
+	struct log_sink sink = log_case_sink(test);
+	char text[2 << 20];
+
+	(void)state;
+	memset(text, '\n', sizeof(text));
+	log_case_empty(test, "a.log");
+	log_case_expect(test, "");
+	log_case_append(test, "a.log", "two\n");
+	copy_and_empty(test, "a.log.1");
+	log_case_put(test, "a.log", O_APPEND, text, sizeof(text));
+	log_watch_read(test->watch, log_case_event, test);
+	assert_true(log_files_turn(test->files, &sink));
+	log_case_commit(test);
+	log_case_start(test);
+	log_case_run(test);
+	assert_non_null(strstr(test->read, "a.log:two\n"));
+	log_case_tear_down((void *)&test);
+}
+
+/* Scans go on while nothing is read. */
+static void what_was_missed_long_ago_is_found_when_reading_goes_on(void **state)
+{
+	struct log_case *test = begin(0);
+
+	(void)state;
+	log_case_append(test, "a.log", "two\n");
+	copy_and_empty(test, "a.log.2");
+	log_case_append(test, "a.log", "three\n");
+	copy_and_empty(test, "a.log.1");
+	log_case_append(test, "a.log", "four\n");
+	log_watch_read(test->watch, log_case_event, test);
+	for (int i = 0; i < 3; i++) {
+		usleep(150000);
+		log_case_scan(test, false);
+	}
+	log_case_expect(test, "a.log:two\na.log:four\na.log:three\n");
+	end(test);
 }
 
 /* Its note, of a life in which it had that number. */
@@ -450,10 +512,13 @@ int main(void)
 	    TEST(files_of_other_names_are_no_copies),
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
 	    TEST(what_was_always_beside_it_is_no_news),
+	    TEST(what_is_noted_after_a_file_was_written_anew_is_what_was_read),
 	    TEST(a_copy_that_is_still_empty_waits),
 	    TEST(what_only_is_named_so_waits_for_its_first_bytes),
 	    TEST(a_copy_of_what_nobody_has_read_yet_waits),
 	    TEST(what_was_copied_while_nothing_of_it_was_read_is_missed),
+	    TEST(so_it_is_beside_a_long_file),
+	    TEST(what_was_missed_long_ago_is_found_when_reading_goes_on),
 	    TEST(a_copy_may_have_the_number_of_what_was_deleted),
 	    TEST(a_copy_that_is_renamed_still_waits),
 	    TEST(so_it_does_after_a_long_time),
