@@ -171,6 +171,16 @@ static bool is_text(const char *path)
 	return len <= 0 || !memchr(bytes, 0, (size_t)len);
 }
 
+/* Others may have had that name in between. */
+static bool has_predecessor(const struct log_files *files, const char *path)
+{
+	for (uint32_t i = 0; i < files->count; i++) {
+		if (!strcmp(files->items[i]->name, path))
+			return true;
+	}
+	return false;
+}
+
 static void follow(struct log_files *files, const struct log_source *source,
 		   const char *path, const struct log_stat *found)
 {
@@ -190,6 +200,7 @@ static void follow(struct log_files *files, const struct log_source *source,
 	file->scan = files->scan;
 	file->growth_ms = files->now_ms;
 	file->origin = origin;
+	file->is_anew = has_predecessor(files, path);
 	find_target(file);
 	if (!origin && files->is_first_scan && source->rule->is_new &&
 	    source->rule->config->from_end)
@@ -325,7 +336,7 @@ static struct log_sought begin_search(struct log_files *files, struct log_file *
 {
 	const struct log_sought sought = {
 	    .file = file,
-	    .wants_named = !file->is_rotated,
+	    .wants_named = !file->is_rotated || !log_files_at_path(files, file->name),
 	    .wants_numbered = true,
 	};
 

@@ -360,6 +360,32 @@ static void what_was_missed_long_ago_is_found_when_reading_goes_on(void **state)
 	end(test);
 }
 
+/* Whether its predecessor is known to have been rotated, or not. */
+static void what_was_rotated_before_anybody_saw_it_is_missed(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		const bool is_dead = i & 1, has_successor = i & 2, is_known = i & 4;
+		struct log_case *test = begin(0);
+
+		log_case_rename(test, "a.log", "a.log.1");
+		if (is_known)
+			log_case_expect(test, "");
+		if (is_dead)
+			log_case_end_life(test);
+		log_case_write(test, "a.log", "two\n");
+		log_case_unlink(test, "a.log.1"); /* its number is free */
+		log_case_rename(test, "a.log", "a.log.1");
+		if (has_successor)
+			log_case_write(test, "a.log", "three\n");
+		if (is_dead)
+			log_case_start(test);
+		log_case_expect(test, has_successor ? "a.log:three\na.log:two\n"
+						    : "a.log:two\n");
+		end(test);
+	}
+}
+
 /* Its note, of a life in which it had that number. */
 static void note_predecessor(struct log_case *test, const char *name)
 {
@@ -519,6 +545,7 @@ int main(void)
 	    TEST(what_was_copied_while_nothing_of_it_was_read_is_missed),
 	    TEST(so_it_is_beside_a_long_file),
 	    TEST(what_was_missed_long_ago_is_found_when_reading_goes_on),
+	    TEST(what_was_rotated_before_anybody_saw_it_is_missed),
 	    TEST(a_copy_may_have_the_number_of_what_was_deleted),
 	    TEST(a_copy_that_is_renamed_still_waits),
 	    TEST(so_it_does_after_a_long_time),
