@@ -412,11 +412,6 @@ WAYS = ("rename", "copytruncate", "compress", "recreate", "truncate", "dated")
 
 
 class Everything(LogsTestCase):
-    """Not of what is copied and emptied several times a second while its reader is
-    killed: there a limit is (docs/configuration.md)."""
-
-    ways = tuple(way for way in WAYS if way != "copytruncate")
-
     def is_read(self, way, count):
         with self.receiver.lock:
             return sum(len(stream.lines)
@@ -430,11 +425,11 @@ class Everything(LogsTestCase):
         self.receive()
         logs = "\n- ".join(f"labels: {{way: {way}}}\n"
                            f"  paths: '{self.directory}/{way}{pattern}'"
-                           for way in self.ways)
+                           for way in WAYS)
         self.follow(logs)
-        writers = [Writer(f"{self.directory}/{way}.log", way, LINES // len(self.ways),
+        writers = [Writer(f"{self.directory}/{way}.log", way, LINES // len(WAYS),
                           self.is_read, SEED + index)
-                   for index, way in enumerate(self.ways)]
+                   for index, way in enumerate(WAYS)]
         for writer in writers:
             writer.start()
         total = sum(writer.lines for writer in writers)
