@@ -10,9 +10,10 @@
 
 /* As long as --service may be (CONFIG_SERVICE_LEN_MAX), and a NUL. */
 #define PROC_NAME_LEN 256
+#define PROC_EXE_LEN 4096
 
 struct proc_facts {
-	char exe[4096];           /* as its mount namespace sees it; "" if unreadable;
+	char exe[PROC_EXE_LEN];   /* as its mount namespace sees it; "" if unreadable;
 				     without the kernel's " (deleted)" */
 	char name[PROC_NAME_LEN]; /* service.name */
 	char name_space[PROC_NAME_LEN]; /* service.namespace or "" */
@@ -26,7 +27,9 @@ struct proc_facts {
  * labels and are never empty. */
 void proc_read(const char *root, uint32_t pid, const struct tally_process_event *event,
 	       struct proc_facts *ret_facts);
-/* Whether the process exists (any state but zombie). */
+/* The executable alone, as in proc_facts; "" too when the process is gone. */
+void proc_read_exe(const char *root, uint32_t pid, char ret_exe[PROC_EXE_LEN]);
+/* Whether the process exists: no zombie, nor about to be one. */
 bool proc_alive(const char *root, uint32_t pid);
 /* Parent pid, 0 when unknown. */
 uint32_t proc_parent(const char *root, uint32_t pid);

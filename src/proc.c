@@ -27,8 +27,9 @@
 #define CGROUP_MAX_BYTES (16 * 1024)
 #define STAT_MAX_BYTES 1024
 #define COMM_MAX_BYTES 64 /* of kernel threads; 16 of all others */
+/* PF_EXITING of linux/sched.h, set before any hook of its end runs (kernel/exit.c) */
+#define FLAG_EXITING 0x4
 #define ATTRIBUTE_MAX_BYTES (4 * PROC_NAME_LEN)
-#define EXE_BYTES sizeof(((struct proc_facts *)0)->exe)
 
 static void close_directory(DIR **directory)
 {
@@ -92,9 +93,9 @@ static char *read_whole(int dir_fd, const char *name, char separator, size_t max
 	return TAKE(data);
 }
 
-static void read_exe(int dir_fd, char *ret_exe)
+static void read_exe(int dir_fd, const char *name, char ret_exe[PROC_EXE_LEN])
 {
-	ssize_t got = readlinkat(dir_fd, "exe", ret_exe, EXE_BYTES - 1);
+	ssize_t got = readlinkat(dir_fd, name, ret_exe, PROC_EXE_LEN - 1);
 	struct slice exe = {.text = ret_exe, .len = got > 0 ? (size_t)got : 0};
 
 	slice_strip_suffix(&exe, " (deleted)");
@@ -104,6 +105,7 @@ static void read_exe(int dir_fd, char *ret_exe)
 struct stat_fields {
 	char state;
 	uint32_t parent;
+	unsigned int flags;
 	unsigned long long start_ticks; /* 0 where a test leaves it out */
 };
 
@@ -120,9 +122,10 @@ static bool read_stat(const char *root, uint32_t pid, struct stat_fields *ret_fi
 		return false;
 	name_end = strrchr(stat, ')');
 	if (!name_end || sscanf(name_end + 1,
-				" %c %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+				" %c %u %*s %*s %*s %*s %u %*s %*s %*s %*s %*s %*s "
 				"%*s %*s %*s %*s %*s %*s %llu",
-				&fields.state, &fields.parent, &fields.start_ticks) < 2)
+				&fields.state, &fields.parent, &fields.flags,
+				&fields.start_ticks) < 2)
 		return false;
 	*ret_fields = fields;
 	return true;
@@ -263,7 +266,7 @@ void proc_read(const char *root, uint32_t pid, const struct tally_process_event 
 	memset(ret_facts, 0, sizeof(*ret_facts));
 	ret_facts->alive = dir_fd >= 0;
 	if (dir_fd >= 0) {
-		read_exe(dir_fd, ret_facts->exe);
+		read_exe(dir_fd, "exe", ret_facts->exe);
 		name_from_environment(dir_fd, ret_facts);
 		if (!*ret_facts->name)
 			name_from_cgroup(dir_fd, ret_facts);
@@ -272,11 +275,23 @@ void proc_read(const char *root, uint32_t pid, const struct tally_process_event 
 		name_from_program(dir_fd, event, ret_facts);
 }
 
+void proc_read_exe(const char *root, uint32_t pid, char ret_exe[PROC_EXE_LEN])
+{
+	AUTO_FREE char *path = NULL;
+
+	*ret_exe = '\0';
+	if (asprintf(&path, "%s/%u/exe", root, pid) < 0)
+		path = NULL; /* it is undefined then */
+	else
+		read_exe(AT_FDCWD, path, ret_exe);
+}
+
 bool proc_alive(const char *root, uint32_t pid)
 {
 	struct stat_fields fields;
 
-	return read_stat(root, pid, &fields) && !strchr("ZXx", fields.state);
+	return read_stat(root, pid, &fields) && !strchr("ZXx", fields.state) &&
+	       !(fields.flags & FLAG_EXITING);
 }
 
 uint32_t proc_parent(const char *root, uint32_t pid)

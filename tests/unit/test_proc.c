@@ -333,6 +333,37 @@ static void zombie_is_not_alive(void **state)
 	assert_int_equal(proc_parent(fixture->root, PID), 0);
 }
 
+/* Its hooks have run by then, or will not see what is written now. */
+static void what_is_about_to_end_is_not_alive(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct fake_process process = {0};
+	static const char ending[] = "1 (x) R 1 1 1 0 -1 4194564 100 0\n";
+
+	fake_proc_add(fixture->root, PID, &process);
+	assert_true(proc_alive(fixture->root, PID));
+	fake_proc_write(fixture->root, PID, "stat", ending, sizeof(ending) - 1);
+	assert_false(proc_alive(fixture->root, PID));
+}
+
+static void executable_alone_is_as_with_all_facts(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct fake_process deleted = {.exe = "/usr/sbin/nginx (deleted)"};
+	const struct fake_process unreadable = {.comm = "kthreadd\n"};
+	char exe[PROC_EXE_LEN] = "nothing";
+
+	fake_proc_add(fixture->root, PID, &deleted);
+	proc_read_exe(fixture->root, PID, exe);
+	assert_string_equal(exe, "/usr/sbin/nginx");
+	fake_proc_add(fixture->root, PID, &unreadable);
+	proc_read_exe(fixture->root, PID, exe);
+	assert_string_equal(exe, "");
+	strcpy(exe, "nothing");
+	proc_read_exe(fixture->root, PID + 1, exe);
+	assert_string_equal(exe, "");
+}
+
 static void add_pid(void *context, uint32_t pid)
 {
 	*(uint64_t *)context = *(uint64_t *)context * 31 + 1 + pid;
@@ -400,6 +431,8 @@ int main(void)
 	    TEST(event_does_not_outrank_the_process),
 	    TEST(event_argument_without_its_end_is_not_used),
 	    TEST(zombie_is_not_alive),
+	    TEST(what_is_about_to_end_is_not_alive),
+	    TEST(executable_alone_is_as_with_all_facts),
 	    TEST(every_process_is_visited_and_nothing_else),
 	    TEST(real_proc_answers_about_this_process),
 	};
