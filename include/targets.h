@@ -51,6 +51,20 @@ typedef void (*targets_visit)(void *context, uint32_t pid,
 int targets_scan(struct targets *targets, targets_visit visit, void *context,
 		 size_t *ret_count, uint32_t *ret_missing_pid);
 
+/* Later: every process whose executable --exe selects now, one link read for each that
+ * there is. Without --exe visits nothing. */
+void targets_each_match(const struct targets *targets,
+			void (*visit)(void *context, uint32_t pid), void *context);
+/* Whether all rules select it by what /proc says now, and the entry to write. -ESRCH:
+ * they do not, or it is gone; -ENOMEM. */
+int targets_select(struct targets *targets, uint32_t pid,
+		   struct tally_process *ret_process);
+/* To be asked when the entry of targets_select() was made: whether it is true of the
+ * program that runs now, and the kernel will take it out at the next one or at the
+ * end. What it saw before there was an entry, it did not. */
+bool targets_holds(struct targets *targets, uint32_t pid,
+		   const struct tally_process *process);
+
 /* Whether it is still the program that the event tells of: it may have ended, or
  * become another, of which /proc would speak. */
 typedef bool (*targets_still)(void *context, const struct tally_process_event *event);

@@ -213,6 +213,13 @@ static enum verdict judge(const struct targets *targets, const struct proc_facts
 	return best;
 }
 
+static bool is_selected(const struct targets *targets, uint32_t pid,
+			const struct proc_facts *facts)
+{
+	return judge(targets, facts, NULL) == VERDICT_YES &&
+	       (!targets->config->pid_count || descends_from_pids(targets, pid));
+}
+
 /* An exec shows in /proc some time before the kernel tells of it. */
 static bool is_file_of(const struct tally_process_event *event,
 		       const struct proc_facts *facts)
@@ -453,6 +460,54 @@ int targets_scan(struct targets *targets, targets_visit visit, void *context,
 	return scan.err;
 }
 
+struct match {
+	const struct targets *targets;
+	void (*visit)(void *context, uint32_t pid);
+	void *context;
+};
+
+static void match_process(void *context, uint32_t pid)
+{
+	const struct match *match = context;
+	struct proc_facts facts;
+
+	proc_read_exe(match->targets->proc_root, pid, facts.exe);
+	if (judge(match->targets, &facts, NULL) == VERDICT_YES)
+		match->visit(match->context, pid);
+}
+
+void targets_each_match(const struct targets *targets,
+			void (*visit)(void *context, uint32_t pid), void *context)
+{
+	struct match match = {targets, visit, context};
+
+	if (targets->config->exes.count)
+		proc_each(targets->proc_root, match_process, &match);
+}
+
+int targets_select(struct targets *targets, uint32_t pid,
+		   struct tally_process *ret_process)
+{
+	struct proc_facts facts;
+
+	proc_read(targets->proc_root, pid, NULL, &facts);
+	return facts.alive && is_selected(targets, pid, &facts)
+		   ? name_process(targets, &facts, ret_process)
+		   : -ESRCH;
+}
+
+/* First whether it lives: were it asked last, the answer might be of a next process of
+ * that pid, and the executable of one whose end the kernel has seen. */
+bool targets_holds(struct targets *targets, uint32_t pid,
+		   const struct tally_process *process)
+{
+	struct tally_process now;
+
+	return proc_alive(targets->proc_root, pid) &&
+	       !targets_select(targets, pid, &now) && now.service == process->service &&
+	       now.flags == process->flags;
+}
+
 int targets_name(struct targets *targets, const struct tally_process_event *event,
 		 targets_still still, void *context, int64_t now_ms,
 		 struct tally_process *ret_process)
@@ -474,28 +529,20 @@ int targets_name(struct targets *targets, const struct tally_process_event *even
 	return err;
 }
 
-static bool is_selected(const struct config *config, const char *proc_root,
-			uint32_t pid, const struct proc_facts *facts)
+bool targets_name_of(const struct config *config, const char *proc_root, uint32_t pid,
+		     char ret_name[TARGETS_NAME_LEN])
 {
 	const struct targets targets = {
 	    .config = config,
 	    .proc_root = (char *)(uintptr_t)proc_root,
 	};
-
-	return judge(&targets, facts, NULL) == VERDICT_YES &&
-	       (!config->pid_count || descends_from_pids(&targets, pid));
-}
-
-bool targets_name_of(const struct config *config, const char *proc_root, uint32_t pid,
-		     char ret_name[TARGETS_NAME_LEN])
-{
 	struct proc_facts facts;
 	const char *name = facts.name;
 
 	proc_read(proc_root, pid, NULL, &facts);
 	if (!facts.alive)
 		return false;
-	if (config->service && is_selected(config, proc_root, pid, &facts))
+	if (config->service && is_selected(&targets, pid, &facts))
 		name = config->service;
 	snprintf(ret_name, TARGETS_NAME_LEN, "%s", name);
 	return true;

@@ -444,6 +444,133 @@ static void pid_and_exe_must_both_hold(void **state)
 			 TALLY_PROCESS_PINNED);
 }
 
+static void count_match(void *context, uint32_t pid)
+{
+	struct fixture *fixture = context;
+
+	assert_true(pid < 256);
+	fixture->visited[pid].service++;
+	fixture->visits++;
+}
+
+static void matches_are_what_exe_selects_and_need_no_more(void **state)
+{
+	struct fixture *fixture = *state;
+
+	start(fixture, 10, 1, "/opt/shop (deleted)");
+	start(fixture, 11, 10, "/opt/shop");
+	start(fixture, 12, 1, "/opt/shops");
+	start(fixture, 13, 1, NULL); /* the kernel's own, and zombies */
+	targets_each_match(fixture->targets, count_match, fixture);
+	assert_int_equal(fixture->visits, 0); /* without --exe */
+	select_exe(fixture, "/bin/other");
+	select_exe(fixture, "/opt/*shop");
+	select_pid(fixture, 11); /* is for targets_select to ask */
+	targets_each_match(fixture->targets, count_match, fixture);
+	assert_int_equal(fixture->visits, 2);
+	assert_int_equal(fixture->visited[10].service, 1);
+	assert_int_equal(fixture->visited[11].service, 1);
+}
+
+static void expect_not_selected(struct fixture *fixture, uint32_t pid)
+{
+	struct tally_process process = {.service = 77, .flags = 77};
+
+	assert_int_equal(targets_select(fixture->targets, pid, &process), -ESRCH);
+	assert_int_equal(process.service, 77);
+}
+
+static struct tally_process select_late(struct fixture *fixture, uint32_t pid)
+{
+	struct tally_process process;
+
+	assert_int_equal(targets_select(fixture->targets, pid, &process), 0);
+	return process;
+}
+
+static void late_process_is_selected_by_all_rules(void **state)
+{
+	struct fixture *fixture = *state;
+	struct tally_process process;
+
+	start(fixture, 10, 1, "/bin/sh");
+	start(fixture, 20, 10, "/opt/shop");
+	start(fixture, 21, 10, "/opt/other");
+	start(fixture, 22, 1, "/opt/shop");
+	start(fixture, 23, 10, NULL);
+	select_exe(fixture, "/opt/shop");
+	process = select_late(fixture, 22);
+	assert_int_equal(process.flags, 0);
+	expect_service(fixture, process.service, "shop", "");
+	expect_not_selected(fixture, 21);
+	expect_not_selected(fixture, 23);
+	expect_not_selected(fixture, 99);
+	select_pid(fixture, 10);
+	expect_not_selected(fixture, 22);
+	assert_int_equal(select_late(fixture, 20).flags, TALLY_PROCESS_PINNED);
+	assert_int_equal(targets_service_count(fixture->targets), 1);
+	fixture->config.service = "till";
+	process = select_late(fixture, 20);
+	expect_service(fixture, process.service, "till", "");
+}
+
+static void entry_holds_while_program_and_name_are_the_same(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fake_process program = {.exe = "/opt/shop",
+				       .environ = "OTEL_SERVICE_NAME=a"};
+	struct tally_process process;
+
+	select_exe(fixture, "/opt/shop");
+	fake_proc_add(fixture->root, 10, &program);
+	process = select_late(fixture, 10);
+	assert_true(targets_holds(fixture->targets, 10, &process));
+	program.environ = "OTEL_SERVICE_NAME=b";
+	fake_proc_add(fixture->root, 10, &program);
+	assert_false(targets_holds(fixture->targets, 10, &process));
+	program.environ = "OTEL_SERVICE_NAME=a";
+	fake_proc_add(fixture->root, 10, &program);
+	assert_true(targets_holds(fixture->targets, 10, &process));
+	program.exe = "/opt/other";
+	fake_proc_add(fixture->root, 10, &program);
+	assert_false(targets_holds(fixture->targets, 10, &process));
+	fake_proc_end(fixture->root, 10);
+	assert_false(targets_holds(fixture->targets, 10, &process));
+}
+
+/* The kernel may have seen its end before it had the entry. */
+static void entry_of_what_is_about_to_end_does_not_hold(void **state)
+{
+	static const char ending[] = "10 (shop) R 1 1 1 0 -1 4194564 100 0\n";
+	struct fixture *fixture = *state;
+	const struct fake_process zombie = {.exe = "/opt/shop", .state = 'Z'};
+	struct tally_process process;
+
+	select_exe(fixture, "/opt/shop");
+	start(fixture, 10, 1, "/opt/shop");
+	process = select_late(fixture, 10);
+	fake_proc_write(fixture->root, 10, "stat", ending, sizeof(ending) - 1);
+	assert_false(targets_holds(fixture->targets, 10, &process));
+	fake_proc_add(fixture->root, 10, &zombie);
+	assert_false(targets_holds(fixture->targets, 10, &process));
+}
+
+/* The pid is another process's by then. */
+static void entry_of_a_pid_does_not_hold_for_a_stranger(void **state)
+{
+	struct fixture *fixture = *state;
+	struct tally_process process;
+
+	select_pid(fixture, 10);
+	select_exe(fixture, "/opt/shop");
+	start(fixture, 10, 1, "/bin/sh");
+	start(fixture, 20, 10, "/opt/shop");
+	process = select_late(fixture, 20);
+	assert_true(targets_holds(fixture->targets, 20, &process));
+	start(fixture, 20, 1, "/opt/shop");
+	assert_false(targets_holds(fixture->targets, 20, &process));
+}
+
 enum expectation {
 	NOT_SELECTED,
 	IN_DOUBT,
@@ -838,6 +965,11 @@ int main(void)
 	    TEST(any_of_several_exe_globs_selects),
 	    TEST(glob_that_matches_nothing_selects_nothing),
 	    TEST(pid_and_exe_must_both_hold),
+	    TEST(matches_are_what_exe_selects_and_need_no_more),
+	    TEST(late_process_is_selected_by_all_rules),
+	    TEST(entry_holds_while_program_and_name_are_the_same),
+	    TEST(entry_of_what_is_about_to_end_does_not_hold),
+	    TEST(entry_of_a_pid_does_not_hold_for_a_stranger),
 	    TEST(process_that_is_gone_is_judged_by_its_event),
 	    TEST(name_of_a_file_that_may_be_cut_excludes_nothing),
 	    TEST(best_of_several_globs_judges),
