@@ -46,6 +46,12 @@ int probes_set_process(struct probes *probes, uint32_t pid,
  * (any more): the dead must not come back under a pid that will be reused. */
 int probes_update_process(struct probes *probes, uint32_t pid,
 			  const struct tally_process *process);
+/* The same for a process the kernel has no entry of; -EEXIST when it has one by now. */
+int probes_add_process(struct probes *probes, uint32_t pid,
+		       const struct tally_process *process);
+/* Takes this entry back; -ENOENT when there is none (any more), or another. */
+int probes_remove_process(struct probes *probes, uint32_t pid,
+			  const struct tally_process *process);
 
 /* Readable when an event waits; then probes_poll. */
 int probes_events_fd(const struct probes *probes);

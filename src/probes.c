@@ -328,13 +328,18 @@ const struct tally_counters *probes_counters(const struct probes *probes)
 	return &probes->skeleton->bss->counters;
 }
 
+static void raise_generation(struct probes *probes)
+{
+	__atomic_fetch_add(&probes->skeleton->bss->generation, 1, __ATOMIC_SEQ_CST);
+}
+
 static int write_process(struct probes *probes, uint32_t pid,
 			 const struct tally_process *process, __u64 flags)
 {
 	int err = bpf_map__update_elem(probes->skeleton->maps.processes, &pid,
 				       sizeof(pid), process, sizeof(*process), flags);
 
-	__atomic_fetch_add(&probes->skeleton->bss->generation, 1, __ATOMIC_SEQ_CST);
+	raise_generation(probes);
 	return err;
 }
 
@@ -348,6 +353,30 @@ int probes_update_process(struct probes *probes, uint32_t pid,
 			  const struct tally_process *process)
 {
 	return write_process(probes, pid, process, BPF_EXIST);
+}
+
+int probes_add_process(struct probes *probes, uint32_t pid,
+		       const struct tally_process *process)
+{
+	return write_process(probes, pid, process, BPF_NOEXIST);
+}
+
+/* One that the kernel makes between the two calls goes too: a stranger's, that is asked
+ * for its name again. */
+int probes_remove_process(struct probes *probes, uint32_t pid,
+			  const struct tally_process *process)
+{
+	struct bpf_map *map = probes->skeleton->maps.processes;
+	struct tally_process now;
+	int err = bpf_map__lookup_elem(map, &pid, sizeof(pid), &now, sizeof(now), 0);
+
+	if (!err && memcmp(&now, process, sizeof(now)) != 0)
+		err = -ENOENT;
+	if (!err)
+		err = bpf_map__delete_elem(map, &pid, sizeof(pid), 0);
+	if (!err)
+		raise_generation(probes);
+	return err;
 }
 
 int probes_events_fd(const struct probes *probes)

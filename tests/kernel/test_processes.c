@@ -656,6 +656,41 @@ static void a_process_that_ends_leaves_the_table(void **state)
 	assert_rows(scene, endpoint, "ended", ROWS(WHO)); /* its counts stay */
 }
 
+#define NOBODY 4194304u /* no pid is that large */
+
+static void an_entry_is_made_and_taken_back_where_nothing_else_is(void **state)
+{
+	static const struct tally_process first = {.service = 5},
+					  other = {.service = 6};
+	struct scene *scene = *state;
+	const struct tally_config config = scene_config();
+	struct probes *probes;
+
+	scene_attach(scene, &config);
+	probes = scene->probes;
+	assert_int_equal(probes_add_process(probes, NOBODY, &first), 0);
+	assert_int_equal(probes_add_process(probes, NOBODY, &other), -EEXIST);
+	assert_int_equal(probes_remove_process(probes, NOBODY, &other), -ENOENT);
+	assert_true(is_known(scene, NOBODY));
+	assert_int_equal(probes_remove_process(probes, NOBODY, &first), 0);
+	assert_false(is_known(scene, NOBODY));
+	assert_int_equal(probes_remove_process(probes, NOBODY, &first), -ENOENT);
+}
+
+static void an_entry_beyond_the_table_is_refused_as_too_many(void **state)
+{
+	static const struct tally_process process = {.service = 5};
+	struct scene *scene = *state;
+	const struct tally_config config = scene_config();
+	uint32_t count = 0;
+	int err = 0;
+
+	scene_attach(scene, &config);
+	for (; !err && count <= TALLY_PROCESS_ROWS; count++)
+		err = probes_add_process(scene->probes, NOBODY + count, &process);
+	assert_int_equal(err, -E2BIG);
+}
+
 /* --- addresses -------------------------------------------------------------- */
 
 /* Both ends name the server's end, by the address that the client used. */
@@ -761,6 +796,8 @@ int main(void)
 	    TEST(a_request_that_a_new_program_answers_is_counted),
 	    TEST(a_pinned_process_is_judged_anew_after_exec),
 	    TEST(a_process_that_ends_leaves_the_table),
+	    TEST(an_entry_is_made_and_taken_back_where_nothing_else_is),
+	    TEST(an_entry_beyond_the_table_is_refused_as_too_many),
 	    TEST(ipv4_in_ipv6_is_named_alike_by_both_ends),
 	    TEST(an_unnamed_pair_of_unix_sockets_is_counted),
 	    TEST(an_abstract_unix_name_is_an_address),
