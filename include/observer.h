@@ -24,8 +24,8 @@ struct service; /* targets.h */
 int observer_create(struct loop *loop, const struct config *config,
 		    struct processes *processes, struct observer **ret_observer);
 void observer_free(struct observer **observer);
-/* Appends what is there now, to a snapshot that is not finished. -errno of the first
- * map that could not be read. */
+/* Looks for what --exe selects by now, and appends what is there to a snapshot that is
+ * not finished. -errno of the first map that could not be read. */
 int observer_collect(struct observer *observer, struct snapshot *snapshot);
 /* Every process that has a service by now; it may be gone. */
 typedef void (*observer_visit)(void *context, uint32_t pid,

@@ -33,9 +33,11 @@ struct observer {
 	struct series *series;
 	struct ledger *ledger;
 	struct loop_timer *functions_timer;
-	bool program_started;       /* whose libraries are to be looked for */
-	bool awaits_libraries;      /* the timer runs */
-	uint32_t named;             /* processes, since the last collection */
+	bool program_started;  /* whose libraries are to be looked for */
+	bool awaits_libraries; /* the timer runs */
+	uint32_t named;        /* processes, since the last collection */
+	bool has_no_room;      /* for one more process, in this collection */
+	bool room_warned;
 	observer_visit named_visit; /* NULL: nobody asks */
 	void *named_context;
 	char subject[SUBJECT_LEN];
@@ -115,6 +117,60 @@ static void name_leftover(void *context, uint32_t pid,
 	update_process(observer, pid, &entry);
 }
 
+/* --- what says nothing ---------------------------------------------------------- */
+
+static void give_up_entering(struct observer *observer, uint32_t pid, int err)
+{
+	observer->has_no_room = true;
+	if (err != -E2BIG)
+		log_warning("cannot select process %u: %s", pid, strerror(-err));
+	else if (!observer->room_warned)
+		log_warning("the table of processes is full (%d): %u and others that "
+			    "--exe selects have no process metrics",
+			    TALLY_PROCESS_ROWS, pid);
+	observer->room_warned |= err == -E2BIG;
+}
+
+/* What the process does meanwhile: of an exec or an end before there was an entry the
+ * kernel had nothing to take out; one that comes later takes the entry with it. */
+static void enter_process(struct observer *observer, uint32_t pid)
+{
+	struct tally_process process;
+	int err = targets_select(observer->targets, pid, &process);
+
+	if (err)
+		return;
+	err = probes_add_process(observer->probes, pid, &process);
+	if (err == -EEXIST)
+		return;
+	if (err)
+		give_up_entering(observer, pid, err);
+	else if (targets_holds(observer->targets, pid, &process))
+		tell_named(observer, pid, &process);
+	else
+		probes_remove_process(observer->probes, pid, &process);
+}
+
+static void see_match(void *context, uint32_t pid)
+{
+	struct observer *observer = context;
+	int fd = probes_map_fd(observer->probes, PROBES_PROCESSES);
+	struct tally_process known;
+
+	if (!observer->has_no_room && pid != (uint32_t)getpid() &&
+	    drain_process(fd, pid, &known) == -ENOENT)
+		enter_process(observer, pid);
+}
+
+/* What --exe selects has its process metrics though it speaks no protocol. The kernel
+ * does not tell of each program that starts: /proc is looked over for them. */
+static void find_silent(struct observer *observer)
+{
+	observer->has_no_room = false;
+	if (processes_observes(observer->processes))
+		targets_each_match(observer->targets, see_match, observer);
+}
+
 /* --- one collection ----------------------------------------------------------- */
 
 /* What of them could not be read is missing; the rest is true all the same. */
@@ -135,6 +191,7 @@ int observer_collect(struct observer *observer, struct snapshot *snapshot)
 	probes_poll(observer->probes, name_process, observer);
 	drain_processes(probes_map_fd(observer->probes, PROBES_PROCESSES),
 			name_leftover, observer);
+	find_silent(observer);
 	err = series_collect(observer->series, observer->probes, observer->targets,
 			     clock_ms(CLOCK_BOOTTIME), snapshot);
 	ledger_set_unjudged(observer->ledger, series_unjudged(observer->series));

@@ -3,13 +3,20 @@
 bytes on the wire say."""
 
 import http.client
+import json
 import os
+import pathlib
+import shutil
 import signal
+import struct
+import subprocess
+import tempfile
 
 from prometheus_client import parser as text_parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from harness import TestCase, exchange, load, run, wait_until
+from harness import (BPFTOOL, SCRATCH, Process, TestCase, bpf_objects_of, exchange, load,
+                     run, wait_until)
 from servers import PYTHON, Gunicorn, PythonServer, Script, hello_nginx
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -19,6 +26,7 @@ GAUGES = ("process_resident_memory_bytes", "process_virtual_memory_bytes",
           "process_start_time_seconds")
 COUNTERS = ("process_cpu_seconds_total", "process_network_receive_bytes_total",
             "process_network_transmit_bytes_total")
+PROVISIONAL, IGNORED = 1 << 31, 1  # include/abi.h
 ASK_OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
 
@@ -51,6 +59,24 @@ def proc(pid):
 def of_pid(metrics, pid):
     return {name: metrics.select(name, pid=pid)[0][1] for name in (*GAUGES, *COUNTERS)
             if metrics.select(name, pid=pid)}
+
+
+def words(of):
+    return bytes(int(byte, 16) for byte in of)
+
+
+def entries_of(daemon):
+    """Pids that the kernel's process map has as named and selected."""
+    for number in bpf_objects_of(daemon.pid, "map"):
+        if json.loads(run([BPFTOOL, "-j", "map", "show", "id", number]).stdout)["name"] \
+                != "processes":
+            continue
+        dump = json.loads(run([BPFTOOL, "-j", "map", "dump", "id", number]).stdout)
+        rows = [(int.from_bytes(words(entry["key"]), "little"),
+                 *struct.unpack("<II", words(entry["value"]))) for entry in dump]
+        return {pid for pid, service, flags in rows
+                if not service & PROVISIONAL and not flags & IGNORED}
+    raise AssertionError("there is no process map")
 
 
 class Processes(TestCase):
@@ -149,6 +175,58 @@ class Processes(TestCase):
             self.assertAlmostEqual(own[name] / first[name], 1, delta=0.5, msg=name)
         # the connection of the one who asks, and the directory that is read
         self.assertIn(first["process_open_fds"] - own["process_open_fds"], range(4))
+
+    # --- by executable, though it says nothing
+
+    def quiet(self):
+        """A shell of a name of its own: what it reads, it executes. Its path."""
+        path = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH)) / "quiet"
+        shutil.copy("/bin/sh", path)
+        return path
+
+    def start_quiet(self, path):
+        return self.start(Process([path, "-c", "read name; exec $name 1000"],
+                                  stdin=subprocess.PIPE))
+
+    def test_what_exe_selects_and_starts_later_is_there_while_it_runs(self):
+        path = self.quiet()
+        daemon = self.bpftally("--exe", path, "--service", "till")
+        other = self.start(Process(["sleep", "1000"]))
+        silent = self.start_quiet(path)
+        wait_until(lambda: of_pid(daemon.metrics(), silent.pid), "the silent process")
+        self.assert_as_in_proc(daemon, silent.pid)
+        metrics = daemon.metrics()
+        self.assertEqual(metrics.select("process_threads", pid=silent.pid)[0][0]
+                         ["service_name"], "till")
+        self.assertEqual(of_pid(metrics, other.pid), {})
+        silent.child.stdin.write(b"sleep\n")
+        silent.child.stdin.flush()
+        wait_until(lambda: not of_pid(daemon.metrics(), silent.pid), "another program")
+        self.assertTrue(silent.alive())
+        again = self.start_quiet(path)
+        wait_until(lambda: of_pid(daemon.metrics(), again.pid), "the program again")
+        again.stop()
+        wait_until(lambda: not of_pid(daemon.metrics(), again.pid), "its end")
+
+    def test_without_process_metrics_what_is_silent_has_no_entry(self):
+        path = self.quiet()
+        daemon = self.bpftally("--exe", path, "--process-metrics", "off")
+        self.start_quiet(path)
+        for _ in range(5):
+            daemon.metrics()
+        self.assertEqual(entries_of(daemon), set())
+
+    def test_programs_that_end_or_change_meanwhile_leave_no_entry(self):
+        path = self.quiet()
+        daemon = self.bpftally("--exe", path)
+        stays = self.start_quiet(path)
+        for _ in range(20):
+            many = self.start(Process(
+                ["sh", "-c", f"for i in $(seq 20); do {path} -c : & {path} -c 'exec true' &"
+                             " done; wait"]))
+            while many.alive():
+                daemon.metrics()
+        wait_until(lambda: entries_of(daemon) == {stays.pid}, "one entry")
 
     # --- bytes
 

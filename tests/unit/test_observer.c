@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The probes are played by this file, their maps by fake_bpf.h; /proc is real: the
- * process that is named is this one. */
+ * process that is named is this one, or a child of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,14 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fake_bpf.h"
@@ -29,6 +36,9 @@ struct probes {
 	unsigned int connection_looks;
 	int events[2];
 	bool is_open;
+	void (*before_add)(uint32_t pid); /* NULL: nothing happens then */
+	int add_err;
+	unsigned int adds;
 };
 
 static struct probes played;
@@ -74,6 +84,28 @@ int probes_update_process(struct probes *probes, uint32_t pid,
 			  const struct tally_process *process)
 {
 	return probes_set_process(probes, pid, process);
+}
+
+int probes_add_process(struct probes *probes, uint32_t pid,
+		       const struct tally_process *process)
+{
+	probes->adds++;
+	if (probes->before_add)
+		probes->before_add(pid);
+	return probes->add_err ? probes->add_err
+			       : bpf_map_update_elem(FAKE_FD + (int)PROBES_PROCESSES,
+						     &pid, process, BPF_NOEXIST);
+}
+
+int probes_remove_process(struct probes *probes, uint32_t pid,
+			  const struct tally_process *process)
+{
+	struct tally_process now;
+	int fd = probes_map_fd(probes, PROBES_PROCESSES);
+
+	if (bpf_map_lookup_elem(fd, &pid, &now) || memcmp(&now, process, sizeof(now)))
+		return -ENOENT;
+	return bpf_map_delete_elem(fd, &pid);
 }
 
 int probes_events_fd(const struct probes *probes)
@@ -334,6 +366,218 @@ static void the_subject_is_what_was_selected(void **state)
 	}
 }
 
+/* --- what --exe selects and is silent --------------------------------------------- */
+
+/* A child that runs this program; told to, it executes another. */
+struct child {
+	pid_t pid;
+	int gate;
+};
+
+static struct child child;
+
+static void live_as_child(int gate)
+{
+	char byte;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (read(gate, &byte, 1) == 1)
+		execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+	_exit(0);
+}
+
+static void start_child(void)
+{
+	int gate[2];
+
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	child.pid = fork();
+	assert_true(child.pid >= 0);
+	if (!child.pid) {
+		close(gate[1]);
+		live_as_child(gate[0]);
+	}
+	close(gate[0]);
+	child.gate = gate[1];
+}
+
+static void end_child(void)
+{
+	kill(child.pid, SIGKILL);
+	waitpid(child.pid, NULL, 0);
+	close(child.gate);
+}
+
+static size_t read_exe_of(pid_t pid, char ret_exe[PATH_MAX])
+{
+	char path[32];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	len = readlink(path, ret_exe, PATH_MAX - 1);
+	ret_exe[len > 0 ? len : 0] = 0;
+	return strlen(ret_exe);
+}
+
+/* Of this program, and what it shows of processes is wanted. */
+static void observe_this_program(struct scene *scene, enum config_process_metrics by)
+{
+	static char exe[PATH_MAX];
+	static char *exes[] = {exe};
+
+	assert_true(read_exe_of(getpid(), exe) > 0);
+	scene->config.exes.items = exes;
+	scene->config.exes.count = 1;
+	scene->config.service = (char *)"shop";
+	fake_map_make(PROBES_TRAFFIC, sizeof(uint32_t), sizeof(struct tally_traffic),
+		      16);
+	processes_free(&scene->processes);
+	assert_int_equal(processes_create(by, "/proc", &scene->processes), 0);
+	assert_int_equal(create(scene), 0);
+	fake_maps[PROBES_PROCESSES].count = 0; /* this process was there */
+}
+
+static void collect(struct scene *scene)
+{
+	struct snapshot snapshot;
+
+	snapshot_init(&snapshot, 0);
+	assert_int_equal(observer_collect(scene->observer, &snapshot), 0);
+	snapshot_free(&snapshot);
+}
+
+static bool has_entry(pid_t pid, struct tally_process *ret_process)
+{
+	uint32_t key = (uint32_t)pid;
+
+	return !bpf_map_lookup_elem(FAKE_FD + (int)PROBES_PROCESSES, &key, ret_process);
+}
+
+static void what_exe_selects_is_entered_by_the_next_collection(void **state)
+{
+	struct scene *scene = *state;
+	struct tally_process process;
+	struct found found = {0};
+
+	observe_this_program(scene, CONFIG_PROCESS_METRICS_SERVICE);
+	observer_tell(scene->observer, note, &found);
+	start_child();
+	collect(scene);
+	collect(scene);
+	assert_true(has_entry(child.pid, &process));
+	assert_int_equal(found.count, 1);
+	assert_int_equal(found.pid, child.pid);
+	assert_string_equal(found.name, "shop");
+	assert_int_equal(played.adds, 1);
+	assert_false(has_entry(getpid(), &process)); /* though it is of this program */
+	end_child();
+}
+
+static void where_no_process_metrics_are_wanted_nobody_looks(void **state)
+{
+	struct scene *scene = *state;
+
+	observe_this_program(scene, CONFIG_PROCESS_METRICS_OFF);
+	start_child();
+	collect(scene);
+	assert_int_equal(played.adds, 0);
+	end_child();
+}
+
+static void execute_another(uint32_t pid)
+{
+	char exe[PATH_MAX];
+
+	assert_int_equal(write(child.gate, "x", 1), 1);
+	do
+		read_exe_of((pid_t)pid, exe);
+	while (!strstr(exe, "sleep") && !strstr(exe, "coreutils") &&
+	       !strstr(exe, "busybox"));
+}
+
+static void end(uint32_t pid)
+{
+	siginfo_t info;
+
+	kill((pid_t)pid, SIGKILL);
+	assert_int_equal(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), 0);
+}
+
+/* The kernel told of neither, as there was no entry then. */
+static void entry_of_what_ends_or_changes_before_it_is_made_does_not_stay(void **state)
+{
+	static void (*const changes[])(uint32_t pid) = {execute_another, end};
+	struct scene *scene = *state;
+	struct tally_process process;
+	struct found found = {0};
+
+	observe_this_program(scene, CONFIG_PROCESS_METRICS_PROCESS);
+	observer_tell(scene->observer, note, &found);
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		played.before_add = changes[i];
+		start_child();
+		collect(scene);
+		assert_int_equal(played.adds, i + 1);
+		assert_false(has_entry(child.pid, &process));
+		assert_int_equal(found.count, 0);
+		collect(scene);
+		assert_int_equal(played.adds, i + 1);
+		end_child();
+	}
+}
+
+static void name_provisionally(uint32_t pid)
+{
+	const struct tally_process process = {.service = PROVISIONAL};
+
+	bpf_map_update_elem(FAKE_FD + (int)PROBES_PROCESSES, &pid, &process, BPF_ANY);
+}
+
+static void entry_that_the_kernel_makes_meanwhile_stays(void **state)
+{
+	struct scene *scene = *state;
+	struct tally_process process;
+	struct found found = {0};
+
+	observe_this_program(scene, CONFIG_PROCESS_METRICS_PROCESS);
+	observer_tell(scene->observer, note, &found);
+	played.before_add = name_provisionally;
+	start_child();
+	collect(scene);
+	assert_true(has_entry(child.pid, &process));
+	assert_int_equal(process.service, PROVISIONAL);
+	assert_int_equal(found.count, 0);
+	end_child();
+}
+
+static void full_table_is_said_once_and_found_once_a_collection(void **state)
+{
+	struct scene *scene = *state;
+	int fd = memfd_create("log", MFD_CLOEXEC), saved = dup(STDERR_FILENO);
+	struct child first;
+	char text[1024] = "";
+
+	observe_this_program(scene, CONFIG_PROCESS_METRICS_PROCESS);
+	log_set_level(LOG_LEVEL_WARNING);
+	played.add_err = -E2BIG;
+	start_child();
+	first = child;
+	start_child();
+	assert_true(fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+	collect(scene);
+	collect(scene);
+	dup2(saved, STDERR_FILENO);
+	assert_int_equal(played.adds, 2);
+	assert_true(pread(fd, text, sizeof(text) - 1, 0) > 0);
+	assert_non_null(strstr(text, "16384"));
+	assert_ptr_equal(strchr(text, '\n'), strrchr(text, '\n'));
+	close(fd);
+	close(saved);
+	end_child();
+	child = first;
+	end_child();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_scene, close_scene)
 
 int main(void)
@@ -346,6 +590,11 @@ int main(void)
 	    TEST(a_pid_that_is_not_there_ends_it),
 	    TEST(a_request_is_seen_when_one_was_counted),
 	    TEST(the_subject_is_what_was_selected),
+	    TEST(what_exe_selects_is_entered_by_the_next_collection),
+	    TEST(where_no_process_metrics_are_wanted_nobody_looks),
+	    TEST(entry_of_what_ends_or_changes_before_it_is_made_does_not_stay),
+	    TEST(entry_that_the_kernel_makes_meanwhile_stays),
+	    TEST(full_table_is_said_once_and_found_once_a_collection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
