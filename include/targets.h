@@ -55,14 +55,16 @@ int targets_scan(struct targets *targets, targets_visit visit, void *context,
  * there is. Without --exe visits nothing. */
 void targets_each_match(const struct targets *targets,
 			void (*visit)(void *context, uint32_t pid), void *context);
-/* Whether all rules select it by what /proc says now, and the entry to write. -ESRCH:
- * they do not, or it is gone; -ENOMEM. */
-int targets_select(struct targets *targets, uint32_t pid,
+/* Whether all rules select it by what /proc says now, and the entry to write: one link
+ * read, and more only where --exe selects it. -ESRCH: they do not, or it is gone;
+ * -ENOMEM. is_followed: the kernel has it as a descendant
+ * of a --pid, of which /proc may tell no longer. */
+int targets_select(struct targets *targets, uint32_t pid, bool is_followed,
 		   struct tally_process *ret_process);
 /* To be asked when the entry of targets_select() was made: whether it is true of the
  * program that runs now, and the kernel will take it out at the next one or at the
  * end. What it saw before there was an entry, it did not. */
-bool targets_holds(struct targets *targets, uint32_t pid,
+bool targets_holds(struct targets *targets, uint32_t pid, bool is_followed,
 		   const struct tally_process *process);
 
 /* Whether it is still the program that the event tells of: it may have ended, or

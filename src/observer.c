@@ -55,13 +55,17 @@ static void update_process(struct observer *observer, uint32_t pid,
 		log_warning("cannot select process %u: %s", pid, strerror(-err));
 }
 
-static bool is_still(void *context, const struct tally_process_event *event)
+static bool has_service(const struct observer *observer, uint32_t pid, uint32_t service)
 {
-	const struct observer *observer = context;
 	int fd = probes_map_fd(observer->probes, PROBES_PROCESSES);
 	struct tally_process now;
 
-	return !drain_process(fd, event->pid, &now) && now.service == event->service;
+	return !drain_process(fd, pid, &now) && now.service == service;
+}
+
+static bool is_still(void *context, const struct tally_process_event *event)
+{
+	return has_service(context, event->pid, event->service);
 }
 
 static void tell_named(const struct observer *observer, uint32_t pid,
@@ -94,6 +98,24 @@ static void name_process(void *context, const struct tally_process_event *event)
 	}
 }
 
+/* What a descendant of a --pid executed, and is silent. Each exec takes the name out of
+ * its entry; of one before the name was written nothing is left but what /proc says. */
+static void name_followed(struct observer *observer, uint32_t pid,
+			  const struct tally_process *unnamed)
+{
+	struct tally_process process;
+
+	if (!processes_observes(observer->processes) ||
+	    targets_select(observer->targets, pid, true, &process) ||
+	    !has_service(observer, pid, unnamed->service))
+		return;
+	update_process(observer, pid, &process);
+	if (targets_holds(observer->targets, pid, true, &process))
+		tell_named(observer, pid, &process);
+	else if (has_service(observer, pid, process.service))
+		update_process(observer, pid, unnamed);
+}
+
 /* These entries still carry a provisional id: of processes whose event found no room
  * or left doubt, and of children forked before their parent had its name. */
 static void name_leftover(void *context, uint32_t pid,
@@ -105,6 +127,8 @@ static void name_leftover(void *context, uint32_t pid,
 	struct tally_process_event event = {.pid = pid, .service = process->service};
 	struct tally_process entry = {.flags = process->flags};
 
+	if (process->flags & TALLY_PROCESS_UNNAMED && !process->service)
+		return name_followed(observer, pid, process);
 	if (!(process->service & TALLY_SERVICE_PROVISIONAL))
 		return;
 	if (service)
@@ -136,7 +160,7 @@ static void give_up_entering(struct observer *observer, uint32_t pid, int err)
 static void enter_process(struct observer *observer, uint32_t pid)
 {
 	struct tally_process process;
-	int err = targets_select(observer->targets, pid, &process);
+	int err = targets_select(observer->targets, pid, false, &process);
 
 	if (err)
 		return;
@@ -145,7 +169,7 @@ static void enter_process(struct observer *observer, uint32_t pid)
 		return;
 	if (err)
 		give_up_entering(observer, pid, err);
-	else if (targets_holds(observer->targets, pid, &process))
+	else if (targets_holds(observer->targets, pid, false, &process))
 		tell_named(observer, pid, &process);
 	else
 		probes_remove_process(observer->probes, pid, &process);

@@ -466,13 +466,19 @@ struct match {
 	void *context;
 };
 
+static bool matches(const struct targets *targets, uint32_t pid)
+{
+	struct proc_facts facts;
+
+	proc_read_exe(targets->proc_root, pid, facts.exe);
+	return judge(targets, &facts, NULL) == VERDICT_YES;
+}
+
 static void match_process(void *context, uint32_t pid)
 {
 	const struct match *match = context;
-	struct proc_facts facts;
 
-	proc_read_exe(match->targets->proc_root, pid, facts.exe);
-	if (judge(match->targets, &facts, NULL) == VERDICT_YES)
+	if (matches(match->targets, pid))
 		match->visit(match->context, pid);
 }
 
@@ -485,27 +491,31 @@ void targets_each_match(const struct targets *targets,
 		proc_each(targets->proc_root, match_process, &match);
 }
 
-int targets_select(struct targets *targets, uint32_t pid,
+int targets_select(struct targets *targets, uint32_t pid, bool is_followed,
 		   struct tally_process *ret_process)
 {
 	struct proc_facts facts;
+	bool selected;
 
+	if (!matches(targets, pid))
+		return -ESRCH;
 	proc_read(targets->proc_root, pid, NULL, &facts);
-	return facts.alive && is_selected(targets, pid, &facts)
-		   ? name_process(targets, &facts, ret_process)
-		   : -ESRCH;
+	selected = is_followed ? judge(targets, &facts, NULL) == VERDICT_YES
+			       : is_selected(targets, pid, &facts);
+	return facts.alive && selected ? name_process(targets, &facts, ret_process)
+				       : -ESRCH;
 }
 
 /* First whether it lives: were it asked last, the answer might be of a next process of
  * that pid, and the executable of one whose end the kernel has seen. */
-bool targets_holds(struct targets *targets, uint32_t pid,
+bool targets_holds(struct targets *targets, uint32_t pid, bool is_followed,
 		   const struct tally_process *process)
 {
 	struct tally_process now;
 
 	return proc_alive(targets->proc_root, pid) &&
-	       !targets_select(targets, pid, &now) && now.service == process->service &&
-	       now.flags == process->flags;
+	       !targets_select(targets, pid, is_followed, &now) &&
+	       now.service == process->service && now.flags == process->flags;
 }
 
 int targets_name(struct targets *targets, const struct tally_process_event *event,

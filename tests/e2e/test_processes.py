@@ -208,6 +208,20 @@ class Processes(TestCase):
         again.stop()
         wait_until(lambda: not of_pid(daemon.metrics(), again.pid), "its end")
 
+    def test_what_a_followed_process_executes_is_there_while_it_runs(self):
+        for options in ([], ["--exe", "*/sleep"]):
+            shell = self.start(Process(["sh", "-c", "read go; sleep 1000; true"],
+                                       stdin=subprocess.PIPE))
+            daemon = self.bpftally("--pid", shell.pid, *options)
+            shell.child.stdin.write(b"go\n")
+            shell.child.stdin.flush()
+            child, = wait_until(lambda pid=shell.pid: self.children(pid), "a child")
+            wait_until(lambda: of_pid(daemon.metrics(), child), "its metrics")
+            self.assert_as_in_proc(daemon, child)
+            self.assertEqual(bool(of_pid(daemon.metrics(), shell.pid)), not options)
+            os.kill(child, signal.SIGKILL)
+            wait_until(lambda: not of_pid(daemon.metrics(), child), "its end")
+
     def test_without_process_metrics_what_is_silent_has_no_entry(self):
         path = self.quiet()
         daemon = self.bpftally("--exe", path, "--process-metrics", "off")

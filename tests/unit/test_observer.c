@@ -37,6 +37,7 @@ struct probes {
 	int events[2];
 	bool is_open;
 	void (*before_add)(uint32_t pid); /* NULL: nothing happens then */
+	void (*before_update)(uint32_t pid);
 	int add_err;
 	unsigned int adds;
 };
@@ -72,6 +73,16 @@ const struct tally_counters *probes_counters(const struct probes *probes)
 	return &probes->counters;
 }
 
+/* Once. */
+static void happen(void (**event)(uint32_t pid), uint32_t pid)
+{
+	void (*happens)(uint32_t pid) = *event;
+
+	*event = NULL;
+	if (happens)
+		happens(pid);
+}
+
 int probes_set_process(struct probes *probes, uint32_t pid,
 		       const struct tally_process *process)
 {
@@ -83,6 +94,7 @@ int probes_set_process(struct probes *probes, uint32_t pid,
 int probes_update_process(struct probes *probes, uint32_t pid,
 			  const struct tally_process *process)
 {
+	happen(&probes->before_update, pid);
 	return probes_set_process(probes, pid, process);
 }
 
@@ -90,8 +102,7 @@ int probes_add_process(struct probes *probes, uint32_t pid,
 		       const struct tally_process *process)
 {
 	probes->adds++;
-	if (probes->before_add)
-		probes->before_add(pid);
+	happen(&probes->before_add, pid);
 	return probes->add_err ? probes->add_err
 			       : bpf_map_update_elem(FAKE_FD + (int)PROBES_PROCESSES,
 						     &pid, process, BPF_NOEXIST);
@@ -526,6 +537,60 @@ static void entry_of_what_ends_or_changes_before_it_is_made_does_not_stay(void *
 	}
 }
 
+static const struct tally_process unnamed = {.flags = TALLY_PROCESS_PINNED |
+						      TALLY_PROCESS_UNNAMED};
+
+/* As the kernel has what it executed. */
+static void start_followed_child(struct scene *scene)
+{
+	uint32_t pid;
+
+	scene->config.pids[0] = (uint32_t)getpid();
+	scene->config.pid_count = 1;
+	observe_this_program(scene, CONFIG_PROCESS_METRICS_PROCESS);
+	start_child();
+	pid = (uint32_t)child.pid;
+	bpf_map_update_elem(FAKE_FD + (int)PROBES_PROCESSES, &pid, &unnamed, BPF_ANY);
+}
+
+static void
+what_a_followed_process_executed_is_named_by_the_next_collection(void **state)
+{
+	struct scene *scene = *state;
+	struct tally_process process;
+	struct found found = {0};
+
+	start_followed_child(scene);
+	observer_tell(scene->observer, note, &found);
+	collect(scene);
+	collect(scene);
+	assert_true(has_entry(child.pid, &process));
+	assert_int_equal(process.flags, TALLY_PROCESS_PINNED);
+	assert_true(process.service > 0);
+	assert_int_equal(found.count, 1);
+	assert_int_equal(found.pid, child.pid);
+	end_child();
+}
+
+static void what_it_executes_before_the_name_is_written_has_none(void **state)
+{
+	struct scene *scene = *state;
+	struct tally_process process;
+	struct found found = {0};
+
+	start_followed_child(scene);
+	observer_tell(scene->observer, note, &found);
+	played.before_update = execute_another;
+	collect(scene);
+	assert_true(has_entry(child.pid, &process));
+	assert_memory_equal(&process, &unnamed, sizeof(unnamed));
+	collect(scene); /* another program is not selected */
+	assert_true(has_entry(child.pid, &process));
+	assert_memory_equal(&process, &unnamed, sizeof(unnamed));
+	assert_int_equal(found.count, 0);
+	end_child();
+}
+
 static void name_provisionally(uint32_t pid)
 {
 	const struct tally_process process = {.service = PROVISIONAL};
@@ -593,6 +658,8 @@ int main(void)
 	    TEST(what_exe_selects_is_entered_by_the_next_collection),
 	    TEST(where_no_process_metrics_are_wanted_nobody_looks),
 	    TEST(entry_of_what_ends_or_changes_before_it_is_made_does_not_stay),
+	    TEST(what_a_followed_process_executed_is_named_by_the_next_collection),
+	    TEST(what_it_executes_before_the_name_is_written_has_none),
 	    TEST(entry_that_the_kernel_makes_meanwhile_stays),
 	    TEST(full_table_is_said_once_and_found_once_a_collection),
 	};

@@ -476,7 +476,8 @@ static void expect_not_selected(struct fixture *fixture, uint32_t pid)
 {
 	struct tally_process process = {.service = 77, .flags = 77};
 
-	assert_int_equal(targets_select(fixture->targets, pid, &process), -ESRCH);
+	assert_int_equal(targets_select(fixture->targets, pid, false, &process),
+			 -ESRCH);
 	assert_int_equal(process.service, 77);
 }
 
@@ -484,7 +485,7 @@ static struct tally_process select_late(struct fixture *fixture, uint32_t pid)
 {
 	struct tally_process process;
 
-	assert_int_equal(targets_select(fixture->targets, pid, &process), 0);
+	assert_int_equal(targets_select(fixture->targets, pid, false, &process), 0);
 	return process;
 }
 
@@ -514,6 +515,25 @@ static void late_process_is_selected_by_all_rules(void **state)
 	expect_service(fixture, process.service, "till", "");
 }
 
+/* The kernel knows; its parent may have ended. */
+static void of_a_followed_process_exe_alone_is_asked(void **state)
+{
+	struct fixture *fixture = *state;
+	struct tally_process process = {.service = 77};
+
+	start(fixture, 10, 1, "/bin/sh");
+	start(fixture, 20, 1, "/opt/shop");
+	select_pid(fixture, 10);
+	select_exe(fixture, "/opt/shop");
+	expect_not_selected(fixture, 20);
+	assert_int_equal(targets_select(fixture->targets, 10, true, &process), -ESRCH);
+	assert_int_equal(targets_select(fixture->targets, 20, true, &process), 0);
+	assert_int_equal(process.flags, TALLY_PROCESS_PINNED);
+	expect_service(fixture, process.service, "shop", "");
+	assert_true(targets_holds(fixture->targets, 20, true, &process));
+	assert_false(targets_holds(fixture->targets, 20, false, &process));
+}
+
 static void entry_holds_while_program_and_name_are_the_same(void **state)
 {
 	struct fixture *fixture = *state;
@@ -524,18 +544,18 @@ static void entry_holds_while_program_and_name_are_the_same(void **state)
 	select_exe(fixture, "/opt/shop");
 	fake_proc_add(fixture->root, 10, &program);
 	process = select_late(fixture, 10);
-	assert_true(targets_holds(fixture->targets, 10, &process));
+	assert_true(targets_holds(fixture->targets, 10, false, &process));
 	program.environ = "OTEL_SERVICE_NAME=b";
 	fake_proc_add(fixture->root, 10, &program);
-	assert_false(targets_holds(fixture->targets, 10, &process));
+	assert_false(targets_holds(fixture->targets, 10, false, &process));
 	program.environ = "OTEL_SERVICE_NAME=a";
 	fake_proc_add(fixture->root, 10, &program);
-	assert_true(targets_holds(fixture->targets, 10, &process));
+	assert_true(targets_holds(fixture->targets, 10, false, &process));
 	program.exe = "/opt/other";
 	fake_proc_add(fixture->root, 10, &program);
-	assert_false(targets_holds(fixture->targets, 10, &process));
+	assert_false(targets_holds(fixture->targets, 10, false, &process));
 	fake_proc_end(fixture->root, 10);
-	assert_false(targets_holds(fixture->targets, 10, &process));
+	assert_false(targets_holds(fixture->targets, 10, false, &process));
 }
 
 /* The kernel may have seen its end before it had the entry. */
@@ -550,9 +570,9 @@ static void entry_of_what_is_about_to_end_does_not_hold(void **state)
 	start(fixture, 10, 1, "/opt/shop");
 	process = select_late(fixture, 10);
 	fake_proc_write(fixture->root, 10, "stat", ending, sizeof(ending) - 1);
-	assert_false(targets_holds(fixture->targets, 10, &process));
+	assert_false(targets_holds(fixture->targets, 10, false, &process));
 	fake_proc_add(fixture->root, 10, &zombie);
-	assert_false(targets_holds(fixture->targets, 10, &process));
+	assert_false(targets_holds(fixture->targets, 10, false, &process));
 }
 
 /* The pid is another process's by then. */
@@ -566,9 +586,9 @@ static void entry_of_a_pid_does_not_hold_for_a_stranger(void **state)
 	start(fixture, 10, 1, "/bin/sh");
 	start(fixture, 20, 10, "/opt/shop");
 	process = select_late(fixture, 20);
-	assert_true(targets_holds(fixture->targets, 20, &process));
+	assert_true(targets_holds(fixture->targets, 20, false, &process));
 	start(fixture, 20, 1, "/opt/shop");
-	assert_false(targets_holds(fixture->targets, 20, &process));
+	assert_false(targets_holds(fixture->targets, 20, false, &process));
 }
 
 enum expectation {
@@ -967,6 +987,7 @@ int main(void)
 	    TEST(pid_and_exe_must_both_hold),
 	    TEST(matches_are_what_exe_selects_and_need_no_more),
 	    TEST(late_process_is_selected_by_all_rules),
+	    TEST(of_a_followed_process_exe_alone_is_asked),
 	    TEST(entry_holds_while_program_and_name_are_the_same),
 	    TEST(entry_of_what_is_about_to_end_does_not_hold),
 	    TEST(entry_of_a_pid_does_not_hold_for_a_stranger),
