@@ -125,7 +125,8 @@ static void name_leftover(void *context, uint32_t pid,
 	const struct service *service =
 	    targets_service(observer->targets, process->service);
 	struct tally_process_event event = {.pid = pid, .service = process->service};
-	struct tally_process entry = {.flags = process->flags};
+	struct tally_process entry = {.flags = process->flags &
+					       ~(uint32_t)TALLY_PROCESS_UNNAMED};
 
 	if (process->flags & TALLY_PROCESS_UNNAMED && !process->service)
 		return name_followed(observer, pid, process);

@@ -591,6 +591,29 @@ static void what_it_executes_before_the_name_is_written_has_none(void **state)
 	end_child();
 }
 
+/* The kernel gave it all that its parent had. */
+static void a_child_forked_before_its_parent_was_named_is_named_as_a_whole(void **state)
+{
+	static const struct tally_process inherited = {
+	    .service = PROVISIONAL,
+	    .flags = TALLY_PROCESS_PINNED | TALLY_PROCESS_UNNAMED,
+	};
+	struct scene *scene = *state;
+	struct tally_process process;
+	uint32_t pid;
+
+	start_followed_child(scene);
+	speak(1);
+	run_once(scene);
+	pid = (uint32_t)child.pid;
+	bpf_map_update_elem(FAKE_FD + (int)PROBES_PROCESSES, &pid, &inherited, BPF_ANY);
+	collect(scene);
+	assert_true(has_entry(child.pid, &process));
+	assert_false(process.service & TALLY_SERVICE_PROVISIONAL);
+	assert_int_equal(process.flags, TALLY_PROCESS_PINNED);
+	end_child();
+}
+
 static void name_provisionally(uint32_t pid)
 {
 	const struct tally_process process = {.service = PROVISIONAL};
@@ -660,6 +683,7 @@ int main(void)
 	    TEST(entry_of_what_ends_or_changes_before_it_is_made_does_not_stay),
 	    TEST(what_a_followed_process_executed_is_named_by_the_next_collection),
 	    TEST(what_it_executes_before_the_name_is_written_has_none),
+	    TEST(a_child_forked_before_its_parent_was_named_is_named_as_a_whole),
 	    TEST(entry_that_the_kernel_makes_meanwhile_stays),
 	    TEST(full_table_is_said_once_and_found_once_a_collection),
 	};
