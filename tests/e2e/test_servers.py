@@ -427,4 +427,6 @@ class Accounts(TestCase):
         account = json.loads(run([LOAD, "-n", 500, "-c", 5, "--path", "/hello",
                                   f"127.0.0.1:{nginx.port}"]).stdout)
         self.assertEqual(account["completed"], 500)
+        # nginx writes a line when it has answered
+        wait_until(lambda: len(nginx.access_lines()) >= 500, "the last line")
         self.assertEqual(nginx.access_lines(), ["200 GET /hello"] * 500)
