@@ -135,11 +135,11 @@ $(B)/gen/%.skel.h: $(B)/bpf/%.o
 $(B)/asan/%.o: src/%.c | $(GEN_H)
 	$(call say,CC,"$< (asan)")
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS_ALL) -std=gnu17 $(WARN) $(WERROR) -O1 -g $(SANITIZE) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS_ALL) -std=gnu17 $(WARN) $(WERROR) -O1 -g1 $(SANITIZE) -MMD -MP -c -o $@ $<
 
 $(B)/asan/%.pb-c.o: $(B)/gen/%.pb-c.c
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS_ALL) -O1 -g $(SANITIZE) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS_ALL) -O1 -g1 $(SANITIZE) -c -o $@ $<
 
 $(B)/asan/libbpftally.a: $(filter-out $(B)/asan/main.o,$(ASAN_OBJECTS))
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -147,7 +147,7 @@ $(B)/asan/libbpftally.a: $(filter-out $(B)/asan/main.o,$(ASAN_OBJECTS))
 $(B)/tests/unit/%: tests/unit/%.c $(B)/asan/libbpftally.a
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS_ALL) -Ibpf -Itests/unit -std=gnu17 -Wall -Wextra $(WERROR) -O1 -g $(SANITIZE) -MMD -MP -o $@ $< $(B)/asan/libbpftally.a $(LIBS) -lcmocka
+	$(Q)$(CC) $(CPPFLAGS_ALL) -Ibpf -Itests/unit -std=gnu17 -Wall -Wextra $(WERROR) -O1 -g1 $(SANITIZE) -MMD -MP -o $@ $< $(B)/asan/libbpftally.a $(LIBS) -lcmocka
 
 $(B)/lib/libbpftally.a: $(filter-out $(B)/obj/main.o,$(OBJECTS))
 	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
