@@ -2,6 +2,7 @@
 """The unmodified programs: how each is started. They know nothing of bpftally,
 and the tests know nothing of their configuration."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -113,13 +114,15 @@ GO = {"GO111MODULE": "off", "GOFLAGS": "", "GOPROXY": "off", "GOTOOLCHAIN": "loc
 
 
 def built(name, source, *argv, env=None):
-    """What the compiler makes of programs/SOURCE, once."""
+    """What the compiler makes of programs/SOURCE, once: tests beside wait for it."""
     path, source = BUILD / name, PROGRAMS / source
-    if not path.exists() or path.stat().st_mtime < source.stat().st_mtime:
-        BUILD.mkdir(parents=True, exist_ok=True)
-        made = path.with_suffix(".new")
-        run([*argv, "-o", made, source], deadline_s=300, env=env)
-        made.rename(path)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD / f"{name}.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists() or path.stat().st_mtime < source.stat().st_mtime:
+            made = path.with_suffix(".new")
+            run([*argv, "-o", made, source], deadline_s=300, env=env)
+            made.rename(path)
     return path
 
 
