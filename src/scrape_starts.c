@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
 #include "scrape_families.h"
 
 struct scrape_start {
@@ -54,7 +55,8 @@ static bool is_start(const void *item, const void *wanted)
 }
 
 /* Of the metric's name without a suffix and its labels, in any order, but for those
- * that tell its parts apart. */
+ * that tell its parts apart. The registry's hash is a sum: unmixed, labels whose values
+ * change places would add up to the same. */
 static uint64_t hash_metric(const struct registry_keys *keys,
 			    const struct textparse_entry *entry, struct slice base)
 {
@@ -67,7 +69,7 @@ static uint64_t hash_metric(const struct registry_keys *keys,
 		    registry_hash(keys, label->value.text, label->value.len)};
 
 		if (!slice_is(label->name, "le") && !slice_is(label->name, "quantile"))
-			hash += registry_hash(keys, parts, sizeof(parts));
+			hash += hash_key(registry_hash(keys, parts, sizeof(parts)), 0);
 	}
 	return hash;
 }

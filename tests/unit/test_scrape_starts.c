@@ -64,6 +64,26 @@ static void parts_of_a_metric_have_one_start(void **state)
 	scrape_starts_free(&starts);
 }
 
+/* Whatever the keys. */
+static void values_that_change_places_make_another_metric(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		struct registry_keys keys;
+		struct scrape_starts *starts;
+		struct scrape_start *start;
+		bool is_created;
+
+		registry_keys_init(&keys);
+		assert_int_equal(scrape_starts_create(&keys, &starts), 0);
+		start = find(starts, "a_total{from=\"x\",to=\"y\"} 1\n", &is_created);
+		assert_ptr_not_equal(
+		    find(starts, "a_total{from=\"y\",to=\"x\"} 1\n", &is_created),
+		    start);
+		scrape_starts_free(&starts);
+	}
+}
+
 static uint64_t bits_of(double value)
 {
 	uint64_t bits;
@@ -178,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(parts_of_a_metric_have_one_start),
+	    cmocka_unit_test(values_that_change_places_make_another_metric),
 	    cmocka_unit_test(a_start_is_of_one_scrape_and_earlier_than_what_it_is_for),
 	    cmocka_unit_test(created_lines_are_series_and_starts),
 	    cmocka_unit_test(a_start_is_known_even_where_its_series_is_dropped),
