@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "slice.h"
-#include "wire.h"
+#include "wire_batch.h"
 
 struct log_batch;
 
