@@ -75,6 +75,9 @@ void log_file_restart(struct log_file *file, uint64_t offset, struct log_print t
 	log_multiline_reset(&file->multiline);
 	file->offset = file->read_end = file->size = offset;
 	file->tail = tail;
+	/* What stood before the same position in another content is no print of it. */
+	file->mark = (struct log_print){0};
+	file->mark_offset = 0;
 	if (!offset)
 		file->identity.head = (struct log_print){0};
 }

@@ -286,6 +286,24 @@ static void at_its_beginning_it_is_known_by_its_head(void **state)
 	expect(one, LOG_READ_END, "[one][two]");
 }
 
+/* Lines of one length: the position in the new content is that in the old one. */
+static void the_position_in_another_content_has_its_own_print(void **state)
+{
+	struct one *one = *state;
+	struct log_position position;
+
+	put(one, 0, "one\n");
+	expect(one, LOG_READ_END, "[one]");
+	put(one, O_TRUNC, "two\npart");
+	expect(one, LOG_READ_CHANGED, "");
+	log_file_restart(one->file, 0, (struct log_print){0});
+	expect(one, LOG_READ_END, "[two]");
+	position = log_file_position(one->file);
+	assert_int_equal(position.offset, 4);
+	assert_int_equal(position.tail.len, 4);
+	assert_int_equal(position.tail.hash, log_print_of("two\n", 4).hash);
+}
+
 static void the_print_of_its_head_grows_to_its_bound(void **state)
 {
 	struct one *one = *state;
@@ -347,6 +365,7 @@ int main(void)
 	    TEST(a_position_is_of_what_was_read_whatever_stands_there_now),
 	    TEST(so_it_is_between_two_lines),
 	    TEST(at_its_beginning_it_is_known_by_its_head),
+	    TEST(the_position_in_another_content_has_its_own_print),
 	    TEST(the_print_of_its_head_grows_to_its_bound),
 	    TEST(the_print_of_its_head_is_not_of_its_first_bytes_only),
 	    TEST(the_print_of_its_head_does_not_grow_into_another_content),
