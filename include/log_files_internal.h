@@ -37,6 +37,7 @@ struct log_files {
 	bool is_dirty; /* some note is not what it should be */
 	bool wants_scan;
 	bool is_first_scan;
+	bool was_all_read; /* at some time since the last scan began */
 	int64_t now_ms;
 	int64_t scan_ns, since_ns; /* wall clock: of this scan; log_files_since */
 	char *buf;

@@ -399,12 +399,14 @@ void log_files_look_at_all(struct log_files *files)
 
 void log_files_set_time(struct log_files *files, int64_t wall_ns)
 {
-	/* What waits to be read may have been emptied since. */
+	/* What waits to be read since the last scan may have been emptied before it;
+	 * what is written all the time waits again by now. */
 	if (!files->since_ns)
 		files->since_ns = wall_ns;
-	else if (!files->due_first)
+	else if (files->was_all_read || !files->due_first)
 		files->since_ns = files->scan_ns;
 	files->scan_ns = wall_ns;
+	files->was_all_read = false;
 }
 
 int64_t log_files_since(const struct log_files *files)
@@ -565,6 +567,7 @@ bool log_files_turn(struct log_files *files, const struct log_sink *sink)
 			done += read_some(files, file, sink);
 		find_missed(files);
 	} while (begin_anew(files, sink));
+	files->was_all_read |= !files->due_first;
 	return files->due_first;
 }
 

@@ -360,6 +360,27 @@ static void what_was_missed_long_ago_is_found_when_reading_goes_on(void **state)
 	end(test);
 }
 
+/* Each scan finds something that was written since the last turn. */
+static void what_is_old_is_no_news_while_lines_come_all_the_time(void **state)
+{
+	struct log_case *test = begin(0);
+
+	(void)state;
+	log_case_write(test, "a.log.old", "never wanted\n");
+	for (int i = 0; i < 3; i++) {
+		usleep(150000);
+		log_case_append(test, "a.log", "more\n");
+		log_watch_read(test->watch, log_case_event, test);
+		assert_true(log_files_is_due(test->files));
+		log_case_scan(test, false);
+		log_case_expect(test, "a.log:more\n");
+	}
+	log_case_rename(test, "a.log", "a.log.1");
+	log_case_write(test, "a.log", "two\n");
+	log_case_expect(test, "a.log:two\n");
+	end(test);
+}
+
 /* Whether its predecessor is known to have been rotated, or not. */
 static void what_was_rotated_before_anybody_saw_it_is_missed(void **state)
 {
@@ -545,6 +566,7 @@ int main(void)
 	    TEST(what_was_copied_while_nothing_of_it_was_read_is_missed),
 	    TEST(so_it_is_beside_a_long_file),
 	    TEST(what_was_missed_long_ago_is_found_when_reading_goes_on),
+	    TEST(what_is_old_is_no_news_while_lines_come_all_the_time),
 	    TEST(what_was_rotated_before_anybody_saw_it_is_missed),
 	    TEST(a_copy_may_have_the_number_of_what_was_deleted),
 	    TEST(a_copy_that_is_renamed_still_waits),
