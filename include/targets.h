@@ -57,13 +57,13 @@ void targets_each_match(const struct targets *targets,
 			void (*visit)(void *context, uint32_t pid), void *context);
 /* Whether all rules select it by what /proc says now, and the entry to write: one link
  * read, and more only where --exe selects it. -ESRCH: they do not, or it is gone;
- * -ENOMEM. is_followed: the kernel has it as a descendant
- * of a --pid, of which /proc may tell no longer. */
+ * -ENOMEM. is_followed: the kernel has it as a descendant of a --pid, of which /proc
+ * may tell no longer. */
 int targets_select(struct targets *targets, uint32_t pid, bool is_followed,
 		   struct tally_process *ret_process);
 /* To be asked when the entry of targets_select() was made: whether it is true of the
  * program that runs now, and the kernel will take it out at the next one or at the
- * end. What it saw before there was an entry, it did not. */
+ * end. Of an exec or an end before there was an entry it has told nobody. */
 bool targets_holds(struct targets *targets, uint32_t pid, bool is_followed,
 		   const struct tally_process *process);
 

@@ -117,7 +117,8 @@ static void name_followed(struct observer *observer, uint32_t pid,
 }
 
 /* These entries still carry a provisional id: of processes whose event found no room
- * or left doubt, and of children forked before their parent had its name. */
+ * or left doubt, and of children forked before their parent had its name. Or no id at
+ * all: of a program that a followed process executed. */
 static void name_leftover(void *context, uint32_t pid,
 			  const struct tally_process *process)
 {
