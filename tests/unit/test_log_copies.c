@@ -8,6 +8,26 @@
 
 #include "log_case.h"
 
+/* Its a.log.1 is renamed, and another one written, when it is opened next. */
+static struct log_case *raced;
+
+int open(const char *path, int flags, ...)
+{
+	struct log_case *test = raced;
+	mode_t mode;
+	va_list more;
+
+	va_start(more, flags);
+	mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
+	va_end(more);
+	if (test && !strcmp(path, log_case_path(test, "a.log.1"))) {
+		raced = NULL;
+		log_case_rename(test, "a.log.1", "a.log.2");
+		log_case_write(test, "a.log.1", "another\n");
+	}
+	return openat(AT_FDCWD, path, flags, mode);
+}
+
 static void start(struct log_case *test, const char *pattern)
 {
 	log_case_glob(test, pattern);
@@ -468,6 +488,19 @@ static void a_copy_that_is_renamed_still_waits(void **state)
 	end(test);
 }
 
+static void so_it_does_while_it_is_looked_at(void **state)
+{
+	struct log_case *test = begin(1);
+
+	(void)state;
+	log_case_copy(test, "a.log", "a.log.1");
+	raced = test;
+	log_case_expect(test, "a.log.1:another\n");
+	log_case_append(test, "a.log", "two\n");
+	log_case_expect(test, "a.log:two\n");
+	end(test);
+}
+
 /* Receivers are behind. Or its original is renamed. */
 static void so_it_does_after_a_long_time(void **state)
 {
@@ -570,6 +603,7 @@ int main(void)
 	    TEST(what_was_rotated_before_anybody_saw_it_is_missed),
 	    TEST(a_copy_may_have_the_number_of_what_was_deleted),
 	    TEST(a_copy_that_is_renamed_still_waits),
+	    TEST(so_it_does_while_it_is_looked_at),
 	    TEST(so_it_does_after_a_long_time),
 	    TEST(a_copy_that_is_deleted_is_not_read),
 	    TEST(a_copy_that_is_empty_may_be_anybodys),
