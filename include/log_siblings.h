@@ -24,8 +24,11 @@ struct log_siblings_visitor {
 	void *context;
 };
 
-/* app.log: app.log.1, app.log-20240101; app-20240101.log, app.1.log. */
+/* app.log: app.log.1, app.log-20240101; app-20240101.log, app.1.log; also app.log.x,
+ * as a copy may be called. */
 bool log_siblings_is_named_after(const char *name, const char *original);
+/* But for app.log.x, which is another log, unless it is app.log.old or app.log.bak. */
+bool log_siblings_is_rotated(const char *name, const char *original);
 /* A directory that cannot be read has nothing. -ENOMEM: not all were visited. */
 int log_siblings_visit(struct log_sought *sought, size_t count,
 		       const struct log_siblings_visitor *visitor);

@@ -223,7 +223,8 @@ void log_copies_on_missed(void *context, struct log_sought *sought, const char *
 	struct log_file *missed;
 	struct log_stat found;
 
-	if (!is_missed(files, path, &found))
+	if (!log_siblings_is_rotated(base_of(path), base_of(file->name)) ||
+	    !is_missed(files, path, &found))
 		return;
 	missed = follow(files, file, path, &found);
 	if (missed) {

@@ -25,6 +25,15 @@
 
 /* --- names -------------------------------------------------------------------- */
 
+static bool is_date(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!isdigit((unsigned char)text[i]) && !strchr(MARKS ":TZ", text[i]))
+			return false;
+	}
+	return true;
+}
+
 bool log_siblings_is_named_after(const char *name, const char *original)
 {
 	size_t len = strlen(original), stem_len, extension_len, name_len = strlen(name);
@@ -36,15 +45,21 @@ bool log_siblings_is_named_after(const char *name, const char *original)
 		return false;
 	stem_len = (size_t)(extension - original);
 	extension_len = len - stem_len;
-	if (name_len <= len || strncmp(name, original, stem_len) != 0 ||
-	    strcmp(name + name_len - extension_len, extension) != 0 ||
-	    !strchr(MARKS, name[stem_len]))
+	return name_len > len && !strncmp(name, original, stem_len) &&
+	       !strcmp(name + name_len - extension_len, extension) &&
+	       strchr(MARKS, name[stem_len]) &&
+	       is_date(name + stem_len, name_len - extension_len - stem_len);
+}
+
+bool log_siblings_is_rotated(const char *name, const char *original)
+{
+	size_t len = strlen(original);
+	const char *end = name + len;
+
+	if (!log_siblings_is_named_after(name, original))
 		return false;
-	for (size_t i = stem_len; i < name_len - extension_len; i++) {
-		if (!isdigit((unsigned char)name[i]) && !strchr(MARKS "TZ", name[i]))
-			return false;
-	}
-	return true;
+	return strncmp(name, original, len) != 0 || is_date(end, strlen(end)) ||
+	       !strcmp(end + 1, "old") || !strcmp(end + 1, "bak");
 }
 
 /* --- what is sought in a directory -------------------------------------------- */

@@ -204,6 +204,23 @@ static void what_was_always_beside_it_is_no_news(void **state)
 	log_case_expect(test, "a.log:two\n");
 }
 
+static void another_log_beside_it_is_not_what_was_missed(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_rename(test, "a.log", "a.log.1");
+	log_case_write(test, "a.log.err", "never wanted\n");
+	log_case_write(test, "a.log", "two\n");
+	log_case_expect(test, "a.log:two\n");
+	log_case_write(test, "a.log.debug", "never wanted\n");
+	log_case_empty(test, "a.log");
+	log_case_append(test, "a.log", "three\n");
+	log_case_expect(test, "a.log:three\n");
+}
+
 /* --- while it is rotated, and between two lives -------------------------------- */
 
 static const char *const patterns[] = {"*.log", "*.log*"};
@@ -592,6 +609,7 @@ int main(void)
 	    TEST(files_of_other_names_are_no_copies),
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
 	    TEST(what_was_always_beside_it_is_no_news),
+	    TEST(another_log_beside_it_is_not_what_was_missed),
 	    TEST(what_is_noted_after_a_file_was_written_anew_is_what_was_read),
 	    TEST(a_copy_that_is_still_empty_waits),
 	    TEST(what_only_is_named_so_waits_for_its_first_bytes),

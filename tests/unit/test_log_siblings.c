@@ -258,6 +258,32 @@ static void a_name_is_after_another_by_a_mark_or_digits(void **state)
 		    cases[i].is_after);
 }
 
+static void another_log_beside_it_is_not_a_rotated_one(void **state)
+{
+	static const struct {
+		const char *name;
+		bool is_rotated;
+	} cases[] = {
+	    {"a.log.1", true},
+	    {"a.log-20240101", true},
+	    {"a.log.2024-01-01T10:00:00Z", true},
+	    {"a-20240101.log", true},
+	    {"a.log.old", true},
+	    {"a.log-bak", true},
+	    {"a.log~", true},
+	    {"a.log.err", false},
+	    {"a.log.wf.1", false},
+	    {"a.log-worker", false},
+	    {"a.logger", false},
+	    {"a.log", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(log_siblings_is_rotated(cases[i].name, "a.log"),
+				 cases[i].is_rotated);
+}
+
 int main(void)
 {
 #define TEST(name)                                                                     \
@@ -269,6 +295,7 @@ int main(void)
 	    TEST(what_is_named_after_a_file_is_told_once),
 	    TEST(what_is_renamed_meanwhile_is_looked_for_again),
 	    TEST(a_name_is_after_another_by_a_mark_or_digits),
+	    TEST(another_log_beside_it_is_not_a_rotated_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
