@@ -171,14 +171,10 @@ static bool is_text(const char *path)
 	return len <= 0 || !memchr(bytes, 0, (size_t)len);
 }
 
-/* Others may have had that name in between. */
-static bool has_predecessor(const struct log_files *files, const char *path)
+/* Paths that nobody has looked at before: what is there is not what came since. */
+static bool is_first_look(const struct log_files *files, const struct log_rule *rule)
 {
-	for (uint32_t i = 0; i < files->count; i++) {
-		if (!strcmp(files->items[i]->name, path))
-			return true;
-	}
-	return false;
+	return files->is_first_scan && rule->is_new;
 }
 
 static void follow(struct log_files *files, const struct log_source *source,
@@ -200,9 +196,10 @@ static void follow(struct log_files *files, const struct log_source *source,
 	file->scan = files->scan;
 	file->growth_ms = files->now_ms;
 	file->origin = origin;
-	file->is_anew = has_predecessor(files, path);
+	/* Others may have had that name in between. */
+	file->is_anew = !is_first_look(files, source->rule);
 	find_target(file);
-	if (!origin && files->is_first_scan && source->rule->is_new &&
+	if (!origin && is_first_look(files, source->rule) &&
 	    source->rule->config->from_end)
 		begin_at_end(file);
 	/* Or another life would take it for one that was always there. */
@@ -473,6 +470,7 @@ void log_files_scan(struct log_files *files, int64_t now_ms, bool is_first)
 {
 	files->now_ms = now_ms;
 	files->is_first_scan = is_first;
+	files->is_dirty |= is_first; /* when it was is to be known, also of no files */
 	files->scan++;
 	log_watch_begin(files->config.watch);
 	for (size_t i = 0; i < files->config.rule_count; i++)

@@ -444,6 +444,34 @@ static void what_was_rotated_before_anybody_saw_it_is_missed(void **state)
 	}
 }
 
+/* Renamed, or copied and emptied. */
+static void what_had_the_name_before_the_first_look_is_missed(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		const bool is_dead = i & 1, is_copied = i & 2;
+		struct log_case *test;
+		void *fresh;
+
+		assert_int_equal(log_case_set_up(&fresh), 0);
+		test = fresh;
+		start(test, "*.log");
+		log_case_expect(test, "");
+		if (is_dead)
+			log_case_end_life(test);
+		log_case_write(test, "a.log", "one\n");
+		if (is_copied)
+			copy_and_empty(test, "a.log.1");
+		else
+			log_case_rename(test, "a.log", "a.log.1");
+		log_case_append(test, "a.log", "two\n");
+		if (is_dead)
+			log_case_start(test);
+		log_case_expect(test, "a.log:two\na.log:one\n");
+		end(test);
+	}
+}
+
 /* Its note, of a life in which it had that number. */
 static void note_predecessor(struct log_case *test, const char *name)
 {
@@ -610,6 +638,7 @@ int main(void)
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
 	    TEST(what_was_always_beside_it_is_no_news),
 	    TEST(another_log_beside_it_is_not_what_was_missed),
+	    cmocka_unit_test(what_had_the_name_before_the_first_look_is_missed),
 	    TEST(what_is_noted_after_a_file_was_written_anew_is_what_was_read),
 	    TEST(a_copy_that_is_still_empty_waits),
 	    TEST(what_only_is_named_so_waits_for_its_first_bytes),
