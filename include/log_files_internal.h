@@ -66,6 +66,9 @@ void log_find_directory(const char *path, char *ret_directory, size_t size);
 /* src/log_copies.c: */
 /* A file that is new at this path: whose copy it is. NULL: nobody's. */
 struct log_file *log_copies_origin(const struct log_files *files, const char *path);
+/* A file that is new and nobody's copy: which of those that this scan found before it
+ * are its copies. */
+void log_copies_claim(struct log_files *files, struct log_file *origin);
 /* Files that were emptied or written anew: what of them was not read is read from
  * their copies. is_found: there is one. */
 void log_copies_adopt(struct log_files *files, struct log_sought *changed,

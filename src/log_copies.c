@@ -111,6 +111,24 @@ struct log_file *log_copies_origin(const struct log_files *files, const char *pa
 	return fd < 0 ? NULL : origin_of(files, path, fd);
 }
 
+/* Directories are listed in any order. Nothing of the copy was read yet. */
+void log_copies_claim(struct log_files *files, struct log_file *origin)
+{
+	for (uint32_t i = 0; i < files->count; i++) {
+		struct log_file *file = files->items[i];
+		struct log_stat found;
+		AUTO_CLOSE int fd = -1;
+
+		if (file->scan != files->scan || file->note != LOG_NO_NOTE ||
+		    file->origin || file->read_end || !file->path ||
+		    !may_be_copy(file->path, origin))
+			continue;
+		fd = open_file(file, &found);
+		if (fd >= 0 && begins_as_now(fd, origin))
+			file->origin = origin;
+	}
+}
+
 /* --- what the original was not read to ---------------------------------------- */
 
 /* Its lines are told of the original: nothing says that they are in a copy. Without

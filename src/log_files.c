@@ -563,8 +563,10 @@ bool log_files_turn(struct log_files *files, const struct log_sink *sink)
 	/* What begins anew is read at once: while nothing of it is known, it could be
 	 * emptied again without a trace. */
 	do {
-		while (done < TURN_BYTES && (file = take_due(files)))
-			done += read_some(files, file, sink);
+		while (done < TURN_BYTES && (file = take_due(files))) {
+			if (!file->origin) /* as was found since it became due */
+				done += read_some(files, file, sink);
+		}
 		find_missed(files);
 	} while (begin_anew(files, sink));
 	files->was_all_read |= !files->due_first;

@@ -206,6 +206,8 @@ static void follow(struct log_files *files, const struct log_source *source,
 	log_files_make_dirty(files, file);
 	if (log_files_add(files, file))
 		return;
+	if (!origin)
+		log_copies_claim(files, file);
 	watch_target(files, file);
 	log_files_make_due(files, file);
 	log_debug("following \"%s\"%s", path, origin ? ", a copy" : "");

@@ -204,6 +204,27 @@ static void what_was_always_beside_it_is_no_news(void **state)
 	log_case_expect(test, "a.log:two\n");
 }
 
+/* In whatever order the directory has them. */
+static void a_copy_is_one_though_it_is_listed_before_its_original(void **state)
+{
+	static const char *const names[] = {"a.log", "b.log", "c.log", "d.log"};
+	struct log_case *test = *state;
+	char copy[16], text[16];
+
+	for (int i = 0; i < 4; i++) {
+		sprintf(copy, "%s.1", names[i]);
+		sprintf(text, "of %d\n", i);
+		log_case_write(test, i & 1 ? copy : names[i], text);
+		log_case_write(test, i & 1 ? names[i] : copy, text);
+	}
+	start(test, "*.log*");
+	log_case_run(test);
+	assert_int_equal(test->read_len, 4 * strlen("a.log:of 0\n"));
+	assert_null(strstr(test->read, ".log.1:"));
+	log_case_wait(test, 2 * LOG_COPY_MS);
+	assert_int_equal(test->read_len, 4 * strlen("a.log:of 0\n"));
+}
+
 static void another_log_beside_it_is_not_what_was_missed(void **state)
 {
 	struct log_case *test = *state;
@@ -637,6 +658,7 @@ int main(void)
 	    TEST(files_of_other_names_are_no_copies),
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
 	    TEST(what_was_always_beside_it_is_no_news),
+	    TEST(a_copy_is_one_though_it_is_listed_before_its_original),
 	    TEST(another_log_beside_it_is_not_what_was_missed),
 	    cmocka_unit_test(what_had_the_name_before_the_first_look_is_missed),
 	    TEST(what_is_noted_after_a_file_was_written_anew_is_what_was_read),
