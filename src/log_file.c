@@ -235,6 +235,7 @@ static void learn_mark(struct log_file *file)
 enum log_read log_file_read(struct log_file *file, char *buf,
 			    const struct log_sink *sink, size_t *ret_len)
 {
+	const bool was_open = file->fd >= 0;
 	enum log_read opened = log_file_open(file);
 	const uint32_t known = file->tail.len;
 	ssize_t got;
@@ -243,6 +244,9 @@ enum log_read log_file_read(struct log_file *file, char *buf,
 	*ret_len = 0;
 	if (opened != LOG_READ_END)
 		return opened;
+	/* Lines of one length may all end alike. */
+	if (was_open && !log_head_is(file->fd, file->identity.head))
+		return LOG_READ_CHANGED;
 	got = pread(file->fd, buf, known + LOG_FILE_CHUNK,
 		    (off_t)(file->read_end - known));
 	if (got < 0)

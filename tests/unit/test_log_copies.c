@@ -204,6 +204,24 @@ static void what_was_always_beside_it_is_no_news(void **state)
 	log_case_expect(test, "a.log:two\n");
 }
 
+/* What was before the position is there again, and so is its length. */
+static void lines_that_end_alike_are_not_what_was_there(void **state)
+{
+	static const char end[] =
+	    "-----------------------------------------------------------------------";
+	struct log_case *test = *state;
+	char text[512];
+
+	start(test, "*.log");
+	for (int i = 0; i < 3; i++) {
+		sprintf(text, "%d%s\n%d%s\n", i, end, i + 1, end);
+		log_case_write(test, "a.log", text);
+		log_case_run(test);
+		assert_int_equal(test->read_len, strlen(text) + 2 * strlen("a.log:"));
+		test->read_len = 0;
+	}
+}
+
 /* In whatever order the directory has them. */
 static void a_copy_is_one_though_it_is_listed_before_its_original(void **state)
 {
@@ -658,6 +676,7 @@ int main(void)
 	    TEST(files_of_other_names_are_no_copies),
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
 	    TEST(what_was_always_beside_it_is_no_news),
+	    TEST(lines_that_end_alike_are_not_what_was_there),
 	    TEST(a_copy_is_one_though_it_is_listed_before_its_original),
 	    TEST(another_log_beside_it_is_not_what_was_missed),
 	    cmocka_unit_test(what_had_the_name_before_the_first_look_is_missed),
