@@ -48,11 +48,12 @@ struct log_file {
 	int64_t growth_ms; /* when it was last seen to grow, or to be there */
 	struct log_batch_place place;
 	/* The rest is the set's (log_files.h). */
-	struct log_node by_inode, by_path, by_target;
+	struct log_node by_inode, by_name, by_path, by_target;
 	struct log_file *due_next;
 	struct log_file *origin; /* whose copy it may be: it is not read then */
 	uint32_t note;           /* LOG_NO_NOTE: none */
-	uint32_t scan;           /* the last one that found it */
+	uint32_t found_scan;     /* the first one that found it; 0: none did */
+	uint32_t scan;           /* the last one */
 	uint32_t index;
 	uint32_t poll_ms; /* how often it is looked at; 0: it is watched */
 	int64_t poll_next_ms;

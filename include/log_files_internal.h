@@ -23,7 +23,7 @@ struct log_files {
 	struct log_files_config config;
 	struct log_file **items;
 	uint32_t count, room;
-	struct log_index by_inode, by_path, by_target;
+	struct log_index by_inode, by_name, by_path, by_target;
 	struct log_source *sources;
 	size_t source_count, source_room;
 	struct log_file *due_first, *due_last;
@@ -66,9 +66,9 @@ void log_find_directory(const char *path, char *ret_directory, size_t size);
 /* src/log_copies.c: */
 /* A file that is new at this path: whose copy it is. NULL: nobody's. */
 struct log_file *log_copies_origin(const struct log_files *files, const char *path);
-/* A file that is new and nobody's copy: which of those that this scan found before it
- * are its copies. */
-void log_copies_claim(struct log_files *files, struct log_file *origin);
+/* Of the files that this scan was the first to find: which are copies of others that it
+ * found after them. */
+void log_copies_claim(struct log_files *files);
 /* Files that were emptied or written anew: what of them was not read is read from
  * their copies. is_found: there is one. */
 void log_copies_adopt(struct log_files *files, struct log_sought *changed,

@@ -27,6 +27,11 @@ struct log_siblings_visitor {
 /* app.log: app.log.1, app.log-20240101; app-20240101.log, app.1.log; also app.log.x,
  * as a copy may be called. */
 bool log_siblings_is_named_after(const char *name, const char *original);
+/* Each path, or name, that this one may be named after, once, until true is returned.
+ */
+typedef bool (*log_siblings_original)(void *context, const char *original);
+void log_siblings_each_original(const char *path, log_siblings_original call,
+				void *context);
 /* But for app.log.x, which is another log, unless it is app.log.old or app.log.bak. */
 bool log_siblings_is_rotated(const char *name, const char *original);
 /* A directory that cannot be read has nothing. -ENOMEM: not all were visited. */

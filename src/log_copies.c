@@ -91,16 +91,36 @@ static bool begins_like(int fd, const struct log_file *file)
 	return begins_as_now(fd, file) || has_content_of(fd, file);
 }
 
+struct search {
+	const struct log_files *files;
+	const char *path; /* of what may be a copy, */
+	int fd;           /* and that */
+	struct log_file *origin;
+};
+
+static bool find_origin(void *context, const char *name)
+{
+	struct search *search = context;
+	struct log_node *node =
+	    log_index_first(&search->files->by_name, log_index_text(name));
+
+	for (; node && !search->origin; node = log_index_next(node)) {
+		struct log_file *file = node->file;
+
+		if (!file->origin && may_be_copy(search->path, file) &&
+		    begins_like(search->fd, file))
+			search->origin = file;
+	}
+	return search->origin;
+}
+
 static struct log_file *origin_of(const struct log_files *files, const char *path,
 				  int fd)
 {
-	for (uint32_t i = 0; i < files->count; i++) {
-		struct log_file *file = files->items[i];
+	struct search search = {files, path, fd, NULL};
 
-		if (!file->origin && may_be_copy(path, file) && begins_like(fd, file))
-			return file;
-	}
-	return NULL;
+	log_siblings_each_original(path, find_origin, &search);
+	return search.origin;
 }
 
 struct log_file *log_copies_origin(const struct log_files *files, const char *path)
@@ -111,21 +131,19 @@ struct log_file *log_copies_origin(const struct log_files *files, const char *pa
 	return fd < 0 ? NULL : origin_of(files, path, fd);
 }
 
-/* Directories are listed in any order. Nothing of the copy was read yet. */
-void log_copies_claim(struct log_files *files, struct log_file *origin)
+/* Directories are listed in any order. Nothing of what is new was read yet. */
+void log_copies_claim(struct log_files *files)
 {
 	for (uint32_t i = 0; i < files->count; i++) {
 		struct log_file *file = files->items[i];
 		struct log_stat found;
 		AUTO_CLOSE int fd = -1;
 
-		if (file->scan != files->scan || file->note != LOG_NO_NOTE ||
-		    file->origin || file->read_end || !file->path ||
-		    !may_be_copy(file->path, origin))
+		if (file->found_scan != files->scan || file->origin || file->read_end)
 			continue;
 		fd = open_file(file, &found);
-		if (fd >= 0 && begins_as_now(fd, origin))
-			file->origin = origin;
+		if (fd >= 0)
+			file->origin = origin_of(files, file->path, fd);
 	}
 }
 
@@ -133,7 +151,8 @@ void log_copies_claim(struct log_files *files, struct log_file *origin)
 
 /* Its lines are told of the original: nothing says that they are in a copy. Without
  * memory it keeps its own name. */
-static void take_name(struct log_file *copy, const struct log_file *file)
+static void take_name(struct log_files *files, struct log_file *copy,
+		      const struct log_file *file)
 {
 	char *name = strdup(file->name), *labels = strdup(file->labels);
 
@@ -142,9 +161,11 @@ static void take_name(struct log_file *copy, const struct log_file *file)
 		free(labels);
 		return;
 	}
+	log_index_remove(&files->by_name, &copy->by_name);
 	free(copy->name);
 	free(copy->labels);
 	copy->name = name;
+	log_index_add(&files->by_name, &copy->by_name, copy, log_index_text(name));
 	copy->labels = labels;
 	copy->place = (struct log_batch_place){0};
 }
@@ -153,7 +174,7 @@ static void go_on(struct log_files *files, struct log_file *copy,
 		  const struct log_file *file)
 {
 	copy->origin = NULL;
-	take_name(copy, file);
+	take_name(files, copy, file);
 	copy->identity.head = file->identity.head;
 	log_file_restart(copy, file->offset, (struct log_print){0});
 	/* What was read and is in no entry yet is read again. */

@@ -47,6 +47,7 @@ void log_files_free(struct log_files **files)
 		free(freed->sources[i].service);
 	}
 	log_index_free(&freed->by_inode);
+	log_index_free(&freed->by_name);
 	log_index_free(&freed->by_path);
 	log_index_free(&freed->by_target);
 	free(freed->sources);
@@ -79,6 +80,9 @@ static int add_to_indexes(struct log_files *files, struct log_file *file)
 	    log_index_add(&files->by_inode, &file->by_inode, file,
 			  log_index_inode(file->identity.device, file->identity.inode));
 
+	if (!err)
+		err = log_index_add(&files->by_name, &file->by_name, file,
+				    log_index_text(file->name));
 	if (!err && file->path)
 		err = log_index_add(&files->by_path, &file->by_path, file,
 				    log_index_text(file->path));
@@ -91,6 +95,7 @@ static int add_to_indexes(struct log_files *files, struct log_file *file)
 static void remove_from_indexes(struct log_files *files, struct log_file *file)
 {
 	log_index_remove(&files->by_inode, &file->by_inode);
+	log_index_remove(&files->by_name, &file->by_name);
 	log_index_remove(&files->by_path, &file->by_path);
 	log_index_remove(&files->by_target, &file->by_target);
 }

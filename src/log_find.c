@@ -194,6 +194,7 @@ static void follow(struct log_files *files, const struct log_source *source,
 	}
 	file->size = found->size;
 	file->scan = files->scan;
+	file->found_scan = files->scan;
 	file->growth_ms = files->now_ms;
 	file->origin = origin;
 	/* Others may have had that name in between. */
@@ -206,8 +207,6 @@ static void follow(struct log_files *files, const struct log_source *source,
 	log_files_make_dirty(files, file);
 	if (log_files_add(files, file))
 		return;
-	if (!origin)
-		log_copies_claim(files, file);
 	watch_target(files, file);
 	log_files_make_due(files, file);
 	log_debug("following \"%s\"%s", path, origin ? ", a copy" : "");
@@ -478,6 +477,7 @@ void log_files_scan(struct log_files *files, int64_t now_ms, bool is_first)
 	for (size_t i = 0; i < files->config.rule_count; i++)
 		scan_rule(files, &files->config.rules[i]);
 	scan_sources(files);
+	log_copies_claim(files);
 	look_for_lost(files);
 	for (uint32_t i = 0; i < files->count; i++)
 		set_poll(files, files->items[i]);

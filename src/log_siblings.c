@@ -62,6 +62,32 @@ bool log_siblings_is_rotated(const char *name, const char *original)
 	       !strcmp(end + 1, "old") || !strcmp(end + 1, "bak");
 }
 
+/* What stands before a mark, and that with the extension. */
+void log_siblings_each_original(const char *path, log_siblings_original call,
+				void *context)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	const char *extension = strrchr(base, '.');
+
+	for (const char *at = base; *at; at++) {
+		char original[PATH_MAX];
+		const int len = (int)(at - path);
+
+		if (at == base || !strchr(MARKS, *at))
+			continue;
+		snprintf(original, sizeof(original), "%.*s", len, path);
+		if (call(context, original))
+			return;
+		if (!extension || extension <= at)
+			continue;
+		snprintf(original, sizeof(original), "%.*s%s", len, path, extension);
+		if (strncmp(path, original, strlen(original)) != 0 &&
+		    call(context, original))
+			return;
+	}
+}
+
 /* --- what is sought in a directory -------------------------------------------- */
 
 /* Where one thing of one file is sought. */
@@ -127,9 +153,15 @@ static void tell(struct visit *visit, log_sibling_call call, struct log_sought *
 	visit->was_told = true;
 }
 
-static void tell_named(struct visit *visit, const char *original, const char *name,
-		       const char *path)
+struct entry {
+	struct visit *visit;
+	const char *name, *path;
+};
+
+static bool tell_named(void *context, const char *original)
 {
+	const struct entry *entry = context;
+	struct visit *visit = entry->visit;
 	struct log_node *node =
 	    log_index_first(&visit->by_base, log_index_text(original));
 
@@ -137,31 +169,19 @@ static void tell_named(struct visit *visit, const char *original, const char *na
 		const struct place *place = place_of(node);
 
 		if (place->sought->wants_named && !strcmp(place->base, original) &&
-		    log_siblings_is_named_after(name, original) &&
-		    !log_rule_excludes(node->file->rule, path))
-			tell(visit, visit->visitor->named, place->sought, path);
+		    log_siblings_is_named_after(entry->name, original) &&
+		    !log_rule_excludes(node->file->rule, entry->path))
+			tell(visit, visit->visitor->named, place->sought, entry->path);
 	}
+	return false;
 }
 
-/* Each name that this one may be after: what stands before a mark, and that with its
- * extension. */
 static void look_up_name(struct visit *visit, const char *name, const char *path)
 {
-	const char *extension = strrchr(name, '.');
+	struct entry entry = {visit, name, path};
 
-	for (const char *at = name; *at && visit->by_base.count; at++) {
-		char original[2 * NAME_MAX + 1];
-
-		if (at == name || !strchr(MARKS, *at))
-			continue;
-		snprintf(original, sizeof(original), "%.*s", (int)(at - name), name);
-		tell_named(visit, original, name, path);
-		if (!extension || extension <= at)
-			continue;
-		strcat(original, extension);
-		if (strncmp(name, original, strlen(original)) != 0)
-			tell_named(visit, original, name, path);
-	}
+	if (visit->by_base.count)
+		log_siblings_each_original(name, tell_named, &entry);
 }
 
 static void look_up_number(struct visit *visit, uint64_t inode, const char *path)

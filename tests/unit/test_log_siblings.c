@@ -258,6 +258,52 @@ static void a_name_is_after_another_by_a_mark_or_digits(void **state)
 		    cases[i].is_after);
 }
 
+struct sought_name {
+	const char *text;
+	int times, calls;
+};
+
+static bool see_original(void *context, const char *original)
+{
+	struct sought_name *sought = context;
+
+	sought->times += !strcmp(original, sought->text);
+	return sought->calls && !--sought->calls;
+}
+
+static void all_that_a_name_may_be_after_are_told_once(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NAMES; i++) {
+		for (size_t j = 0; j < NAMES; j++) {
+			char path[64], original[64];
+			struct sought_name bare = {.text = names[j]},
+					   beside = {.text = original};
+
+			snprintf(path, sizeof(path), "/x.y-z/%s", names[i]);
+			snprintf(original, sizeof(original), "/x.y-z/%s", names[j]);
+			log_siblings_each_original(names[i], see_original, &bare);
+			log_siblings_each_original(path, see_original, &beside);
+			assert_int_equal(beside.times, bare.times);
+			assert_in_range(bare.times,
+					log_siblings_is_named_after(names[i], names[j]),
+					1);
+		}
+	}
+}
+
+static void no_more_are_told_than_wanted(void **state)
+{
+	struct sought_name sought = {.text = "a", .calls = 1};
+
+	(void)state;
+	log_siblings_each_original("a.log.1", see_original, &sought);
+	assert_int_equal(sought.times, 1);
+	sought = (struct sought_name){.text = "a.log", .calls = 1};
+	log_siblings_each_original("a.log.1", see_original, &sought);
+	assert_int_equal(sought.times, 0);
+}
+
 static void another_log_beside_it_is_not_a_rotated_one(void **state)
 {
 	static const struct {
@@ -296,6 +342,8 @@ int main(void)
 	    TEST(what_is_renamed_meanwhile_is_looked_for_again),
 	    TEST(a_name_is_after_another_by_a_mark_or_digits),
 	    TEST(another_log_beside_it_is_not_a_rotated_one),
+	    TEST(all_that_a_name_may_be_after_are_told_once),
+	    TEST(no_more_are_told_than_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
