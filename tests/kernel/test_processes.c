@@ -757,6 +757,7 @@ static void an_abstract_unix_name_is_an_address(void **state)
 	struct pair pair;
 
 	close(endpoint->fd);
+	REQUIRE(!unlink(endpoint->address.unix_path.sun_path));
 	name.sun_path[0] = '\0';
 	snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "bpftally-test-%d",
 		 getpid());
