@@ -129,16 +129,17 @@ class Lines(LogsTestCase):
         self.expect(["one", "two", "three"])
 
     def test_many_files_need_few_descriptors(self):
+        files = 10000
         self.receive()
-        for number in range(2000):
+        for number in range(files):
             self.write(f"{number}.log", f"{number} one\n")
         self.follow()
-        wait_until(lambda: self.receiver.count() == 2000, "a line of each file", 30)
-        for number in range(2000):
+        wait_until(lambda: self.receiver.count() == files, "a line of each file", 30)
+        for number in range(files):
             self.write(f"{number}.log", f"{number} two\n")
-        wait_until(lambda: self.receiver.count() == 4000, "two lines of each file", 30)
+        wait_until(lambda: self.receiver.count() == 2 * files, "two lines of each file", 30)
         self.assertEqual(self.receiver.violations, [])
-        self.assertEqual(self.metric("files"), 2000)
+        self.assertEqual(self.metric("files"), files)
         self.assertLessEqual(self.metric("open_files"), 512)
         self.assertLessEqual(len(os.listdir(f"/proc/{self.agent.pid}/fd")), 600)
 
