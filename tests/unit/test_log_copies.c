@@ -316,6 +316,23 @@ static void what_is_noted_after_a_file_was_written_anew_is_what_was_read(void **
 	}
 }
 
+/* It has the original's name by then. */
+static void a_copy_of_what_goes_on_in_a_copy_waits(void **state)
+{
+	struct log_case *test = begin(1);
+
+	(void)state;
+	log_case_append(test, "a.log", "two\n");
+	copy_and_empty(test, "a.log.1");
+	log_case_append(test, "a.log", "three\n");
+	log_case_expect(test, "a.log:two\na.log:three\n");
+	log_case_copy(test, "a.log.1", "a.log.2");
+	log_case_expect(test, "");
+	log_case_wait(test, 2 * LOG_COPY_MS);
+	log_case_expect(test, "");
+	end(test);
+}
+
 static void a_copy_that_is_still_empty_waits(void **state)
 {
 	struct log_case *test = begin(1);
@@ -682,6 +699,7 @@ int main(void)
 	    cmocka_unit_test(what_had_the_name_before_the_first_look_is_missed),
 	    TEST(what_is_noted_after_a_file_was_written_anew_is_what_was_read),
 	    TEST(a_copy_that_is_still_empty_waits),
+	    TEST(a_copy_of_what_goes_on_in_a_copy_waits),
 	    TEST(what_only_is_named_so_waits_for_its_first_bytes),
 	    TEST(a_copy_of_what_nobody_has_read_yet_waits),
 	    TEST(what_was_copied_while_nothing_of_it_was_read_is_missed),
