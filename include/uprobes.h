@@ -43,8 +43,9 @@ struct uprobes_place {
 	uint64_t offset;    /* in the file, of an instruction's first byte */
 	uint64_t semaphore; /* in the file, of a USDT probe's counter; 0: none */
 	uint32_t point;
-	uint32_t function; /* tells functions of one rule in one file apart */
-	bool trampoline;   /* when the function returns to its caller */
+	uint32_t return_point; /* when the function returns to its caller */
+	uint32_t function;     /* tells functions of one rule in one file apart */
+	bool has_return;       /* return_point is one */
 };
 
 /* Probes of one file. */

@@ -73,7 +73,6 @@ static int add_place(struct search *search, uint64_t offset, uint64_t semaphore,
 	    .offset = offset,
 	    .semaphore = semaphore,
 	    .function = search->at,
-	    .trampoline = point->role == TALLY_POINT_TRAMPOLINE,
 	};
 	struct uprobes_place *items;
 	int err = point_number(search, point, &place.point);
@@ -105,6 +104,20 @@ static int add_point(struct search *search, uint64_t offset, enum tally_point_ro
 	return add_place(search, offset, 0, &point);
 }
 
+/* To the last place: its function's return to the caller. */
+static int add_return(struct search *search)
+{
+	struct uprobes_place *place = &search->places->items[search->places->count - 1];
+	struct tally_function_point point;
+	int err;
+
+	rules_point(search->function, search->rule, TALLY_POINT_TRAMPOLINE,
+		    elf_is_go(search->elf), &point);
+	err = point_number(search, &point, &place->return_point);
+	place->has_return = !err;
+	return err;
+}
+
 /* --- functions -------------------------------------------------------------------- */
 
 static int choose_site(struct search *search, const struct elf_function *function,
@@ -130,8 +143,7 @@ static int add_function(struct search *search, const struct elf_function *functi
 	search->at = (uint32_t)function->offset;
 	err = add_point(search, function->offset + site.entry, TALLY_POINT_ENTRY);
 	if (!err && site.return_probe)
-		err = add_point(search, function->offset + site.entry,
-				TALLY_POINT_TRAMPOLINE);
+		err = add_return(search);
 	for (uint16_t i = 0; i < site.return_count && !err; i++)
 		err = add_point(search, function->offset + site.returns[i],
 				TALLY_POINT_LEAVING);

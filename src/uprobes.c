@@ -261,12 +261,14 @@ int uprobes_set_point(struct uprobes *uprobes, uint32_t number,
 
 /* --- attaching ------------------------------------------------------------------ */
 
-static uint64_t cookie_of(const struct uprobes_place *place)
+/* trampoline: of a probe of the return alone. */
+static uint64_t cookie_of(const struct uprobes_place *place, bool trampoline)
 {
-	return (uint64_t)place->function << 32 | place->point;
+	return (uint64_t)place->function << 32 |
+	       (trampoline ? place->return_point : place->point);
 }
 
-/* Those of one kind, as the system call wants them. */
+/* Entries or returns, as the system call wants them. */
 struct multi_places {
 	uint64_t *offsets, *semaphores, *cookies;
 	uint32_t count;
@@ -290,11 +292,11 @@ static int multi_places_fill(const struct uprobes_place *places, size_t count,
 	for (size_t i = 0; i < count; i++) {
 		uint32_t to = ret_places->count;
 
-		if (places[i].trampoline != trampoline)
+		if (trampoline && !places[i].has_return)
 			continue;
 		ret_places->offsets[to] = places[i].offset;
 		ret_places->semaphores[to] = places[i].semaphore;
-		ret_places->cookies[to] = cookie_of(&places[i]);
+		ret_places->cookies[to] = cookie_of(&places[i], trampoline);
 		ret_places->count++;
 	}
 	return 0;
@@ -329,13 +331,14 @@ static int attach_multi(struct uprobes *uprobes, const char *path,
 }
 
 static int attach_perf(struct uprobes *uprobes, const char *path,
-		       const struct uprobes_place *place, struct bpf_link **ret_event)
+		       const struct uprobes_place *place, bool trampoline,
+		       struct bpf_link **ret_event)
 {
 	DECLARE_LIBBPF_OPTS(bpf_uprobe_opts, options);
 
 	options.ref_ctr_offset = place->semaphore;
-	options.bpf_cookie = cookie_of(place);
-	options.retprobe = place->trampoline;
+	options.bpf_cookie = cookie_of(place, trampoline);
+	options.retprobe = trampoline;
 	*ret_event = bpf_program__attach_uprobe_opts(
 	    uprobes->skeleton->progs.function_probe, -1, path, place->offset, &options);
 	return *ret_event ? 0 : -errno;
@@ -348,9 +351,9 @@ static int attach_events(struct uprobes *uprobes, const char *path,
 	int err = 0;
 
 	for (size_t i = 0; i < count && !err; i++) {
-		if (places[i].trampoline != trampoline)
+		if (trampoline && !places[i].has_return)
 			continue;
-		err = attach_perf(uprobes, path, &places[i],
+		err = attach_perf(uprobes, path, &places[i], trampoline,
 				  &link->events[link->event_count]);
 		link->event_count += !err;
 	}
@@ -373,7 +376,7 @@ static int attach_all(struct uprobes *uprobes, const char *path,
 					   &link->entries_fd);
 		return err;
 	}
-	link->events = calloc(count, sizeof(struct bpf_link *));
+	link->events = calloc(2 * count, sizeof(struct bpf_link *));
 	if (!link->events)
 		return -ENOMEM;
 	err = attach_events(uprobes, path, places, count, true, link);

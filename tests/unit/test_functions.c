@@ -108,7 +108,8 @@ int uprobes_attach(struct uprobes *uprobes, const char *path,
 
 	assert_in_range(count, 1, COUNT(link->places));
 	for (size_t i = 0; i < count; i++)
-		assert_true(places[i].point < uprobes->point_count);
+		assert_true(places[i].point < uprobes->point_count &&
+			    places[i].return_point < uprobes->point_count);
 	if (fake.attach_err)
 		return fake.attach_err;
 	if (fake.ending) {
@@ -477,9 +478,10 @@ static void a_rule_is_attached_where_its_function_is(void **state)
 	assert_int_equal(fake.rules[0].selects, 0);
 	assert_int_equal(fake.link_count, 1);
 	expect_link(scene, 0, "@/shop");
-	assert_int_equal(fake.links[0].place_count, 2);
-	assert_false(fake.links[0].places[0].trampoline);
-	assert_true(fake.links[0].places[1].trampoline);
+	assert_int_equal(fake.links[0].place_count, 1);
+	assert_true(fake.links[0].places[0].has_return);
+	assert_int_equal(fake.links[0].places[0].point, 0);
+	assert_int_equal(fake.links[0].places[0].return_point, 1);
 	assert_int_equal(fake.point_count, 2);
 	assert_int_equal(fake.points[0].role, TALLY_POINT_ENTRY);
 	assert_int_equal(fake.points[1].role, TALLY_POINT_TRAMPOLINE);
@@ -499,7 +501,8 @@ static void where_return_probes_do_harm_there_is_none(void **state)
 	create(scene);
 	expect_logged(scene, "return probes do harm: none are used");
 	assert_int_equal(fake.links[0].place_count, 2);
-	assert_false(fake.links[0].places[1].trampoline);
+	assert_false(fake.links[0].places[0].has_return);
+	assert_false(fake.links[0].places[1].has_return);
 	assert_int_equal(fake.points[1].role, TALLY_POINT_LEAVING);
 }
 

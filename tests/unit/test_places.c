@@ -189,19 +189,34 @@ static const struct elf_function *function_of(const struct scene *scene,
 	return NULL;
 }
 
-static void expect_place(const struct scene *scene, size_t i, uint64_t offset,
+static void expect_point(const struct scene *scene, uint32_t number,
 			 enum tally_point_role role)
 {
-	const struct uprobes_place *place = &scene->places.items[i];
 	struct tally_function_point point;
+
+	assert_true(number < scene->points.count);
+	rules_point(&scene->function, RULE, role, false, &point);
+	assert_memory_equal(&scene->points.items[number], &point, sizeof(point));
+}
+
+static const struct uprobes_place *place_at(const struct scene *scene, size_t i,
+					    uint64_t offset)
+{
+	const struct uprobes_place *place = &scene->places.items[i];
 
 	assert_true(i < scene->places.count);
 	assert_int_equal(place->offset, offset);
 	assert_int_equal(place->semaphore, 0);
-	assert_int_equal(place->trampoline, role == TALLY_POINT_TRAMPOLINE);
-	assert_true(place->point < scene->points.count);
-	rules_point(&scene->function, RULE, role, false, &point);
-	assert_memory_equal(&scene->points.items[place->point], &point, sizeof(point));
+	return place;
+}
+
+static void expect_place(const struct scene *scene, size_t i, uint64_t offset,
+			 enum tally_point_role role)
+{
+	const struct uprobes_place *place = place_at(scene, i, offset);
+
+	assert_false(place->has_return);
+	expect_point(scene, place->point, role);
 }
 
 /* --- by name ------------------------------------------------------------------ */
@@ -228,13 +243,16 @@ static void latency_takes_a_trampoline_or_every_return(void **state)
 {
 	struct scene *scene = *state;
 	const uint64_t offset = function_of(scene, "two_ways", 0)->offset;
+	const struct uprobes_place *place;
 
 	scene->function.value = CONFIG_VALUE_LATENCY;
 	expect_found(scene, "two_ways", 1, 0);
-	assert_int_equal(scene->places.count, 2);
+	assert_int_equal(scene->places.count, 1);
 	assert_int_equal(scene->points.count, 2);
-	expect_place(scene, 0, offset, TALLY_POINT_ENTRY);
-	expect_place(scene, 1, offset, TALLY_POINT_TRAMPOLINE);
+	place = place_at(scene, 0, offset);
+	assert_true(place->has_return);
+	expect_point(scene, place->point, TALLY_POINT_ENTRY);
+	expect_point(scene, place->return_point, TALLY_POINT_TRAMPOLINE);
 	assert_int_equal(find_as(scene, "two_ways", true), 0);
 	assert_int_equal(scene->places.count, 3);
 	assert_int_equal(scene->points.count, 2);
@@ -254,7 +272,7 @@ static void where_exceptions_may_pass_there_is_no_trampoline(void **state)
 	assert_int_equal(scene->places.functions, 1);
 	assert_true(scene->places.count > 1);
 	for (size_t i = 0; i < scene->places.count; i++)
-		assert_false(scene->places.items[i].trampoline);
+		assert_false(scene->places.items[i].has_return);
 	assert_int_equal(scene->points.count, 2);
 	assert_int_equal(scene->points.items[1].role, TALLY_POINT_LEAVING);
 }
@@ -380,7 +398,8 @@ static void a_function_is_found_by_its_address(void **state)
 	expect_place(scene, 0, twin->offset, TALLY_POINT_ENTRY);
 	scene->function.value = CONFIG_VALUE_LATENCY;
 	assert_int_equal(find_address(scene, twin->address), 0);
-	assert_int_equal(scene->places.count, 2);
+	assert_int_equal(scene->places.count, 1);
+	assert_true(place_at(scene, 0, twin->offset)->has_return);
 }
 
 /* push_later: mov, 2 bytes; push; pop; ret. */
@@ -443,7 +462,7 @@ static void places_that_are_alike_share_a_point_over_files(void **state)
 
 	scene->function.value = CONFIG_VALUE_LATENCY;
 	expect_found(scene, "twi[n]", 2, 0);
-	assert_int_equal(scene->places.count, 4);
+	assert_int_equal(scene->places.count, 2);
 	assert_int_equal(scene->points.count, 2);
 	scene->function.function = (char *)"two_ways";
 	assert_int_equal(places_find(scene->elf, &scene->function, RULE, false,
@@ -454,7 +473,7 @@ static void places_that_are_alike_share_a_point_over_files(void **state)
 				     &scene->points, &more, scene->error),
 			 0);
 	assert_int_equal(scene->points.count, 4);
-	assert_int_equal(more.count, 4); /* appended */
+	assert_int_equal(more.count, 2); /* appended */
 	assert_int_equal(more.functions, 2);
 	places_free(&more);
 }
@@ -506,7 +525,7 @@ static void a_probe_in_several_places_counts_in_all(void **state)
 		assert_int_equal(scene->places.items[i].semaphore,
 				 usdts[i].semaphore_offset);
 		assert_int_equal(scene->places.items[i].point, i == 2);
-		assert_false(scene->places.items[i].trampoline);
+		assert_false(scene->places.items[i].has_return);
 	}
 	assert_int_not_equal(scene->places.items[2].semaphore, 0);
 	points = scene->points.items;

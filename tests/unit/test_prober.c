@@ -56,7 +56,8 @@ int uprobes_attach(struct uprobes *uprobes, const char *path,
 	assert_non_null(strstr(path, "/shop"));
 	assert_true(count && count <= LENGTH(link->points));
 	for (size_t i = 0; i < count; i++) {
-		assert_true(places[i].point < uprobes->point_count);
+		assert_true(places[i].point < uprobes->point_count &&
+			    places[i].return_point < uprobes->point_count);
 		link->points[i] = places[i].point;
 	}
 	if (uprobes->place_max && count > uprobes->place_max) {

@@ -32,6 +32,7 @@
 #define MAP_FD 50
 #define EVENTS_FD 60
 #define ITERATOR_LINK_FD 61
+#define EVENTS 7 /* of these places */
 
 /* --- what libbpf was asked for ------------------------------------------------ */
 
@@ -438,11 +439,17 @@ static void open_it(struct scene *scene)
 /* Of every kind, mixed. */
 static const struct uprobes_place places[] = {
     {.offset = 0x1000, .point = 0},
-    {.offset = 0x1000, .point = 1, .trampoline = true},
+    {.offset = 0x1000, .point = 1, .has_return = true, .return_point = 0},
     {.offset = 0x2000, .semaphore = 0x30, .point = 2},
-    {.offset = 0x3000, .point = 4, .function = 7, .trampoline = true},
+    {.offset = 0x3000,
+     .point = 8190,
+     .function = 7,
+     .has_return = true,
+     .return_point = 8191},
     {.offset = 0x1010, .point = 3, .function = 7},
 };
+
+static const uint64_t cookies[] = {0, 1, 2, 7ull << 32 | 8190, 7ull << 32 | 3};
 
 static int attach(struct scene *scene, size_t count)
 {
@@ -570,6 +577,16 @@ static void check_multi(const struct multi *multi, uint32_t multi_flags)
 	assert_string_equal(multi->path, PATH);
 }
 
+static void check_entries(const struct multi *entries)
+{
+	assert_int_equal(entries->count, COUNT(places));
+	for (size_t i = 0; i < COUNT(places); i++) {
+		assert_int_equal(entries->offsets[i], places[i].offset);
+		assert_int_equal(entries->semaphores[i], places[i].semaphore);
+		assert_true(entries->cookies[i] == cookies[i]);
+	}
+}
+
 /* Returns first: a call that was not seen is better than one without an end. */
 static void a_file_is_a_link_of_returns_and_one_of_entries(void **state)
 {
@@ -585,13 +602,9 @@ static void a_file_is_a_link_of_returns_and_one_of_entries(void **state)
 	assert_int_equal(returns->count, 2);
 	assert_memory_equal(returns->offsets, ((uint64_t[]){0x1000, 0x3000}), 16);
 	assert_memory_equal(returns->semaphores, ((uint64_t[]){0, 0}), 16);
-	assert_memory_equal(returns->cookies, ((uint64_t[]){1, 7ull << 32 | 4}), 16);
+	assert_memory_equal(returns->cookies, ((uint64_t[]){0, 7ull << 32 | 8191}), 16);
 	check_multi(entries, 0);
-	assert_int_equal(entries->count, 3);
-	assert_memory_equal(entries->offsets, ((uint64_t[]){0x1000, 0x2000, 0x1010}),
-			    24);
-	assert_memory_equal(entries->semaphores, ((uint64_t[]){0, 0x30, 0}), 24);
-	assert_memory_equal(entries->cookies, ((uint64_t[]){0, 2, 7ull << 32 | 3}), 24);
+	check_entries(entries);
 	assert_true(is_open(returns->fd) && is_open(entries->fd));
 	uprobes_detach(&scene->link);
 	assert_false(is_open(returns->fd) || is_open(entries->fd));
@@ -607,11 +620,9 @@ static void a_link_of_nothing_is_not_made(void **state)
 	check_multi(&fake.multis[0], 0);
 	uprobes_detach(&scene->link);
 	assert_false(is_open(fake.multis[0].fd));
-	assert_int_equal(
-	    uprobes_attach(scene->uprobes, PATH, &places[1], 1, &scene->link), 0);
-	assert_int_equal(fake.multi_count, 2);
-	check_multi(&fake.multis[1], 1);
-	assert_int_equal(fake.multis[1].count, 1);
+	assert_int_equal(uprobes_attach(scene->uprobes, PATH, places, 0, &scene->link),
+			 0);
+	assert_int_equal(fake.multi_count, 1);
 }
 
 static void a_link_that_fails_leaves_none(void **state)
@@ -634,28 +645,32 @@ static void a_link_that_fails_leaves_none(void **state)
 static void older_kernels_have_an_event_a_place(void **state)
 {
 	struct scene *scene = *state;
-	static const size_t returns_first[] = {1, 3, 0, 2, 4};
+	static const size_t returns_first[] = {1, 3, 0, 1, 2, 3, 4};
 
 	fake.has_multi = false;
 	open_it(scene);
 	assert_int_equal(attach(scene, COUNT(places)), 0);
 	assert_int_equal(fake.multi_count, 0);
-	assert_int_equal(fake.perf_count, COUNT(places));
-	for (size_t i = 0; i < COUNT(places); i++) {
-		const struct uprobes_place *place = &places[returns_first[i]];
+	assert_int_equal(fake.perf_count, EVENTS);
+	for (size_t i = 0; i < EVENTS; i++) {
+		const size_t number = returns_first[i];
+		const struct uprobes_place *place = &places[number];
 		const struct perf *perf = &fake.perfs[i];
+		const bool trampoline = i < 2;
+		const uint64_t return_cookie =
+		    (uint64_t)place->function << 32 | place->return_point;
 
 		assert_string_equal(perf->path, PATH);
 		assert_int_equal(perf->pid, -1);
 		assert_int_equal(perf->offset, place->offset);
 		assert_int_equal(perf->semaphore, place->semaphore);
-		assert_int_equal(perf->cookie,
-				 (uint64_t)place->function << 32 | place->point);
-		assert_int_equal(perf->trampoline, place->trampoline);
+		assert_true(perf->cookie ==
+			    (trampoline ? return_cookie : cookies[number]));
+		assert_int_equal(perf->trampoline, trampoline);
 		assert_false(perf->destroyed);
 	}
 	uprobes_detach(&scene->link);
-	for (size_t i = 0; i < COUNT(places); i++)
+	for (size_t i = 0; i < EVENTS; i++)
 		assert_true(fake.perfs[i].destroyed);
 }
 
@@ -665,7 +680,7 @@ static void an_event_that_fails_leaves_none(void **state)
 
 	fake.has_multi = false;
 	open_it(scene);
-	for (unsigned int fails_at = 1; fails_at <= COUNT(places); fails_at++) {
+	for (unsigned int fails_at = 1; fails_at <= EVENTS; fails_at++) {
 		fake.perf_count = 0;
 		fake.perf_fails_at = fails_at;
 		assert_int_equal(attach(scene, COUNT(places)), -ENOENT);
