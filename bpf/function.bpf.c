@@ -247,17 +247,43 @@ static __noinline bool is_selected(__u32 rule, __u32 how)
 	return true;
 }
 
-/* The upper half of the cookie: which of the functions of its rule. */
+/* --- the cookie: TALLY_FUNCTION_COOKIE -------------------------------------------- */
+
+/* Which of the functions of its rule. */
 static __always_inline __u32 function_of(struct pt_regs *regs)
 {
 	return (__u32)(bpf_get_attach_cookie(regs) >> 32);
 }
 
+/* Whether a session's run is the one at the return: both are told the address of the
+ * entry, and only the one at the entry stands there. (bpf_session_is_return() takes
+ * other arguments since Linux 7.0.) A return to the function's own entry would be taken
+ * for an entry: of a call right before the function, which no compiler makes. */
+static __always_inline bool is_session_return(struct pt_regs *regs)
+{
+	return function_has_sessions && regs->ip != bpf_get_func_ip(regs);
+}
+
+static __always_inline __u32 point_of(struct pt_regs *regs, __u64 cookie)
+{
+	return is_session_return(regs) ? (__u16)(cookie >> 16) - 1 : (__u16)cookie;
+}
+
+/* What the program returns: of a session 0 asks for a run at the return, 1 for none,
+ * and the stack of who calls is left alone; else it is 0. */
+static __always_inline int session_verdict(__u64 cookie, bool is_kept)
+{
+	if (is_kept && (__u16)(cookie >> 16))
+		return 0;
+	return function_has_sessions;
+}
+
 /* --- entry and return ----------------------------------------------------------- */
 
-__noinline int enter(struct bpf_user_pt_regs_t *context,
-		     const struct tally_function_rule *rule,
-		     const struct tally_function_point *point, __u64 arguments)
+/* True: it is under way, for a return of its thread. */
+__noinline bool enter(struct bpf_user_pt_regs_t *context,
+		      const struct tally_function_rule *rule,
+		      const struct tally_function_point *point, __u64 arguments)
 {
 	struct pt_regs *regs = (void *)context;
 	struct tally_function_frame frame = {
@@ -268,22 +294,21 @@ __noinline int enter(struct bpf_user_pt_regs_t *context,
 	struct tally_function_key key = {.arguments = arguments};
 
 	if (!rule || !point)
-		return 0;
+		return false;
 	frame.rule = key.rule = point->rule;
 	if (!number_of(context, point, &frame.number)) {
 		function_missed(TALLY_FUNCTION_FAULT);
-		return 0;
+		return false;
 	}
 	if (!rule->has_return) {
 		function_count(rule, &key, frame.number);
-		return 0;
+		return false;
 	}
 	frame.began_ns = bpf_ktime_get_ns();
-	if (point->is_go)
-		goroutine_enter(regs, &frame);
-	else
-		thread_enter(&frame);
-	return 0;
+	if (!point->is_go)
+		return thread_enter(&frame);
+	goroutine_enter(regs, &frame);
+	return false;
 }
 
 static __always_inline bool holds(__u32 condition, __s64 result)
@@ -376,7 +401,8 @@ struct {
 SEC("uprobe")
 int function_probe(struct bpf_user_pt_regs_t *regs)
 {
-	__u32 number = (__u32)bpf_get_attach_cookie(regs);
+	const __u64 cookie = bpf_get_attach_cookie(regs);
+	__u32 number = point_of((void *)regs, cookie);
 	struct tally_function_point *point =
 	    bpf_map_lookup_elem(&function_points, &number);
 	struct tally_function_rule *rule;
@@ -389,21 +415,20 @@ int function_probe(struct bpf_user_pt_regs_t *regs)
 	number = point->rule;
 	rule = bpf_map_lookup_elem(&function_rules, &number);
 	if (!rule || (rule->selects && !is_selected(number, rule->selects)))
-		return 0;
+		return session_verdict(cookie, false);
 	if (is_plain_count(rule)) {
 		count_plainly(&number);
-		return 0;
+		return session_verdict(cookie, false);
 	}
 	if (point->role != TALLY_POINT_ENTRY) {
 		leave(regs, rule, point);
-		return 0;
+		return session_verdict(cookie, false);
 	}
 	/* from here: its frame on the stack is the largest, and all of a chain of
 	 * calls have 512 bytes */
 	if (rule->has_labels)
 		arguments = labels_of(regs, rule, point);
-	enter(regs, rule, point, arguments);
-	return 0;
+	return session_verdict(cookie, enter(regs, rule, point, arguments));
 }
 
 /* --- the ends of threads and programs -------------------------------------------- */

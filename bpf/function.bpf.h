@@ -101,7 +101,8 @@ struct {
 
 const volatile __u64 function_seed = 0;
 const volatile bool function_names_services = false; /* any rule */
-const volatile bool function_can_hold = false; /* the kernel knows of preemption */
+const volatile bool function_can_hold = false;     /* the kernel knows of preemption */
+const volatile bool function_has_sessions = false; /* of entry and return, 6.13 */
 __u64 function_execs_untold = 0;
 struct tally_function_counters function_counters = {};
 /* Of each rule, what has a place of its own: label sets; results, each with a set. */

@@ -136,6 +136,11 @@ struct tally_function_rule {
 #define TALLY_FUNCTION_ORDERED(number, is_unsigned)                                    \
 	((__u64)(number) ^ ((is_unsigned) ? 0 : 1ull << 63))
 
+/* What a probe is attached with. returns: the point of the return that belongs to this
+ * entry and 1, which a session goes by; 0: none does. */
+#define TALLY_FUNCTION_COOKIE(function, returns, point)                                \
+	((__u64)(function) << 32 | (__u64)(returns) << 16 | (point))
+
 enum tally_point_role {
 	TALLY_POINT_ENTRY,
 	TALLY_POINT_TRAMPOLINE, /* a return probe's */
@@ -258,4 +263,5 @@ _Static_assert(sizeof(struct tally_function_labels_key) == 16, "key layout");
 _Static_assert(sizeof(struct tally_function_enumerated) == 16, "key layout");
 _Static_assert(sizeof(struct tally_function_selected) == 24, "key layout");
 _Static_assert(sizeof(struct tally_function_exec) == 32, "event layout");
+_Static_assert(TALLY_FUNCTION_POINTS < 1 << 16, "fits into a cookie, and 1");
 _Static_assert(TALLY_FUNCTION_LOGS >= NATIVE_BUCKETS, "holds both");

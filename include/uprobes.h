@@ -4,9 +4,11 @@
  * them, attaches them to places in files, owns their maps and links. It does not know
  * why a place was chosen. Closing it leaves nothing in the kernel.
  *
- * All places of a file are one link for entries and one for returns where the kernel
- * has uprobe_multi (6.6, commit 89ae89f53d20), else a perf event each. No kernel has
- * them apart for processes: who is not meant is left at once by the program.
+ * All places of a file are one link where the kernel has uprobe sessions, in which an
+ * entry decides whether its return is wanted (6.13, commit d920179b3d48); one for
+ * entries and one for returns where it has uprobe_multi (6.6, commit 89ae89f53d20);
+ * else a perf event each. No kernel has them apart for processes: who is not meant is
+ * left at once by the program.
  */
 #pragma once
 

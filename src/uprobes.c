@@ -17,6 +17,7 @@
 
 /* Of newer kernels' linux/bpf.h. */
 #define UPROBE_MULTI 48       /* enum bpf_attach_type, 6.6 */
+#define UPROBE_SESSION 57     /* the same, 6.13 */
 #define UPROBE_MULTI_RETURN 1 /* BPF_F_UPROBE_MULTI_RETURN */
 
 /* What the system call takes for a link of that kind. */
@@ -41,11 +42,11 @@ struct uprobes {
 	uint64_t untold; /* that much of it was said */
 	uprobes_visit_exec visit;
 	void *visit_context;
-	bool has_multi;
+	uint32_t attach_type; /* of links; 0: the kernel has perf events only */
 };
 
 struct uprobes_link {
-	int entries_fd, returns_fd; /* multi links, or -1 */
+	int entries_fd, returns_fd; /* multi links, or -1; a session is both */
 	struct bpf_link **events;   /* a perf event each */
 	size_t event_count;
 };
@@ -57,18 +58,40 @@ static bool has_kind(const struct btf *kernel, const char *name, uint32_t kind)
 	return kernel && btf__find_by_name_kind(kernel, name, kind) > 0;
 }
 
+static bool has_sessions(const struct btf *kernel)
+{
+	const struct btf_type *types = btf__type_by_id(
+	    kernel,
+	    (uint32_t)btf__find_by_name_kind(kernel, "bpf_attach_type", BTF_KIND_ENUM));
+
+	for (uint32_t i = 0; types && i < btf_vlen(types); i++)
+		if (!strcmp(btf__name_by_offset(kernel, btf_enum(types)[i].name_off),
+			    "BPF_TRACE_UPROBE_SESSION"))
+			return true;
+	return false;
+}
+
+static uint32_t choose_attach_type(const struct btf *kernel)
+{
+	if (!has_kind(kernel, "bpf_uprobe_multi_link", BTF_KIND_STRUCT))
+		return 0;
+	return has_sessions(kernel) ? UPROBE_SESSION : UPROBE_MULTI;
+}
+
 static void ask_kernel(struct uprobes *uprobes)
 {
 	struct btf *kernel = btf__load_vmlinux_btf();
+	struct functions__rodata *rodata = uprobes->skeleton->rodata;
 
-	uprobes->has_multi = has_kind(kernel, "bpf_uprobe_multi_link", BTF_KIND_STRUCT);
-	uprobes->skeleton->rodata->function_can_hold =
+	uprobes->attach_type = choose_attach_type(kernel);
+	rodata->function_has_sessions = uprobes->attach_type == UPROBE_SESSION;
+	rodata->function_can_hold =
 	    has_kind(kernel, "bpf_preempt_disable", BTF_KIND_FUNC);
 	btf__free(kernel);
 }
 
-/* Three a rule and file, or one a place: the usual 1,024 are soon used up, and then no
- * scrape is answered, either. */
+/* Up to three a rule and file, or one a place: the usual 1,024 are soon used up, and
+ * then no scrape is answered, either. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -126,9 +149,10 @@ static int load(struct uprobes *uprobes, const struct tally_function_rule *rules
 	uprobes->skeleton = skeleton;
 	skeleton->rodata->function_seed = seed;
 	ask_kernel(uprobes);
-	if (uprobes->has_multi)
-		bpf_program__set_expected_attach_type(skeleton->progs.function_probe,
-						      UPROBE_MULTI);
+	if (uprobes->attach_type)
+		bpf_program__set_expected_attach_type(
+		    skeleton->progs.function_probe,
+		    (enum bpf_attach_type)uprobes->attach_type);
 	follow_services(skeleton, name_services(rules, rule_count));
 	raise_descriptor_limit();
 	bpf_program__set_autoattach(skeleton->progs.function_probe, false);
@@ -264,8 +288,11 @@ int uprobes_set_point(struct uprobes *uprobes, uint32_t number,
 /* trampoline: of a probe of the return alone. */
 static uint64_t cookie_of(const struct uprobes_place *place, bool trampoline)
 {
-	return (uint64_t)place->function << 32 |
-	       (trampoline ? place->return_point : place->point);
+	const uint32_t returns = place->has_return ? place->return_point + 1 : 0;
+
+	return trampoline
+		   ? TALLY_FUNCTION_COOKIE(place->function, 0, place->return_point)
+		   : TALLY_FUNCTION_COOKIE(place->function, returns, place->point);
 }
 
 /* Entries or returns, as the system call wants them. */
@@ -310,7 +337,7 @@ static int attach_multi(struct uprobes *uprobes, const char *path,
 	struct multi_link link = {
 	    .program_fd =
 		(uint32_t)bpf_program__fd(uprobes->skeleton->progs.function_probe),
-	    .attach_type = UPROBE_MULTI,
+	    .attach_type = uprobes->attach_type,
 	    .path = (uintptr_t)path,
 	    .multi_flags = trampoline ? UPROBE_MULTI_RETURN : 0,
 	};
@@ -360,22 +387,31 @@ static int attach_events(struct uprobes *uprobes, const char *path,
 	return err;
 }
 
-/* Returns first: one whose call is not known is left alone, the other way round a
- * call would wait for ever. */
+/* Returns first, where they are not one with their entries: one whose call is not known
+ * is left alone, the other way round a call would wait for ever. */
+static int attach_links(struct uprobes *uprobes, const char *path,
+			const struct uprobes_place *places, size_t count,
+			struct uprobes_link *link)
+{
+	int err = 0;
+
+	if (uprobes->attach_type != UPROBE_SESSION)
+		err =
+		    attach_multi(uprobes, path, places, count, true, &link->returns_fd);
+	return err ? err
+		   : attach_multi(uprobes, path, places, count, false,
+				  &link->entries_fd);
+}
+
+/* In the same order. */
 static int attach_all(struct uprobes *uprobes, const char *path,
 		      const struct uprobes_place *places, size_t count,
 		      struct uprobes_link *link)
 {
 	int err;
 
-	if (uprobes->has_multi) {
-		err =
-		    attach_multi(uprobes, path, places, count, true, &link->returns_fd);
-		if (!err)
-			err = attach_multi(uprobes, path, places, count, false,
-					   &link->entries_fd);
-		return err;
-	}
+	if (uprobes->attach_type)
+		return attach_links(uprobes, path, places, count, link);
 	link->events = calloc(2 * count, sizeof(struct bpf_link *));
 	if (!link->events)
 		return -ENOMEM;

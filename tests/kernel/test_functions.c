@@ -95,6 +95,16 @@ __asm__(".pushsection .text\n"
 void probed_tail_outer(void);
 void probed_tail_inner(void);
 
+/* Where probed_at() returns to: the kernel's trampoline, if that is on the stack. (One
+ * that looks there itself is given none.) */
+__asm__(".pushsection .text\n"
+	"place_of_return: lea -8(%rsp), %rdi; call probed_at; ret\n"
+	".type probed_at, @function\n"
+	"probed_at: push %rbp; mov (%rdi), %rax; pop %rbp; ret\n"
+	".size probed_at, . - probed_at\n"
+	".popsection");
+uintptr_t place_of_return(void);
+
 /* --- counts ----------------------------------------------------------------------- */
 
 static void *call_often(void *context)
@@ -140,6 +150,21 @@ static void *call_some(void *context)
 	for (long i = 0; i < CALLS_FEW; i++)
 		probed_add(i, 1);
 	return context;
+}
+
+static bool kernel_has_uprobe_sessions(void)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	int id = btf__find_by_name_kind(kernel, "bpf_attach_type", BTF_KIND_ENUM);
+	const struct btf_type *types = btf__type_by_id(kernel, (uint32_t)id);
+	bool has = false;
+
+	REQUIRE(types);
+	for (uint32_t i = 0; i < btf_vlen(types) && !has; i++)
+		has = !strcmp(btf__name_by_offset(kernel, btf_enum(types)[i].name_off),
+			      "BPF_TRACE_UPROBE_SESSION");
+	btf__free(kernel);
+	return has;
 }
 
 static bool kernel_lets_preemption_be_held(void)
@@ -623,6 +648,48 @@ static void test_a_pid_selects_one_process_of_a_program(void **state)
 	stop(&rules);
 }
 
+static uintptr_t place_of_return_in_a_child(void)
+{
+	uintptr_t place;
+	int ends[2];
+	int pid;
+
+	REQUIRE(!pipe(ends));
+	pid = fork();
+	if (!pid) {
+		place = place_of_return();
+		_exit(write(ends[1], &place, sizeof(place)) != sizeof(place));
+	}
+	REQUIRE(waitpid(pid, NULL, 0) == pid);
+	REQUIRE(read(ends[0], &place, sizeof(place)) == sizeof(place));
+	close(ends[0]);
+	close(ends[1]);
+	return place;
+}
+
+/* Where the kernel asks the program; else all of the file do as who is selected. */
+static void test_a_process_that_is_not_selected_returns_as_ever(void **state)
+{
+	struct rules rules = {};
+	struct config_function *rule = add_rule(&rules, "calls", "probed_at");
+	const uintptr_t before = place_of_return();
+	uintptr_t selected, other;
+
+	(void)state;
+	rule->pids[0] = (uint32_t)getpid();
+	rule->pid_count = 1;
+	start(&rules);
+	selected = place_of_return();
+	other = place_of_return_in_a_child();
+	assert_value(value_of(&rules, "calls"), 1);
+	assert_missed_nothing(&rules);
+	stop(&rules);
+	if (kernel_has_uprobe_sessions())
+		assert_true(other == before && selected != before);
+	else
+		assert_true(other == selected);
+}
+
 static void test_a_library_is_counted_for_chosen_programs(void **state)
 {
 	char *libs[] = {(char *)"libc.so.6"}, *others[] = {(char *)"/usr/bin/env"};
@@ -904,6 +971,51 @@ static void test_attaching_and_detaching_changes_no_result(void **state)
 	assert_int_equal(sum, 10ull * 1000 * 999 / 2 + 1000ull * 45);
 }
 
+struct caller {
+	pthread_t thread;
+	bool is_done;
+};
+
+static void wait_for_calls(struct rules *rules, const char *name, double least)
+{
+	const uint64_t start_ns = now_ns();
+
+	while (value_of(rules, name) < least)
+		REQUIRE(keep_waiting(start_ns));
+}
+
+static void *call_until_done(void *context)
+{
+	const struct caller *caller = context;
+
+	while (!__atomic_load_n(&caller->is_done, __ATOMIC_RELAXED))
+		probed_add(1, 2);
+	return NULL;
+}
+
+/* Where entry and return of a place are probed at once; else a few are not, the more
+ * the more places there are. */
+static void test_no_return_is_probed_before_its_entry(void **state)
+{
+	struct rules rules = {};
+	struct caller caller = {};
+	double unentered = 0;
+
+	(void)state;
+	add_rule(&rules, "seconds", "probed_*");
+	REQUIRE(!pthread_create(&caller.thread, NULL, call_until_done, &caller));
+	for (int round = 0; round < 3; round++) {
+		start(&rules);
+		wait_for_calls(&rules, "seconds", 100);
+		unentered += missed(&rules, "unentered");
+		stop(&rules);
+	}
+	__atomic_store_n(&caller.is_done, true, __ATOMIC_RELAXED);
+	REQUIRE(!pthread_join(caller.thread, NULL));
+	if (kernel_has_uprobe_sessions())
+		assert_value(unentered, 0);
+}
+
 static void test_what_is_not_there_stops_no_other_rule(void **state)
 {
 	struct rules rules = {};
@@ -1027,6 +1139,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_results_are_labels_up_to_their_cap),
 	    cmocka_unit_test(test_results_are_labels_beside_those_of_arguments),
 	    cmocka_unit_test(test_a_pid_selects_one_process_of_a_program),
+	    cmocka_unit_test(test_a_process_that_is_not_selected_returns_as_ever),
 	    cmocka_unit_test(test_a_library_is_counted_for_chosen_programs),
 	    cmocka_unit_test(test_a_service_selects_its_processes_and_their_children),
 	    cmocka_unit_test(test_a_service_that_runs_already_is_selected),
@@ -1036,6 +1149,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_a_program_in_the_place_of_a_selected_one_is_not_it),
 	    cmocka_unit_test(test_programs_that_are_selected_may_come_for_ever),
 	    cmocka_unit_test(test_attaching_and_detaching_changes_no_result),
+	    cmocka_unit_test(test_no_return_is_probed_before_its_entry),
 	    cmocka_unit_test(test_what_is_not_there_stops_no_other_rule),
 	    cmocka_unit_test(test_probes_leave_a_file_before_it_is_written_to),
 	};

@@ -32,6 +32,7 @@
 #define MAP_FD 50
 #define EVENTS_FD 60
 #define ITERATOR_LINK_FD 61
+#define ATTACH_TYPES_ID 79
 #define EVENTS 7 /* of these places */
 
 /* --- what libbpf was asked for ------------------------------------------------ */
@@ -59,7 +60,7 @@ struct perf {
 };
 
 static struct {
-	bool has_multi, knows_preemption;
+	bool has_multi, has_sessions, knows_preemption;
 	/* these fail; or the call of that number; 0: none */
 	int open_err, load_err, attach_err, events_err, update_err, size_err;
 	unsigned int multi_fails_at, perf_fails_at;
@@ -73,8 +74,8 @@ static struct {
 	bool loaded, attached;
 	uint32_t rule_max, single_max, point_max, summary_max;
 	uint64_t seed;
-	bool can_hold;   /* as the program was told */
-	int attach_type; /* of the program; 0: as it came */
+	bool can_hold, is_session; /* as the program was told */
+	int attach_type;           /* of the program; 0: as it came */
 	bool auto_attaches;
 	unsigned int consumed;
 	bool follows; /* the program of forks is loaded */
@@ -120,6 +121,7 @@ int bpf_object__load_skeleton(struct bpf_object_skeleton *s)
 
 			fake.seed = rodata->function_seed;
 			fake.can_hold = rodata->function_can_hold;
+			fake.is_session = rodata->function_has_sessions;
 		}
 	fake.loaded = !fake.load_err;
 	return fake.load_err;
@@ -241,9 +243,38 @@ __s32 btf__find_by_name_kind(const struct btf *btf, const char *type_name, __u32
 		assert_string_equal(type_name, "bpf_preempt_disable");
 		return fake.knows_preemption ? 78 : -ENOENT;
 	}
+	if (kind == BTF_KIND_ENUM) {
+		assert_string_equal(type_name, "bpf_attach_type");
+		return ATTACH_TYPES_ID;
+	}
 	assert_string_equal(type_name, "bpf_uprobe_multi_link");
 	assert_int_equal(kind, BTF_KIND_STRUCT);
 	return fake.has_multi ? 77 : -ENOENT;
+}
+
+static const char *const attach_types[] = {
+    "BPF_CGROUP_INET_INGRESS", "BPF_TRACE_UPROBE_MULTI", "BPF_TRACE_UPROBE_SESSION"};
+
+const struct btf_type *btf__type_by_id(const struct btf *btf, __u32 type_id)
+{
+	static struct {
+		struct btf_type type;
+		struct btf_enum values[COUNT(attach_types)];
+	} types;
+
+	(void)btf;
+	assert_int_equal(type_id, ATTACH_TYPES_ID);
+	types.type.info =
+	    BTF_KIND_ENUM << 24 | (COUNT(attach_types) - !fake.has_sessions);
+	for (__u32 i = 0; i < COUNT(attach_types); i++)
+		types.values[i].name_off = i;
+	return &types.type;
+}
+
+const char *btf__name_by_offset(const struct btf *btf, __u32 offset)
+{
+	(void)btf;
+	return attach_types[offset];
 }
 
 void btf__free(struct btf *btf)
@@ -449,7 +480,10 @@ static const struct uprobes_place places[] = {
     {.offset = 0x1010, .point = 3, .function = 7},
 };
 
-static const uint64_t cookies[] = {0, 1, 2, 7ull << 32 | 8190, 7ull << 32 | 3};
+/* In its upper half the function, below the return's point and 1, then its own. */
+static const uint64_t cookies[] = {
+    0, 0x10001, 2, 7ull << 32 | 8192 << 16 | 8190, 7ull << 32 | 3,
+};
 
 static int attach(struct scene *scene, size_t count)
 {
@@ -459,6 +493,18 @@ static int attach(struct scene *scene, size_t count)
 static bool is_open(int fd)
 {
 	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* Anew, on a kernel that has these. */
+static void open_as(struct scene *scene, bool has_multi, bool has_sessions)
+{
+	uprobes_close(&scene->uprobes);
+	fake.has_multi = has_multi;
+	fake.has_sessions = has_sessions;
+	fake.loaded = false;
+	fake.attach_type = 0;
+	fake.update_count = 0;
+	open_it(scene);
 }
 
 /* --- loading ------------------------------------------------------------------ */
@@ -517,11 +563,14 @@ static void the_program_is_of_the_kind_that_the_kernel_has(void **state)
 
 	open_it(scene);
 	assert_int_equal(fake.attach_type, 48); /* BPF_TRACE_UPROBE_MULTI */
-	uprobes_close(&scene->uprobes);
-	fake.has_multi = fake.loaded = false;
-	fake.attach_type = fake.update_count = 0;
-	open_it(scene);
+	assert_false(fake.is_session);
+	open_as(scene, true, true);
+	assert_int_equal(fake.attach_type, 57); /* BPF_TRACE_UPROBE_SESSION */
+	assert_true(fake.is_session);
+	/* the header of the system call has it, this kernel has no such links */
+	open_as(scene, false, true);
 	assert_int_equal(fake.attach_type, 0);
+	assert_false(fake.is_session);
 	assert_false(fake.auto_attaches);
 }
 
@@ -566,11 +615,12 @@ static void what_cannot_be_loaded_is_given_back(void **state)
 
 /* --- attaching ---------------------------------------------------------------- */
 
-static void check_multi(const struct multi *multi, uint32_t multi_flags)
+static void check_multi(const struct multi *multi, uint32_t attach_type,
+			uint32_t multi_flags)
 {
 	assert_int_equal(multi->program_fd, PROGRAM_FD);
 	assert_int_equal(multi->target_fd, 0);
-	assert_int_equal(multi->attach_type, 48);
+	assert_int_equal(multi->attach_type, attach_type);
 	assert_int_equal(multi->flags, 0);
 	assert_int_equal(multi->pid, 0); /* every process */
 	assert_int_equal(multi->multi_flags, multi_flags);
@@ -598,16 +648,36 @@ static void a_file_is_a_link_of_returns_and_one_of_entries(void **state)
 	assert_non_null(scene->link);
 	assert_int_equal(fake.multi_count, 2);
 	assert_int_equal(fake.perf_count, 0);
-	check_multi(returns, 1);
+	check_multi(returns, 48, 1);
 	assert_int_equal(returns->count, 2);
 	assert_memory_equal(returns->offsets, ((uint64_t[]){0x1000, 0x3000}), 16);
 	assert_memory_equal(returns->semaphores, ((uint64_t[]){0, 0}), 16);
 	assert_memory_equal(returns->cookies, ((uint64_t[]){0, 7ull << 32 | 8191}), 16);
-	check_multi(entries, 0);
+	check_multi(entries, 48, 0);
 	check_entries(entries);
 	assert_true(is_open(returns->fd) && is_open(entries->fd));
 	uprobes_detach(&scene->link);
 	assert_false(is_open(returns->fd) || is_open(entries->fd));
+}
+
+/* To wait for the kernel once, when it goes. */
+static void a_file_is_one_link_where_there_are_sessions(void **state)
+{
+	struct scene *scene = *state;
+
+	open_as(scene, true, true);
+	assert_int_equal(attach(scene, COUNT(places)), 0);
+	assert_int_equal(fake.multi_count, 1);
+	assert_int_equal(fake.perf_count, 0);
+	check_multi(&fake.multis[0], 57, 0);
+	check_entries(&fake.multis[0]);
+	assert_true(is_open(fake.multis[0].fd));
+	uprobes_detach(&scene->link);
+	assert_false(is_open(fake.multis[0].fd));
+	fake.multi_fails_at = 2;
+	assert_int_equal(attach(scene, COUNT(places)), -EPERM);
+	assert_null(scene->link);
+	assert_int_equal(fake.multi_count, 2);
 }
 
 static void a_link_of_nothing_is_not_made(void **state)
@@ -617,7 +687,7 @@ static void a_link_of_nothing_is_not_made(void **state)
 	open_it(scene);
 	assert_int_equal(attach(scene, 1), 0);
 	assert_int_equal(fake.multi_count, 1);
-	check_multi(&fake.multis[0], 0);
+	check_multi(&fake.multis[0], 48, 0);
 	uprobes_detach(&scene->link);
 	assert_false(is_open(fake.multis[0].fd));
 	assert_int_equal(uprobes_attach(scene->uprobes, PATH, places, 0, &scene->link),
@@ -927,6 +997,7 @@ int main(void)
 	    TEST(descriptors_are_as_many_as_may_be),
 	    TEST(what_cannot_be_loaded_is_given_back),
 	    TEST(a_file_is_a_link_of_returns_and_one_of_entries),
+	    TEST(a_file_is_one_link_where_there_are_sessions),
 	    TEST(a_link_of_nothing_is_not_made),
 	    TEST(a_link_that_fails_leaves_none),
 	    TEST(older_kernels_have_an_event_a_place),
