@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tree of label messages would take three times as long, which is why labels are
- * bytes in remote_write.proto: each is packed once for as long as it stays the same, at
- * the same place.
+ * bytes in remote_write.proto: each is packed once for as long as it stays the same
+ * (wire_labels.h).
  */
 #include "wire_v1.h"
 
@@ -13,21 +13,11 @@
 
 #include "buf.h"
 #include "cleanup.h"
-#include "wire_batch.h"
+#include "wire_labels.h"
 #include "wire_series.h"
 
-/* A label of the last series, for the next one's. */
-struct known_label {
-	const char *name; /* NULL: none yet */
-	const char *value;
-	size_t text_bytes;
-	struct buf memory; /* name, NUL, value, NUL, packed label */
-};
-
 struct wire_v1 {
-	struct known_label *labels;
-	ProtobufCBinaryData *packed; /* of the series */
-	size_t capacity;
+	struct wire_labels labels; /* ProtobufCBinaryData, packed */
 };
 
 int wire_v1_create(struct wire_v1 **ret_v1)
@@ -36,6 +26,7 @@ int wire_v1_create(struct wire_v1 **ret_v1)
 
 	if (!v1)
 		return -ENOMEM;
+	wire_labels_init(&v1->labels, sizeof(ProtobufCBinaryData));
 	*ret_v1 = v1;
 	return 0;
 }
@@ -51,53 +42,23 @@ void wire_v1_free(struct wire_v1 **v1)
 
 void wire_v1_reset(struct wire_v1 *v1)
 {
-	for (size_t i = 0; i < v1->capacity; i++)
-		buf_free(&v1->labels[i].memory);
-	free(v1->labels);
-	free(v1->packed);
-	*v1 = (struct wire_v1){0};
+	wire_labels_reset(&v1->labels);
 }
 
 /* --- labels ------------------------------------------------------------------- */
 
-static int reserve_labels(struct wire_v1 *v1, size_t count)
+/* Its memory: name, NUL, value, NUL, packed label. */
+static int pack_label(void *context, const struct label *label,
+		      struct wire_label *known, void *item)
 {
-	struct known_label *labels;
-	ProtobufCBinaryData *packed;
-
-	if (count <= v1->capacity)
-		return 0;
-	packed = reallocarray(v1->packed, count, sizeof(*packed));
-	if (!packed)
-		return -ENOMEM;
-	v1->packed = packed;
-	labels = reallocarray(v1->labels, count, sizeof(*labels));
-	if (!labels)
-		return -ENOMEM;
-	v1->labels = labels;
-	for (; v1->capacity < count; v1->capacity++)
-		labels[v1->capacity] = (struct known_label){
-		    .memory = BUF_INIT(WIRE_BYTES_CEILING),
-		};
-	return 0;
-}
-
-static bool is_known(const struct known_label *known, const struct label *label)
-{
-	return known->name && !strcmp(known->value, label->value) &&
-	       !strcmp(known->name, label->name);
-}
-
-static int pack_label(struct wire_v1 *v1, size_t i, const struct label *label)
-{
-	struct known_label *known = &v1->labels[i];
 	struct buf *memory = &known->memory;
 	Prometheus__Label message = PROMETHEUS__LABEL__INIT;
 	size_t name_len = strlen(label->name), value_len = strlen(label->value);
-	size_t text_bytes = name_len + value_len, packed_len;
+	size_t text_bytes = name_len + value_len;
+	ProtobufCBinaryData *packed = item;
 	char *at;
 
-	known->name = NULL;
+	(void)context;
 	message.name = (char *)label->name;
 	message.value = (char *)label->value;
 	buf_clear(memory);
@@ -106,32 +67,12 @@ static int pack_label(struct wire_v1 *v1, size_t i, const struct label *label)
 		return memory->error;
 	memcpy(at, label->name, name_len + 1);
 	memcpy(at + name_len + 1, label->value, value_len + 1);
-	packed_len =
-	    prometheus__label__pack(&message, (unsigned char *)at + text_bytes + 2);
 	known->name = at;
 	known->value = at + name_len + 1;
 	known->text_bytes = text_bytes;
-	v1->packed[i] = (ProtobufCBinaryData){
-	    packed_len,
-	    (unsigned char *)at + text_bytes + 2,
-	};
+	packed->data = (unsigned char *)at + text_bytes + 2;
+	packed->len = prometheus__label__pack(&message, packed->data);
 	return 0;
-}
-
-/* For the series that is packed next. */
-static int set_labels(struct wire_v1 *v1, const struct wire_series *series,
-		      size_t *ret_text_bytes)
-{
-	int err = reserve_labels(v1, series->label_count);
-	size_t text_bytes = 0;
-
-	for (size_t i = 0; !err && i < series->label_count; i++) {
-		if (!is_known(&v1->labels[i], &series->labels[i]))
-			err = pack_label(v1, i, &series->labels[i]);
-		text_bytes += v1->labels[i].text_bytes;
-	}
-	*ret_text_bytes = text_bytes;
-	return err;
 }
 
 /* --- series ------------------------------------------------------------------- */
@@ -181,7 +122,7 @@ static size_t pack(struct wire_v1 *v1, const struct wire_series *from,
 	Prometheus__TimeSeries *only = &series;
 
 	series.n_labels = from->label_count;
-	series.labels = v1->packed;
+	series.labels = v1->labels.items;
 	series.n_samples = from->sample_count;
 	series.samples = from->samples;
 	series.n_histograms = from->histogram_count;
@@ -199,7 +140,8 @@ int wire_v1_add(struct wire_v1 *v1, const struct wire_series *series,
 	CLEANUP(free_example) struct example example = {0};
 	size_t text_bytes, example_bytes = 0;
 	unsigned char *to;
-	int err = set_labels(v1, series, &text_bytes);
+	int err = wire_labels_set(&v1->labels, series->labels, series->label_count,
+				  pack_label, NULL, &text_bytes);
 
 	if (!err && series->exemplar)
 		err = make_example(&example, series->exemplar);

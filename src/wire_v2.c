@@ -11,21 +11,13 @@
 #include "remote_write_v2.pb-c.h"
 #include "symbols.h"
 #include "wire_batch.h"
+#include "wire_labels.h"
 #include "wire_series.h"
-
-/* A label of the last series, for the next one's. */
-struct known_label {
-	const char *name; /* a symbol; NULL: none yet */
-	const char *value;
-	size_t text_bytes;
-};
 
 struct wire_v2 {
 	struct symbols symbols;
-	struct known_label *labels;
-	uint32_t *refs; /* of the series, two a label */
-	size_t capacity;
-	bool has_metadata; /* of the last series, for the next one's: */
+	struct wire_labels labels; /* two references each, texts are symbols */
+	bool has_metadata;         /* of the last series, for the next one's: */
 	Prometheus__V2__Metadata metadata;
 };
 
@@ -39,6 +31,7 @@ int wire_v2_create(struct wire_v2 **ret_v2)
 	/* Before the kernel has entropy, an address is the best there is. */
 	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
 	symbols_init(&v2->symbols, seed);
+	wire_labels_init(&v2->labels, 2 * sizeof(uint32_t));
 	*ret_v2 = v2;
 	return 0;
 }
@@ -57,80 +50,33 @@ void wire_v2_clear(struct wire_v2 *v2)
 {
 	v2->has_metadata = false;
 	symbols_clear(&v2->symbols);
-	for (size_t i = 0; i < v2->capacity; i++)
-		v2->labels[i].name = NULL;
+	wire_labels_forget(&v2->labels);
 }
 
 void wire_v2_reset(struct wire_v2 *v2)
 {
 	wire_v2_clear(v2);
-	free(v2->labels);
-	free(v2->refs);
-	v2->labels = NULL;
-	v2->refs = NULL;
-	v2->capacity = 0;
+	wire_labels_reset(&v2->labels);
 }
 
 /* --- labels ------------------------------------------------------------------- */
 
-static int reserve_labels(struct wire_v2 *v2, size_t count)
+static int refer_label(void *context, const struct label *label,
+		       struct wire_label *known, void *item)
 {
-	struct known_label *labels;
-	uint32_t *refs;
-
-	if (count <= v2->capacity)
-		return 0;
-	refs = reallocarray(v2->refs, count, 2 * sizeof(*refs));
-	if (!refs)
-		return -ENOMEM;
-	v2->refs = refs;
-	labels = reallocarray(v2->labels, count, sizeof(*labels));
-	if (!labels)
-		return -ENOMEM;
-	v2->labels = labels;
-	for (; v2->capacity < count; v2->capacity++)
-		labels[v2->capacity] = (struct known_label){0};
-	return 0;
-}
-
-static bool is_known(const struct known_label *known, const struct label *label)
-{
-	return known->name && !strcmp(known->value, label->value) &&
-	       !strcmp(known->name, label->name);
-}
-
-static int refer_label(struct wire_v2 *v2, size_t i, const struct label *label)
-{
-	struct known_label *known = &v2->labels[i];
-	struct symbols *symbols = &v2->symbols;
+	struct symbols *symbols = context;
+	uint32_t *refs = item;
 	uint32_t name = symbols_add(symbols, label->name);
 	uint32_t value = symbols_add(symbols, label->value);
 
-	known->name = NULL;
 	if (symbols->error)
 		return symbols->error;
 	known->name = symbols->strings[name];
 	known->value = symbols->strings[value];
 	known->text_bytes = strlen(label->name) + strlen(label->value);
-	v2->refs[2 * i] = name;
-	v2->refs[2 * i + 1] = value;
+	refs[0] = name;
+	refs[1] = value;
 	return 0;
-}
-
-/* For the series that is packed next. */
-static int set_labels(struct wire_v2 *v2, const struct wire_series *series,
-		      size_t *ret_text_bytes)
-{
-	int err = reserve_labels(v2, series->label_count);
-	size_t text_bytes = 0;
-
-	for (size_t i = 0; !err && i < series->label_count; i++) {
-		if (!is_known(&v2->labels[i], &series->labels[i]))
-			err = refer_label(v2, i, &series->labels[i]);
-		text_bytes += v2->labels[i].text_bytes;
-	}
-	*ret_text_bytes = text_bytes;
-	return err;
 }
 
 /* Another family may be where the last one was. */
@@ -202,7 +148,7 @@ static size_t pack(struct wire_v2 *v2, const struct wire_series *from,
 	Prometheus__V2__TimeSeries *only = &series;
 
 	series.n_labels_refs = 2 * from->label_count;
-	series.labels_refs = v2->refs;
+	series.labels_refs = v2->labels.items;
 	series.n_samples = from->sample_count;
 	series.samples = from->samples;
 	series.n_histograms = from->histogram_count;
@@ -224,7 +170,8 @@ int wire_v2_add(struct wire_v2 *v2, const struct wire_series *series,
 	int err = set_metadata(v2, series->family);
 
 	if (!err)
-		err = set_labels(v2, series, &text_bytes);
+		err = wire_labels_set(&v2->labels, series->labels, series->label_count,
+				      refer_label, &v2->symbols, &text_bytes);
 	if (!err && series->exemplar)
 		err = make_example(v2, &example, series->exemplar);
 	if (err)
