@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Push requests as text, one line a stream and an entry: by protobuf's wire format
- * alone, not by the messages that they were made with. */
+/* Push requests as text, one line a stream and an entry: read with
+ * protobuf_reader.h, not by the messages that they were made with. */
 #pragma once
 
 #include <inttypes.h>
@@ -9,55 +9,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protobuf_reader.h"
 #include "wire_batch.h"
 
-struct loki_piece {
-	const unsigned char *at, *end;
-};
-
-static inline uint64_t loki_varint(struct loki_piece *piece)
-{
-	uint64_t value = 0;
-	unsigned int shift = 0;
-
-	do {
-		assert_true(piece->at < piece->end);
-		value |= (uint64_t)(*piece->at & 0x7f) << shift;
-		shift += 7;
-	} while (*piece->at++ & 0x80);
-	return value;
-}
-
 /* The next field, whose number is expected to be there; its content. */
-static inline struct loki_piece loki_field(struct loki_piece *piece, uint64_t tag)
+static inline struct bytes loki_field(struct bytes *message, uint64_t tag)
 {
-	struct loki_piece content;
-
-	assert_int_equal(loki_varint(piece), tag);
-	content.end = piece->at; /* placed behind its length */
-	{
-		uint64_t len = loki_varint(piece);
-
-		content.at = piece->at;
-		content.end = piece->at + len;
-	}
-	assert_true(content.end <= piece->end);
-	piece->at = content.end;
-	return content;
+	assert_int_equal(take_varint(message), tag);
+	return take_message(message);
 }
 
-static inline char *loki_entry_text(struct loki_piece entry, char *out)
+static inline char *loki_entry_text(struct bytes entry, char *out)
 {
-	struct loki_piece time = loki_field(&entry, 0x0a), line = {0};
+	struct bytes time = loki_field(&entry, 0x0a), line = {0};
 	uint64_t seconds = 0, nanos = 0;
 
 	if (time.at < time.end && *time.at == 0x08) {
 		time.at++;
-		seconds = loki_varint(&time);
+		seconds = take_varint(&time);
 	}
 	if (time.at < time.end && *time.at == 0x10) {
 		time.at++;
-		nanos = loki_varint(&time);
+		nanos = take_varint(&time);
 	}
 	assert_true(time.at == time.end);
 	if (entry.at < entry.end)
@@ -76,7 +49,7 @@ static inline char *loki_entry_text(struct loki_piece entry, char *out)
 static inline char *loki_text(const struct wire_batch *batch)
 {
 	size_t len = 0;
-	struct loki_piece all;
+	struct bytes all;
 	char *bytes, *text, *out;
 
 	assert_int_equal(batch->message, WIRE_LOKI);
@@ -88,10 +61,10 @@ static inline char *loki_text(const struct wire_batch *batch)
 	    snappy_uncompress((const char *)batch->bytes, batch->len, bytes, &len),
 	    SNAPPY_OK);
 	text = out = malloc(len * 8 + 64);
-	all = (struct loki_piece){(unsigned char *)bytes, (unsigned char *)bytes + len};
+	all = (struct bytes){(unsigned char *)bytes, (unsigned char *)bytes + len};
 	while (all.at < all.end) {
-		struct loki_piece stream = loki_field(&all, 0x0a);
-		struct loki_piece labels = loki_field(&stream, 0x0a);
+		struct bytes stream = loki_field(&all, 0x0a);
+		struct bytes labels = loki_field(&stream, 0x0a);
 
 		out += sprintf(out, "%.*s\n", (int)(labels.end - labels.at), labels.at);
 		while (stream.at < stream.end)

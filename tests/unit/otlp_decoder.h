@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OTLP requests read back by the protobuf wire format, by hand: nothing of
- * protobuf-c, and a field that is not in the protocol is a failure. */
+/* OTLP requests read back with protobuf_reader.h. A field that is not in the protocol
+ * is a failure. */
 #pragma once
 
 #include <setjmp.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "protobuf_reader.h"
 #include "wire_batch.h"
 
 #define POINTS_MAX 1024
@@ -25,78 +26,31 @@
 
 /* --- the decoder -------------------------------------------------------------- */
 
-struct bytes {
-	const unsigned char *at, *end;
-};
-
 struct field {
 	uint64_t number;
-	unsigned int type; /* of the wire: 0 varint, 1 fixed64, 2 bytes */
+	unsigned int type;
 	uint64_t value;
 	struct bytes bytes;
 };
 
-enum { VARINT, FIXED64, BYTES };
-
-static uint64_t take_varint(struct bytes *bytes)
-{
-	uint64_t value = 0;
-
-	for (unsigned int shift = 0; shift < 70; shift += 7) {
-		assert_true(bytes->at < bytes->end);
-		value |= (uint64_t)(*bytes->at & 0x7f) << shift;
-		if (!(*bytes->at++ & 0x80))
-			return value;
-	}
-	fail_msg("varint of more than ten bytes");
-	return 0;
-}
-
-static uint64_t take_fixed64(struct bytes *bytes)
-{
-	uint64_t value = 0;
-
-	assert_true(bytes->end - bytes->at >= 8);
-	for (int i = 7; i >= 0; i--)
-		value = value << 8 | bytes->at[i];
-	bytes->at += 8;
-	return value;
-}
-
 static bool take_field(struct bytes *bytes, struct field *field)
 {
-	uint64_t tag, len;
+	uint64_t tag;
 
 	if (bytes->at == bytes->end)
 		return false;
 	tag = take_varint(bytes);
 	field->number = tag >> 3;
 	field->type = tag & 7;
-	assert_true(field->type <= BYTES);
+	assert_true(field->type <= MESSAGE);
 	if (field->type == VARINT) {
 		field->value = take_varint(bytes);
 	} else if (field->type == FIXED64) {
 		field->value = take_fixed64(bytes);
 	} else {
-		len = take_varint(bytes);
-		assert_true(len <= (uint64_t)(bytes->end - bytes->at));
-		field->bytes = (struct bytes){bytes->at, bytes->at + len};
-		bytes->at += len;
+		field->bytes = take_message(bytes);
 	}
 	return true;
-}
-
-static double as_double(uint64_t bits)
-{
-	double value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
-static int64_t zigzag(uint64_t value)
-{
-	return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
 static void must(const struct field *field, unsigned int type)
@@ -106,9 +60,8 @@ static void must(const struct field *field, unsigned int type)
 
 static char *string_of(const struct field *field)
 {
-	must(field, BYTES);
-	return strndup((const char *)field->bytes.at,
-		       (size_t)(field->bytes.end - field->bytes.at));
+	must(field, MESSAGE);
+	return text_of(field->bytes);
 }
 
 /* --- what was received -------------------------------------------------------- */
@@ -159,7 +112,7 @@ static void read_attribute(struct bytes message, FILE *text)
 	while (take_field(&message, &field)) {
 		struct bytes value = field.bytes;
 
-		must(&field, BYTES);
+		must(&field, MESSAGE);
 		if (field.number == 1) {
 			key = string_of(&field);
 			continue;
@@ -202,7 +155,7 @@ static void read_packed(const struct field *field, bool is_fixed, struct list *l
 {
 	struct bytes bytes = field->bytes;
 
-	must(field, BYTES);
+	must(field, MESSAGE);
 	while (bytes.at < bytes.end) {
 		assert_true(list->count < LIST_MAX);
 		list->items[list->count++] =
@@ -227,7 +180,7 @@ static void read_number(struct bytes message, struct point *point)
 		case 4:
 			must(&field, FIXED64);
 			point->has_value = true;
-			point->value = as_double(field.value);
+			point->value = double_of(field.value);
 			break;
 		case 7:
 			append_attribute(&point->attributes, field.bytes);
@@ -260,7 +213,7 @@ static void read_histogram(struct bytes message, struct point *point)
 			break;
 		case 5:
 			point->has_sum = true;
-			point->sum = as_double(field.value);
+			point->sum = double_of(field.value);
 			break;
 		case 6:
 			read_packed(&field, true, &point->counts);
@@ -317,7 +270,7 @@ static void read_exponential(struct bytes message, struct point *point)
 			break;
 		case 5:
 			point->has_sum = true;
-			point->sum = as_double(field.value);
+			point->sum = double_of(field.value);
 			break;
 		case 6:
 			must(&field, VARINT);
@@ -334,7 +287,7 @@ static void read_exponential(struct bytes message, struct point *point)
 			point->flags = field.value;
 			break;
 		case 14:
-			point->threshold = as_double(field.value);
+			point->threshold = double_of(field.value);
 			break;
 		default:
 			fail_msg("field %d of an exponential", (int)field.number);
@@ -374,7 +327,7 @@ static void read_summary(struct bytes message, struct point *point)
 			point->count = field.value;
 			break;
 		case 5:
-			point->sum = as_double(field.value);
+			point->sum = double_of(field.value);
 			break;
 		case 6:
 			read_quantile(field.bytes, point);
@@ -451,7 +404,7 @@ static void read_metric(struct received *received, struct bytes message,
 		} else if (field.number == 3) {
 			common.unit = string_of(&field);
 		} else {
-			must(&field, BYTES);
+			must(&field, MESSAGE);
 			common.data = (enum data)field.number;
 			assert_non_null(common.name);
 			read_points(received, field.bytes, &common);
@@ -484,7 +437,7 @@ static void read_scope(struct received *received, struct bytes message,
 	struct field field;
 
 	while (take_field(&message, &field)) {
-		must(&field, BYTES);
+		must(&field, MESSAGE);
 		if (field.number == 1) {
 			check_scope(field.bytes);
 			has_scope = true;
@@ -503,7 +456,7 @@ static void read_resource(struct received *received, struct bytes message)
 
 	received->resource_messages++;
 	while (take_field(&message, &field)) {
-		must(&field, BYTES);
+		must(&field, MESSAGE);
 		if (field.number == 2) {
 			read_scope(received, field.bytes, resource);
 			continue;

@@ -15,6 +15,7 @@
 #include "buckets.h"
 #include "exposition.h"
 #include "exposition.pb-c.h"
+#include "protobuf_reader.h"
 
 #define CEILING ((size_t)64 << 20)
 #define FAMILIES_MAX 16
@@ -55,37 +56,21 @@ struct decoded {
 	size_t count;
 };
 
-static uint64_t take_varint(const struct buf *bytes, size_t *at)
-{
-	uint64_t value = 0;
-	unsigned char byte;
-
-	for (unsigned int shift = 0;; shift += 7) {
-		assert_true(*at < bytes->len && shift < 64);
-		byte = (unsigned char)bytes->data[(*at)++];
-		value |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80)
-			return value;
-	}
-}
-
 /* All of the bytes, or the test fails. */
 static struct decoded decode(const struct buf *bytes)
 {
+	const unsigned char *data = (const unsigned char *)bytes->data;
+	struct bytes left = {data, data + bytes->len};
 	struct decoded decoded = {0};
-	size_t at = 0;
 
-	while (at < bytes->len) {
-		uint64_t len = take_varint(bytes, &at);
-		family_message *family;
+	while (left.at < left.end) {
+		struct bytes message = take_message(&left);
+		family_message *family = exposition__metric_family__unpack(
+		    NULL, (size_t)(message.end - message.at), message.at);
 
-		assert_true(len <= bytes->len - at);
-		family = exposition__metric_family__unpack(
-		    NULL, len, (const uint8_t *)bytes->data + at);
 		assert_non_null(family);
 		assert_true(decoded.count < FAMILIES_MAX);
 		decoded.families[decoded.count++] = family;
-		at += len;
 	}
 	return decoded;
 }

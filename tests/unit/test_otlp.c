@@ -137,7 +137,7 @@ static struct metric value_of(const struct family *family, const struct label *l
 static void print_doubles(FILE *text, const char *name, const struct list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
-		fprintf(text, "%s%.17g", i ? "," : name, as_double(list->items[i]));
+		fprintf(text, "%s%.17g", i ? "," : name, double_of(list->items[i]));
 }
 
 static void print_counts(FILE *text, const char *name, const struct list *list)
@@ -996,7 +996,7 @@ static void translate_histogram(const struct point *point, char **lines, size_t 
 		char bound[32], extra[48];
 
 		text_bound(bound, i < point->bounds.count
-				      ? as_double(point->bounds.items[i])
+				      ? double_of(point->bounds.items[i])
 				      : INFINITY);
 		snprintf(extra, sizeof(extra), "le=\"%s\"", bound);
 		cumulative += point->counts.items[i];
@@ -1016,10 +1016,10 @@ static void translate(const struct point *point, char **lines, size_t *count)
 	for (size_t i = 0; i < point->quantiles.count; i++) {
 		char quantile[32], extra[48];
 
-		text_bound(quantile, as_double(point->quantiles.items[i]));
+		text_bound(quantile, double_of(point->quantiles.items[i]));
 		snprintf(extra, sizeof(extra), "quantile=\"%s\"", quantile);
 		add_line(lines, count, name, "", labels, extra,
-			 as_double(point->values.items[i]));
+			 double_of(point->values.items[i]));
 	}
 	if (point->has_value) {
 		add_line(lines, count, name, "", labels, "", point->value);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Remote-Write requests read back by a decoder of its own: libsnappy, then the
- * protobuf wire format by hand, nothing of protobuf-c. A field that is not in the
- * protocol is a failure. */
+/* Remote-Write requests read back by a decoder of its own: libsnappy, then
+ * protobuf_reader.h. A field that is not in the protocol is a failure. */
 #pragma once
 
 #include <setjmp.h>
@@ -17,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protobuf_reader.h"
 #include "wire_batch.h"
 
 #define SERIES_MAX 8192
@@ -77,69 +77,15 @@ struct received {
 
 /* --- the decoder -------------------------------------------------------------- */
 
-struct bytes {
-	const unsigned char *at, *end;
-};
-
-static inline uint64_t take_varint(struct bytes *bytes)
-{
-	uint64_t value = 0;
-
-	for (unsigned int shift = 0; shift < 64; shift += 7) {
-		assert_true(bytes->at < bytes->end);
-		value |= (uint64_t)(*bytes->at & 0x7f) << shift;
-		if (!(*bytes->at++ & 0x80))
-			return value;
-	}
-	fail_msg("varint of more than ten bytes");
-	return 0;
-}
-
 static inline int64_t take_zigzag(struct bytes *bytes)
 {
-	uint64_t value = take_varint(bytes);
-
-	return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
-}
-
-static inline uint64_t take_fixed64(struct bytes *bytes)
-{
-	uint64_t value = 0;
-
-	assert_true(bytes->end - bytes->at >= 8);
-	for (int i = 7; i >= 0; i--)
-		value = value << 8 | bytes->at[i];
-	bytes->at += 8;
-	return value;
-}
-
-static inline struct bytes take_message(struct bytes *bytes)
-{
-	uint64_t len = take_varint(bytes);
-	struct bytes message = {bytes->at, bytes->at + len};
-
-	assert_true(len <= (uint64_t)(bytes->end - bytes->at));
-	bytes->at = message.end;
-	return message;
+	return zigzag(take_varint(bytes));
 }
 
 static inline char *take_string(struct bytes *bytes)
 {
-	struct bytes string = take_message(bytes);
-
-	return strndup((const char *)string.at, (size_t)(string.end - string.at));
+	return text_of(take_message(bytes));
 }
-
-static inline double double_of(uint64_t bits)
-{
-	double value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
-enum { VARINT = 0, FIXED64 = 1, MESSAGE = 2 };
-#define FIELD(number, wire_type) ((number) << 3 | (wire_type))
 
 static inline void write_label(FILE *text, const char *name, const char *value)
 {
