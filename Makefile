@@ -96,7 +96,8 @@ $(B)/obj/uprobes.o $(B)/asan/uprobes.o: $(B)/gen/functions.skel.h
 $(foreach d,obj asan,$(patsubst src/%.c,$(B)/$d/%.o,$(wildcard src/wire*.c))): \
 	$(filter $(B)/gen/remote_write%.pb-c.h,$(GEN_H))
 $(B)/obj/exposition.o $(B)/asan/exposition.o: $(B)/gen/exposition.pb-c.h
-$(B)/obj/otlp.o $(B)/asan/otlp.o: $(B)/gen/otlp.pb-c.h
+$(foreach d,obj asan,$(patsubst src/%.c,$(B)/$d/%.o,$(wildcard src/otlp*.c))): \
+	$(B)/gen/otlp.pb-c.h
 $(B)/obj/loki.o $(B)/asan/loki.o: $(B)/gen/loki.pb-c.h
 
 $(B)/obj/%.pb-c.o: $(B)/gen/%.pb-c.c

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * otlp.h - metrics as OTLP requests (src/otlp.proto by protobuf-c), and what the
- * receiver answers. Pure: bytes in memory, no network, no clock.
+ * otlp.h - metrics as OTLP requests (src/otlp.proto by protobuf-c); what the receiver
+ * answers is otlp_answer.h's. Pure: bytes in memory, no network, no clock.
  *
  * Who is measured is a resource: service.name, service.namespace, what target_info
  * says, service.instance.id (the label `instance`, of whoever measures: one of them
@@ -26,7 +26,6 @@
 #include "wire_batch.h"
 
 #define OTLP_POINTS_MAX 2000
-#define OTLP_MESSAGE_LEN 512
 
 struct otlp_format {
 	bool exponential; /* histograms that have native counts, else explicit bounds */
@@ -51,12 +50,3 @@ int otlp_add(struct otlp_writer *writer, const struct sample_metric *metric);
  * both (-ENOMEM) is returned by all until then; its request is lost, those before
  * were handed out. */
 int otlp_finish(struct otlp_writer *writer);
-
-struct otlp_answer {
-	uint64_t rejected;              /* data points, of an accepted request */
-	char message[OTLP_MESSAGE_LEN]; /* why, or why it was refused; "": no word */
-};
-
-/* The body of an answer: ExportMetricsServiceResponse of 2xx, else google.rpc.Status.
- * One that is neither says nothing. */
-struct otlp_answer otlp_read_answer(long status, const void *body, size_t len);

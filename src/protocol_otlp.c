@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "otlp.h"
+#include "otlp_answer.h"
 #include "protocol.h"
 #include "retry.h"
 
