@@ -19,7 +19,7 @@
 #include "buckets.h"
 #include "cleanup.h"
 #include "gzip.h"
-#include "otlp.pb-c.h"
+#include "otlp_attributes.h"
 #include "otlp_names.h"
 #include "table.h"
 
@@ -29,7 +29,6 @@
 #define POINT_OVERHEAD 5
 #define METRIC_OVERHEAD (2 * 5 + 3 * 3 + 2 * 2)
 #define RESOURCE_OVERHEAD (3 * 5 + 6 + sizeof("bpftally") + sizeof(BPFTALLY_VERSION))
-#define NUMBER_DIGITS_MAX 18
 
 /* What the data points of a metric are. */
 enum kind { GAUGE, UP_DOWN, COUNTER, HISTOGRAM, EXPONENTIAL, SUMMARY };
@@ -72,15 +71,6 @@ struct draft {
 	int64_t time_ms;
 };
 
-/* The attributes of one point or resource; the memory is used again and again. */
-struct attributes {
-	Otlp__KeyValue **list;
-	Otlp__KeyValue *pairs;
-	Otlp__AnyValue *values;
-	size_t count;
-	size_t capacity;
-};
-
 struct otlp_writer {
 	struct otlp_format format;
 	wire_emit emit;
@@ -91,77 +81,13 @@ struct otlp_writer {
 	struct table resources;
 	uint64_t seed;
 	struct draft draft;
-	struct attributes attributes;
+	struct otlp_attributes attributes;
 	const struct family *family; /* the last one, and: */
 	struct otlp_name name;
 	int error;
 };
 
 /* --- attributes --------------------------------------------------------------- */
-
-static int start_attributes(struct attributes *attributes, size_t count_max)
-{
-	attributes->count = 0;
-	if (count_max <= attributes->capacity)
-		return 0;
-	free(attributes->list);
-	free(attributes->pairs);
-	free(attributes->values);
-	attributes->list = calloc(count_max, sizeof(struct Otlp__KeyValue *));
-	attributes->pairs = calloc(count_max, sizeof(*attributes->pairs));
-	attributes->values = calloc(count_max, sizeof(*attributes->values));
-	attributes->capacity = 0;
-	if (!attributes->list || !attributes->pairs || !attributes->values)
-		return -ENOMEM;
-	attributes->capacity = count_max;
-	return 0;
-}
-
-static void free_attributes(struct attributes *attributes)
-{
-	free(attributes->list);
-	free(attributes->pairs);
-	free(attributes->values);
-}
-
-static bool has_attribute(const struct attributes *attributes, const char *key)
-{
-	for (size_t i = 0; i < attributes->count; i++) {
-		if (!strcmp(attributes->list[i]->key, key))
-			return true;
-	}
-	return false;
-}
-
-static bool is_integer(const char *value)
-{
-	size_t digits = strspn(value, "0123456789");
-
-	return digits && digits <= NUMBER_DIGITS_MAX && !value[digits];
-}
-
-/* Of two with one key the first stays. The strings stay the caller's. */
-static void add_attribute(struct attributes *attributes, const char *key,
-			  const char *value, bool is_number)
-{
-	size_t i = attributes->count;
-
-	if (!*value || has_attribute(attributes, key))
-		return;
-	otlp__any_value__init(&attributes->values[i]);
-	if (is_number && is_integer(value)) {
-		attributes->values[i].value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
-		attributes->values[i].int_value = strtoll(value, NULL, 10);
-	} else {
-		attributes->values[i].value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
-		attributes->values[i].string_value = (char *)value;
-	}
-	otlp__key_value__init(&attributes->pairs[i]);
-	attributes->pairs[i].key = (char *)key;
-	attributes->pairs[i].value = &attributes->values[i];
-	attributes->list[i] = &attributes->pairs[i];
-	attributes->count++;
-}
 
 static bool is_of_service(const char *label)
 {
@@ -183,8 +109,8 @@ static bool is_scraped(const struct family *family)
 static int set_point_attributes(struct otlp_writer *writer, const struct family *family,
 				const struct label_set *labels)
 {
-	struct attributes *attributes = &writer->attributes;
-	int err = start_attributes(attributes, labels->count);
+	struct otlp_attributes *attributes = &writer->attributes;
+	int err = otlp_attributes_start(attributes, labels->count);
 
 	for (size_t i = 0; !err && i < labels->count; i++) {
 		const struct label *label = &labels->labels[i];
@@ -196,7 +122,7 @@ static int set_point_attributes(struct otlp_writer *writer, const struct family 
 			continue;
 		if (writer->name.is_convention)
 			key = otlp_attribute_name(label->name, &is_number);
-		add_attribute(attributes, key, label->value, is_number);
+		otlp_attributes_add(attributes, key, label->value, is_number);
 	}
 	return err;
 }
@@ -236,25 +162,28 @@ static int set_resource_attributes(struct otlp_writer *writer,
 				   const struct label_set *labels)
 {
 	const struct label_set *external = &writer->external;
-	struct attributes *attributes = &writer->attributes;
-	int err = start_attributes(attributes, labels->count + external->count + 2);
+	struct otlp_attributes *attributes = &writer->attributes;
+	int err =
+	    otlp_attributes_start(attributes, labels->count + external->count + 2);
 
 	if (err)
 		return err;
 	for (size_t i = 0; i < labels->count; i++)
-		add_attribute(attributes, otlp_resource_name(labels->labels[i].name),
-			      labels->labels[i].value, false);
-	add_attribute(attributes, "service.instance.id",
-		      label_value(external, "instance"), false);
+		otlp_attributes_add(attributes,
+				    otlp_resource_name(labels->labels[i].name),
+				    labels->labels[i].value, false);
+	otlp_attributes_add(attributes, "service.instance.id",
+			    label_value(external, "instance"), false);
 	for (size_t i = 0; i < external->count; i++) {
 		const struct label *label = &external->labels[i];
 
 		if (strcmp(label->name, "job") != 0 &&
 		    strcmp(label->name, "instance") != 0)
-			add_attribute(attributes, otlp_resource_name(label->name),
-				      label->value, false);
+			otlp_attributes_add(attributes, otlp_resource_name(label->name),
+					    label->value, false);
 	}
-	add_attribute(attributes, "service.name", label_value(external, "job"), false);
+	otlp_attributes_add(attributes, "service.name", label_value(external, "job"),
+			    false);
 	return 0;
 }
 
@@ -697,7 +626,7 @@ static int add_point(const struct adding *adding, const ProtobufCMessage *messag
 
 static int add_number(const struct adding *adding)
 {
-	const struct attributes *attributes = &adding->writer->attributes;
+	const struct otlp_attributes *attributes = &adding->writer->attributes;
 	Otlp__NumberDataPoint point = OTLP__NUMBER_DATA_POINT__INIT;
 
 	if (adding->kind != GAUGE)
@@ -729,7 +658,7 @@ static uint64_t total(const uint64_t *counts, size_t count)
 static int add_histogram(const struct adding *adding)
 {
 	const struct histogram *histogram = &adding->item->metric->histogram;
-	const struct attributes *attributes = &adding->writer->attributes;
+	const struct otlp_attributes *attributes = &adding->writer->attributes;
 	size_t count = histogram->bound_count + 1;
 	AUTO_FREE uint64_t *zeros = NULL;
 	const uint64_t *counts = histogram->buckets;
@@ -775,7 +704,7 @@ static void set_buckets(const uint64_t *counts, Otlp__Buckets *buckets)
 static int add_exponential(const struct adding *adding)
 {
 	const struct histogram *histogram = &adding->item->metric->histogram;
-	const struct attributes *attributes = &adding->writer->attributes;
+	const struct otlp_attributes *attributes = &adding->writer->attributes;
 	Otlp__ExponentialHistogramDataPoint point =
 	    OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT__INIT;
 	Otlp__Buckets buckets = OTLP__BUCKETS__INIT;
@@ -801,7 +730,7 @@ static int add_exponential(const struct adding *adding)
 static int add_summary(const struct adding *adding)
 {
 	const struct summary *summary = &adding->item->metric->summary;
-	const struct attributes *attributes = &adding->writer->attributes;
+	const struct otlp_attributes *attributes = &adding->writer->attributes;
 	AUTO_FREE Otlp__ValueAtQuantile *values =
 	    calloc(summary->count + 1, sizeof(*values));
 	AUTO_FREE Otlp__ValueAtQuantile **list =
@@ -973,7 +902,7 @@ void otlp_writer_free(struct otlp_writer **writer)
 	if (!*writer)
 		return;
 	clear_draft(&(*writer)->draft);
-	free_attributes(&(*writer)->attributes);
+	otlp_attributes_free(&(*writer)->attributes);
 	snapshot_free(&(*writer)->collection);
 	snapshot_free(&(*writer)->constants);
 	free(*writer);
