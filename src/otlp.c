@@ -31,7 +31,28 @@
 #define RESOURCE_OVERHEAD (3 * 5 + 6 + sizeof("bpftally") + sizeof(BPFTALLY_VERSION))
 
 /* What the data points of a metric are. */
-enum kind { GAUGE, UP_DOWN, COUNTER, HISTOGRAM, EXPONENTIAL, SUMMARY };
+enum otlp_kind {
+	OTLP_GAUGE,
+	OTLP_UP_DOWN,
+	OTLP_COUNTER,
+	OTLP_HISTOGRAM,
+	OTLP_EXPONENTIAL,
+	OTLP_SUMMARY,
+};
+
+/* A data point and all that it points to. */
+struct otlp_point {
+	union {
+		ProtobufCMessage base;
+		Otlp__NumberDataPoint number;
+		Otlp__HistogramDataPoint histogram;
+		Otlp__ExponentialHistogramDataPoint exponential;
+		Otlp__SummaryDataPoint summary;
+	};
+	Otlp__Buckets buckets;
+	uint64_t *zeros; /* counts of a histogram that ended */
+	Otlp__ValueAtQuantile *values, **list;
+};
 
 /* One data point, packed. */
 struct point {
@@ -45,7 +66,7 @@ struct group {
 	struct group *next;
 	const struct family *family;
 	struct otlp_name name;
-	enum kind kind;
+	enum otlp_kind kind;
 	struct point *points, **end;
 	size_t count;
 };
@@ -332,7 +353,7 @@ static size_t group_bytes(const struct otlp_writer *writer)
 
 /* The families of a resource come one after the other: the last one, or none yet. */
 static struct group *find_group(const struct otlp_writer *writer,
-				const struct resource *resource, enum kind kind)
+				const struct resource *resource, enum otlp_kind kind)
 {
 	struct group *group = resource->last;
 
@@ -341,7 +362,7 @@ static struct group *find_group(const struct otlp_writer *writer,
 }
 
 static struct group *draft_group(struct otlp_writer *writer, struct resource *resource,
-				 enum kind kind)
+				 enum otlp_kind kind)
 {
 	struct draft *draft = &writer->draft;
 	struct group *group = find_group(writer, resource, kind);
@@ -409,22 +430,22 @@ static int build_points(struct snapshot *scratch, const struct group *group,
 		    .data = point->bytes,
 		};
 	points->n_data_points = i;
-	if (group->kind != GAUGE && group->kind != SUMMARY)
+	if (group->kind != OTLP_GAUGE && group->kind != OTLP_SUMMARY)
 		points->aggregation_temporality =
 		    OTLP__AGGREGATION_TEMPORALITY__CUMULATIVE;
-	points->is_monotonic = group->kind == COUNTER;
+	points->is_monotonic = group->kind == OTLP_COUNTER;
 	return 0;
 }
 
 static Otlp__Metric *build_metric(struct snapshot *scratch, const struct group *group)
 {
 	static const Otlp__Metric__DataCase cases[] = {
-	    [GAUGE] = OTLP__METRIC__DATA_GAUGE,
-	    [UP_DOWN] = OTLP__METRIC__DATA_SUM,
-	    [COUNTER] = OTLP__METRIC__DATA_SUM,
-	    [HISTOGRAM] = OTLP__METRIC__DATA_HISTOGRAM,
-	    [EXPONENTIAL] = OTLP__METRIC__DATA_EXPONENTIAL_HISTOGRAM,
-	    [SUMMARY] = OTLP__METRIC__DATA_SUMMARY,
+	    [OTLP_GAUGE] = OTLP__METRIC__DATA_GAUGE,
+	    [OTLP_UP_DOWN] = OTLP__METRIC__DATA_SUM,
+	    [OTLP_COUNTER] = OTLP__METRIC__DATA_SUM,
+	    [OTLP_HISTOGRAM] = OTLP__METRIC__DATA_HISTOGRAM,
+	    [OTLP_EXPONENTIAL] = OTLP__METRIC__DATA_EXPONENTIAL_HISTOGRAM,
+	    [OTLP_SUMMARY] = OTLP__METRIC__DATA_SUMMARY,
 	};
 	Otlp__Metric *metric = snapshot_alloc(scratch, sizeof(*metric));
 	Otlp__Points *points = snapshot_alloc(scratch, sizeof(*points));
@@ -579,70 +600,35 @@ static int emit_draft(struct otlp_writer *writer)
 
 /* --- data points -------------------------------------------------------------- */
 
-/* One metric on its way to being a point. */
-struct adding {
-	struct otlp_writer *writer;
-	const struct sample_metric *item;
-	struct resource *resource;
-	enum kind kind;
-	uint64_t start_ns;
-	uint64_t time_ns;
-	uint32_t flags;
-};
-
 static uint64_t nanoseconds(int64_t ms)
 {
 	return ms > 0 ? (uint64_t)ms * 1000000 : 0;
 }
 
-static bool has_room(const struct adding *adding, size_t len)
+static uint32_t flags_of(const struct sample_metric *item)
 {
-	const struct otlp_writer *writer = adding->writer;
-	const struct draft *draft = &writer->draft;
-	size_t bytes = draft->bytes + len + POINT_OVERHEAD;
-
-	if (!adding->resource->is_drafted)
-		bytes += resource_bytes(adding->resource);
-	if (!find_group(writer, adding->resource, adding->kind))
-		bytes += group_bytes(writer);
-	return !draft->points || (draft->points < writer->format.points_max &&
-				  bytes <= writer->format.bytes_max);
+	return item->is_stale ? OTLP__DATA_POINT_FLAGS__NO_RECORDED_VALUE : 0;
 }
 
-static int add_point(const struct adding *adding, const ProtobufCMessage *message)
+static void fill_number(struct otlp_point *point, const struct sample_metric *item,
+			enum otlp_kind kind, const struct otlp_attributes *attributes)
 {
-	struct otlp_writer *writer = adding->writer;
-	size_t len = protobuf_c_message_get_packed_size(message);
-	struct group *group;
-	int err = has_room(adding, len) ? 0 : emit_draft(writer);
+	Otlp__NumberDataPoint *number = &point->number;
 
-	if (err)
-		return err;
-	draft_resource(&writer->draft, adding->resource);
-	writer->draft.time_ms = adding->item->time_ms;
-	group = draft_group(writer, adding->resource, adding->kind);
-	return group ? draft_point(&writer->draft, group, message, len) : -ENOMEM;
-}
-
-static int add_number(const struct adding *adding)
-{
-	const struct otlp_attributes *attributes = &adding->writer->attributes;
-	Otlp__NumberDataPoint point = OTLP__NUMBER_DATA_POINT__INIT;
-
-	if (adding->kind != GAUGE)
-		point.start_time_unix_nano = adding->start_ns;
-	point.time_unix_nano = adding->time_ns;
-	point.attributes = attributes->list;
-	point.n_attributes = attributes->count;
-	point.flags = adding->flags;
-	if (!adding->item->is_stale) {
-		point.value_case = OTLP__NUMBER_DATA_POINT__VALUE_AS_DOUBLE;
-		point.as_double = adding->item->metric->value;
-		/* Whatever made it, it must not look like a stale marker. */
-		if (isnan(point.as_double))
-			point.as_double = NAN;
-	}
-	return add_point(adding, &point.base);
+	otlp__number_data_point__init(number);
+	if (kind != OTLP_GAUGE)
+		number->start_time_unix_nano = nanoseconds(item->start_ms);
+	number->time_unix_nano = nanoseconds(item->time_ms);
+	number->flags = flags_of(item);
+	number->attributes = attributes->list;
+	number->n_attributes = attributes->count;
+	if (item->is_stale)
+		return;
+	number->value_case = OTLP__NUMBER_DATA_POINT__VALUE_AS_DOUBLE;
+	number->as_double = item->metric->value;
+	/* Whatever made it, it must not look like a stale marker. */
+	if (isnan(number->as_double))
+		number->as_double = NAN;
 }
 
 static uint64_t total(const uint64_t *counts, size_t count)
@@ -655,32 +641,32 @@ static uint64_t total(const uint64_t *counts, size_t count)
 }
 
 /* One that ended has a sum and all its bounds: translated, each of its series ends. */
-static int add_histogram(const struct adding *adding)
+static int fill_histogram(struct otlp_point *point, const struct sample_metric *item,
+			  const struct otlp_attributes *attributes)
 {
-	const struct histogram *histogram = &adding->item->metric->histogram;
-	const struct otlp_attributes *attributes = &adding->writer->attributes;
-	size_t count = histogram->bound_count + 1;
-	AUTO_FREE uint64_t *zeros = NULL;
-	const uint64_t *counts = histogram->buckets;
-	Otlp__HistogramDataPoint point = OTLP__HISTOGRAM_DATA_POINT__INIT;
+	const struct histogram *from = &item->metric->histogram;
+	Otlp__HistogramDataPoint *histogram = &point->histogram;
+	size_t count = from->bound_count + 1;
+	const uint64_t *counts = from->buckets;
 
-	if (adding->item->is_stale)
-		counts = zeros = calloc(count, sizeof(*zeros));
+	otlp__histogram_data_point__init(histogram);
+	if (item->is_stale)
+		counts = point->zeros = calloc(count, sizeof(*point->zeros));
 	if (!counts)
 		return -ENOMEM;
-	point.start_time_unix_nano = adding->start_ns;
-	point.time_unix_nano = adding->time_ns;
-	point.attributes = attributes->list;
-	point.n_attributes = attributes->count;
-	point.flags = adding->flags;
-	point.has_sum_case = OTLP__HISTOGRAM_DATA_POINT__HAS_SUM_SUM;
-	point.sum = histogram->sum;
-	point.count = total(counts, count);
-	point.bucket_counts = (uint64_t *)counts;
-	point.n_bucket_counts = count;
-	point.explicit_bounds = (double *)histogram->bounds;
-	point.n_explicit_bounds = histogram->bound_count;
-	return add_point(adding, &point.base);
+	histogram->start_time_unix_nano = nanoseconds(item->start_ms);
+	histogram->time_unix_nano = nanoseconds(item->time_ms);
+	histogram->flags = flags_of(item);
+	histogram->attributes = attributes->list;
+	histogram->n_attributes = attributes->count;
+	histogram->has_sum_case = OTLP__HISTOGRAM_DATA_POINT__HAS_SUM_SUM;
+	histogram->sum = from->sum;
+	histogram->count = total(counts, count);
+	histogram->bucket_counts = (uint64_t *)counts;
+	histogram->n_bucket_counts = count;
+	histogram->explicit_bounds = (double *)from->bounds;
+	histogram->n_explicit_bounds = from->bound_count;
+	return 0;
 }
 
 /* counts[0] is the zero bucket; counts[i] that of schema 3 with the index
@@ -701,77 +687,149 @@ static void set_buckets(const uint64_t *counts, Otlp__Buckets *buckets)
 	buckets->n_bucket_counts = last - first + 1;
 }
 
-static int add_exponential(const struct adding *adding)
+static void fill_exponential(struct otlp_point *point, const struct sample_metric *item,
+			     const struct otlp_attributes *attributes)
 {
-	const struct histogram *histogram = &adding->item->metric->histogram;
-	const struct otlp_attributes *attributes = &adding->writer->attributes;
-	Otlp__ExponentialHistogramDataPoint point =
-	    OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT__INIT;
-	Otlp__Buckets buckets = OTLP__BUCKETS__INIT;
+	const struct histogram *from = &item->metric->histogram;
+	Otlp__ExponentialHistogramDataPoint *exponential = &point->exponential;
 
-	point.start_time_unix_nano = adding->start_ns;
-	point.time_unix_nano = adding->time_ns;
-	point.attributes = attributes->list;
-	point.n_attributes = attributes->count;
-	point.flags = adding->flags;
-	point.has_sum_case = OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT__HAS_SUM_SUM;
-	point.sum = histogram->sum;
-	point.scale = SCALE;
-	point.zero_threshold = NATIVE_ZERO_S;
-	if (!adding->item->is_stale) {
-		point.count = total(histogram->native, NATIVE_BUCKETS);
-		point.zero_count = histogram->native[0];
-		set_buckets(histogram->native, &buckets);
-		point.positive = &buckets;
-	}
-	return add_point(adding, &point.base);
+	otlp__exponential_histogram_data_point__init(exponential);
+	exponential->start_time_unix_nano = nanoseconds(item->start_ms);
+	exponential->time_unix_nano = nanoseconds(item->time_ms);
+	exponential->flags = flags_of(item);
+	exponential->attributes = attributes->list;
+	exponential->n_attributes = attributes->count;
+	exponential->has_sum_case = OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT__HAS_SUM_SUM;
+	exponential->sum = from->sum;
+	exponential->scale = SCALE;
+	exponential->zero_threshold = NATIVE_ZERO_S;
+	if (item->is_stale)
+		return;
+	exponential->count = total(from->native, NATIVE_BUCKETS);
+	exponential->zero_count = from->native[0];
+	otlp__buckets__init(&point->buckets);
+	set_buckets(from->native, &point->buckets);
+	exponential->positive = &point->buckets;
 }
 
-static int add_summary(const struct adding *adding)
+static int fill_quantiles(struct otlp_point *point, const struct summary *from,
+			  bool is_stale)
 {
-	const struct summary *summary = &adding->item->metric->summary;
-	const struct otlp_attributes *attributes = &adding->writer->attributes;
-	AUTO_FREE Otlp__ValueAtQuantile *values =
-	    calloc(summary->count + 1, sizeof(*values));
-	AUTO_FREE Otlp__ValueAtQuantile **list =
-	    calloc(summary->count + 1, sizeof(*list));
-	Otlp__SummaryDataPoint point = OTLP__SUMMARY_DATA_POINT__INIT;
-
-	if (!values || !list)
+	point->values = calloc(from->count + 1, sizeof(*point->values));
+	point->list = calloc(from->count + 1, sizeof(Otlp__ValueAtQuantile *));
+	if (!point->values || !point->list)
 		return -ENOMEM;
-	for (size_t i = 0; i < summary->count; i++) {
-		otlp__value_at_quantile__init(&values[i]);
-		values[i].quantile = summary->quantiles[i];
-		values[i].value = adding->item->is_stale      ? 0
-				  : isnan(summary->values[i]) ? NAN
-							      : summary->values[i];
-		list[i] = &values[i];
+	for (size_t i = 0; i < from->count; i++) {
+		Otlp__ValueAtQuantile *value = &point->values[i];
+
+		otlp__value_at_quantile__init(value);
+		value->quantile = from->quantiles[i];
+		value->value = is_stale                 ? 0
+			       : isnan(from->values[i]) ? NAN
+							: from->values[i];
+		point->list[i] = value;
 	}
-	point.start_time_unix_nano = adding->start_ns;
-	point.time_unix_nano = adding->time_ns;
-	point.attributes = attributes->list;
-	point.n_attributes = attributes->count;
-	point.flags = adding->flags;
-	point.count = summary->observations;
-	point.sum = summary->sum;
-	point.quantile_values = list;
-	point.n_quantile_values = summary->count;
-	return add_point(adding, &point.base);
+	return 0;
+}
+
+static int fill_summary(struct otlp_point *point, const struct sample_metric *item,
+			const struct otlp_attributes *attributes)
+{
+	const struct summary *from = &item->metric->summary;
+	Otlp__SummaryDataPoint *summary = &point->summary;
+
+	otlp__summary_data_point__init(summary);
+	summary->start_time_unix_nano = nanoseconds(item->start_ms);
+	summary->time_unix_nano = nanoseconds(item->time_ms);
+	summary->flags = flags_of(item);
+	summary->attributes = attributes->list;
+	summary->n_attributes = attributes->count;
+	summary->count = from->observations;
+	summary->sum = from->sum;
+	summary->n_quantile_values = from->count;
+	if (fill_quantiles(point, from, item->is_stale))
+		return -ENOMEM;
+	summary->quantile_values = point->list;
+	return 0;
+}
+
+static void otlp_point_free(struct otlp_point *point)
+{
+	free(point->zeros);
+	free(point->values);
+	free(point->list);
+}
+
+static int otlp_point_fill(struct otlp_point *point, const struct sample_metric *item,
+			   enum otlp_kind kind,
+			   const struct otlp_attributes *attributes)
+{
+	switch (kind) {
+	case OTLP_HISTOGRAM:
+		return fill_histogram(point, item, attributes);
+	case OTLP_EXPONENTIAL:
+		fill_exponential(point, item, attributes);
+		return 0;
+	case OTLP_SUMMARY:
+		return fill_summary(point, item, attributes);
+	case OTLP_GAUGE:
+	case OTLP_UP_DOWN:
+	case OTLP_COUNTER:
+		break;
+	}
+	fill_number(point, item, kind, attributes);
+	return 0;
 }
 
 /* --- the writer --------------------------------------------------------------- */
 
-static enum kind kind_of(const struct otlp_writer *writer,
-			 const struct sample_metric *item)
+/* The kind is of the family that is being added. */
+static bool has_room(const struct otlp_writer *writer, const struct resource *resource,
+		     enum otlp_kind kind, size_t len)
+{
+	const struct draft *draft = &writer->draft;
+	size_t bytes = draft->bytes + len + POINT_OVERHEAD;
+
+	if (!resource->is_drafted)
+		bytes += resource_bytes(resource);
+	if (!find_group(writer, resource, kind))
+		bytes += group_bytes(writer);
+	return !draft->points || (draft->points < writer->format.points_max &&
+				  bytes <= writer->format.bytes_max);
+}
+
+static int add_point(struct otlp_writer *writer, const struct sample_metric *item,
+		     struct resource *resource, enum otlp_kind kind)
+{
+	CLEANUP(otlp_point_free) struct otlp_point point = {0};
+	int err = otlp_point_fill(&point, item, kind, &writer->attributes);
+	struct group *group;
+	size_t len;
+
+	if (err)
+		return err;
+	len = protobuf_c_message_get_packed_size(&point.base);
+	if (!has_room(writer, resource, kind, len))
+		err = emit_draft(writer);
+	if (err)
+		return err;
+	draft_resource(&writer->draft, resource);
+	writer->draft.time_ms = item->time_ms;
+	group = draft_group(writer, resource, kind);
+	return group ? draft_point(&writer->draft, group, &point.base, len) : -ENOMEM;
+}
+
+static enum otlp_kind kind_of(const struct otlp_writer *writer,
+			      const struct sample_metric *item)
 {
 	switch (item->metric->family->type) {
 	case METRIC_COUNTER:
-		return COUNTER;
+		return OTLP_COUNTER;
 	case METRIC_HISTOGRAM:
-		return item->has_native && writer->format.exponential ? EXPONENTIAL
-								      : HISTOGRAM;
+		return item->has_native && writer->format.exponential ? OTLP_EXPONENTIAL
+								      : OTLP_HISTOGRAM;
 	case METRIC_SUMMARY:
-		return SUMMARY;
+		return OTLP_SUMMARY;
 	case METRIC_GAUGE:
 	case METRIC_INFO:
 	case METRIC_UNKNOWN:
@@ -779,24 +837,7 @@ static enum kind kind_of(const struct otlp_writer *writer,
 	case METRIC_STATE_SET:
 		break;
 	}
-	return writer->name.is_up_down ? UP_DOWN : GAUGE;
-}
-
-static int add_by_kind(const struct adding *adding)
-{
-	switch (adding->kind) {
-	case HISTOGRAM:
-		return add_histogram(adding);
-	case EXPONENTIAL:
-		return add_exponential(adding);
-	case SUMMARY:
-		return add_summary(adding);
-	case GAUGE:
-	case UP_DOWN:
-	case COUNTER:
-		break;
-	}
-	return add_number(adding);
+	return writer->name.is_up_down ? OTLP_UP_DOWN : OTLP_GAUGE;
 }
 
 static void set_family(struct otlp_writer *writer, const struct family *family)
@@ -816,25 +857,17 @@ static bool is_target_info(const struct family *family)
 static int add_metric(struct otlp_writer *writer, const struct sample_metric *item)
 {
 	const struct metric *metric = item->metric;
-	struct adding adding = {
-	    .writer = writer,
-	    .item = item,
-	    .start_ns = nanoseconds(item->start_ms),
-	    .time_ns = nanoseconds(item->time_ms),
-	    .flags = item->is_stale ? OTLP__DATA_POINT_FLAGS__NO_RECORDED_VALUE : 0,
-	};
+	struct resource *resource;
 	bool is_info = is_target_info(metric->family);
-	int err =
-	    is_scraped(metric->family)
-		? find_target(writer, &metric->labels, &adding.resource)
-		: find_resource(writer, &metric->labels, is_info, &adding.resource);
+	int err = is_scraped(metric->family)
+		      ? find_target(writer, &metric->labels, &resource)
+		      : find_resource(writer, &metric->labels, is_info, &resource);
 
 	if (err || is_info)
 		return err;
 	set_family(writer, metric->family);
-	adding.kind = kind_of(writer, item);
 	err = set_point_attributes(writer, metric->family, &metric->labels);
-	return err ? err : add_by_kind(&adding);
+	return err ? err : add_point(writer, item, resource, kind_of(writer, item));
 }
 
 int otlp_add(struct otlp_writer *writer, const struct sample_metric *metric)
