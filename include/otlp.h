@@ -8,12 +8,8 @@
  * has each service once) and the other external labels. What has no service is of
  * the agent, whose name is the label `job`. All else are attributes of data points.
  * What was scraped is of a resource by its labels job and instance (assemble.h).
- * Counts are cumulative, with the start that the metric came with. Of a series that
- * ended comes one point with NO_RECORDED_VALUE.
- *
- * An exponential histogram has scale 3, zero up to 2^-20. What is longer than the
- * last bucket of buckets.h is in the one after it: its lower end (64 s) is true, its
- * upper end (69.8 s) is not; count, sum and all below are.
+ * Counts are cumulative, with the start that the metric came with. Data points
+ * themselves are otlp_point.h's.
  */
 #pragma once
 

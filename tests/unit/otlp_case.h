@@ -112,6 +112,9 @@ static const struct label request[] = {
     {"service_namespace", "eu"},
 };
 
+static const double two_bounds[] = {0.1, 1};
+static const uint64_t three_counts[] = {4, 0, 2};
+
 static inline struct metric value_of(const struct family *family,
 				     const struct label *labels, size_t count,
 				     double value)
