@@ -29,37 +29,52 @@
 #define RESOURCE_OVERHEAD (3 * 5 + 6 + sizeof("bpftally") + sizeof(BPFTALLY_VERSION))
 
 /* One data point, packed. */
-struct point {
-	struct point *next;
+struct otlp_packed {
+	struct otlp_packed *next;
 	size_t len;
 	uint8_t bytes[];
 };
 
-/* A family of one resource in the draft. */
-struct group {
-	struct group *next;
+/* What data points are of. */
+struct otlp_metric {
 	const struct family *family;
 	struct otlp_name name;
 	enum otlp_kind kind;
-	struct point *points, **end;
+};
+
+/* A metric of one resource in the draft. */
+struct otlp_group {
+	struct otlp_group *next;
+	struct otlp_metric metric;
+	struct otlp_packed *points, **end;
 	size_t count;
 };
 
-struct resource {
+struct otlp_resource {
 	const char *service, *name_space;
 	const char *instance; /* of what was scraped; "": ours */
 	ProtobufCBinaryData packed;
 	/* in the draft: */
 	bool is_drafted;
-	struct resource *next;
-	struct group *groups, *last;
+	struct otlp_resource *next;
+	struct otlp_group *groups, *last;
 	size_t group_count;
 };
 
+/* All that are known in this collection. */
+struct otlp_resources {
+	struct snapshot constants; /* arena of the external labels */
+	struct label_set external;
+	struct snapshot collection; /* arena of the resources */
+	struct table table;
+	uint64_t seed;
+	struct otlp_attributes attributes;
+};
+
 /* The request that is being filled. */
-struct draft {
+struct otlp_draft {
 	struct snapshot scratch; /* of which only the arena is used */
-	struct resource *resources, **end;
+	struct otlp_resource *resources, **end;
 	size_t resource_count;
 	uint32_t points;
 	size_t bytes; /* at least what the request will have */
@@ -70,19 +85,14 @@ struct otlp_writer {
 	struct otlp_format format;
 	wire_emit emit;
 	void *context;
-	struct snapshot constants; /* arena of the external labels */
-	struct label_set external;
-	struct snapshot collection; /* arena of the resources */
-	struct table resources;
-	uint64_t seed;
-	struct draft draft;
-	struct otlp_attributes attributes;
-	const struct family *family; /* the last one, and: */
-	struct otlp_name name;
+	struct otlp_resources resources;
+	struct otlp_draft draft;
+	struct otlp_attributes attributes; /* of a data point */
+	struct otlp_metric metric;         /* the last one */
 	int error;
 };
 
-/* --- attributes --------------------------------------------------------------- */
+/* --- resources ---------------------------------------------------------------- */
 
 static bool is_of_service(const char *label)
 {
@@ -100,29 +110,16 @@ static bool is_scraped(const struct family *family)
 	return family->order == FAMILY_SCRAPED;
 }
 
-/* What is left of the labels when the resource has got its own. */
-static int set_point_attributes(struct otlp_writer *writer, const struct family *family,
-				const struct label_set *labels)
+static bool otlp_is_target_info(const struct family *family)
 {
-	struct otlp_attributes *attributes = &writer->attributes;
-	int err = otlp_attributes_start(attributes, labels->count);
-
-	for (size_t i = 0; !err && i < labels->count; i++) {
-		const struct label *label = &labels->labels[i];
-		const char *key = label->name;
-		bool is_number = false;
-
-		if (is_scraped(family) ? is_of_target(label->name)
-				       : is_of_service(label->name))
-			continue;
-		if (writer->name.is_convention)
-			key = otlp_attribute_name(label->name, &is_number);
-		otlp_attributes_add(attributes, key, label->value, is_number);
-	}
-	return err;
+	return family->type == METRIC_INFO && !is_scraped(family) &&
+	       !strcmp(family->name, "target");
 }
 
-/* --- resources ---------------------------------------------------------------- */
+static bool otlp_resources_has(const struct family *family, const char *label)
+{
+	return is_scraped(family) ? is_of_target(label) : is_of_service(label);
+}
 
 static const char *label_value(const struct label_set *labels, const char *name)
 {
@@ -135,29 +132,29 @@ static const char *label_value(const struct label_set *labels, const char *name)
 
 static bool is_same_resource(const void *item, const void *wanted)
 {
-	const struct resource *a = item, *b = wanted;
+	const struct otlp_resource *a = item, *b = wanted;
 
 	return !strcmp(a->service, b->service) &&
 	       !strcmp(a->name_space, b->name_space) &&
 	       !strcmp(a->instance, b->instance);
 }
 
-static uint64_t hash_resource(const struct otlp_writer *writer,
-			      const struct resource *resource)
+static uint64_t hash_resource(const struct otlp_resources *resources,
+			      const struct otlp_resource *resource)
 {
-	uint64_t hash =
-	    table_hash(writer->seed, resource->service, strlen(resource->service) + 1);
+	uint64_t hash = table_hash(resources->seed, resource->service,
+				   strlen(resource->service) + 1);
 
 	hash = table_hash(hash, resource->name_space, strlen(resource->name_space) + 1);
 	return table_hash(hash, resource->instance, strlen(resource->instance));
 }
 
 /* The metric's own labels first, then those that it lacks. */
-static int set_resource_attributes(struct otlp_writer *writer,
+static int set_resource_attributes(struct otlp_resources *resources,
 				   const struct label_set *labels)
 {
-	const struct label_set *external = &writer->external;
-	struct otlp_attributes *attributes = &writer->attributes;
+	const struct label_set *external = &resources->external;
+	struct otlp_attributes *attributes = &resources->attributes;
 	int err =
 	    otlp_attributes_start(attributes, labels->count + external->count + 2);
 
@@ -182,35 +179,38 @@ static int set_resource_attributes(struct otlp_writer *writer,
 	return 0;
 }
 
-static int pack_resource(struct otlp_writer *writer, struct resource *resource)
+static int pack_resource(struct otlp_resources *resources,
+			 struct otlp_resource *resource)
 {
 	Otlp__Resource message = OTLP__RESOURCE__INIT;
 	size_t len;
 
-	message.attributes = writer->attributes.list;
-	message.n_attributes = writer->attributes.count;
+	message.attributes = resources->attributes.list;
+	message.n_attributes = resources->attributes.count;
 	len = otlp__resource__get_packed_size(&message);
-	resource->packed.data = snapshot_alloc(&writer->collection, len);
+	resource->packed.data = snapshot_alloc(&resources->collection, len);
 	if (!resource->packed.data)
 		return -ENOMEM;
 	resource->packed.len = otlp__resource__pack(&message, resource->packed.data);
 	return 0;
 }
 
-static int add_resource(struct otlp_writer *writer, const struct resource *wanted,
-			const struct label_set *labels, struct resource **ret_resource)
+static int add_resource(struct otlp_resources *resources,
+			const struct otlp_resource *wanted,
+			const struct label_set *labels,
+			struct otlp_resource **ret_resource)
 {
-	struct snapshot *arena = &writer->collection;
-	struct resource *resource = snapshot_alloc(arena, sizeof(*resource));
-	int err = set_resource_attributes(writer, labels);
+	struct snapshot *arena = &resources->collection;
+	struct otlp_resource *resource = snapshot_alloc(arena, sizeof(*resource));
+	int err = set_resource_attributes(resources, labels);
 
 	if (err || !resource)
 		return -ENOMEM;
 	resource->service = snapshot_text(arena, wanted->service);
 	resource->name_space = snapshot_text(arena, wanted->name_space);
 	resource->instance = snapshot_text(arena, wanted->instance);
-	if (arena->error || pack_resource(writer, resource) ||
-	    !table_add(&writer->resources, hash_resource(writer, wanted), resource,
+	if (arena->error || pack_resource(resources, resource) ||
+	    !table_add(&resources->table, hash_resource(resources, wanted), resource,
 		       arena))
 		return -ENOMEM;
 	*ret_resource = resource;
@@ -219,74 +219,127 @@ static int add_resource(struct otlp_writer *writer, const struct resource *wante
 
 /* What has no service is the agent's, and `job` says what that is called: its own
  * processes name it. */
-static const char *service_of(const struct otlp_writer *writer,
+static const char *service_of(const struct otlp_resources *resources,
 			      const struct label_set *labels)
 {
 	const char *service = label_value(labels, "service_name");
 
-	return *service ? service : label_value(&writer->external, "job");
+	return *service ? service : label_value(&resources->external, "job");
 }
 
-static int find_or_add_resource(struct otlp_writer *writer,
-				const struct resource *wanted,
+static int find_or_add_resource(struct otlp_resources *resources,
+				const struct otlp_resource *wanted,
 				const struct label_set *labels,
-				struct resource **ret_resource)
+				struct otlp_resource **ret_resource)
 {
-	struct resource *found =
-	    table_find(&writer->resources, hash_resource(writer, wanted),
+	struct otlp_resource *found =
+	    table_find(&resources->table, hash_resource(resources, wanted),
 		       is_same_resource, wanted);
 
 	if (!found)
-		return add_resource(writer, wanted, labels, ret_resource);
+		return add_resource(resources, wanted, labels, ret_resource);
 	*ret_resource = found;
 	return 0;
 }
 
 /* The one that the labels name. All of target_info's labels are its attributes; of
  * other metrics, those that say which service. */
-static int find_resource(struct otlp_writer *writer, const struct label_set *labels,
-			 bool is_target_info, struct resource **ret_resource)
+static int find_service(struct otlp_resources *resources,
+			const struct label_set *labels, bool is_target_info,
+			struct otlp_resource **ret_resource)
 {
 	struct label named[] = {
 	    {"service_name", label_value(labels, "service_name")},
 	    {"service_namespace", label_value(labels, "service_namespace")},
 	};
 	const struct label_set own = {named, 2};
-	const struct resource wanted = {
-	    .service = service_of(writer, labels),
+	const struct otlp_resource wanted = {
+	    .service = service_of(resources, labels),
 	    .name_space = named[1].value,
 	    .instance = "",
 	};
 
-	return find_or_add_resource(writer, &wanted, is_target_info ? labels : &own,
+	return find_or_add_resource(resources, &wanted, is_target_info ? labels : &own,
 				    ret_resource);
 }
 
 /* Whose job and instance the labels have: the compatibility specification makes
  * service.name and service.instance.id of them, receivers make labels of those again.
  */
-static int find_target(struct otlp_writer *writer, const struct label_set *labels,
-		       struct resource **ret_resource)
+static int find_target(struct otlp_resources *resources, const struct label_set *labels,
+		       struct otlp_resource **ret_resource)
 {
 	struct label named[] = {
 	    {"service.name", label_value(labels, "job")},
 	    {"service.instance.id", label_value(labels, "instance")},
 	};
 	const struct label_set own = {named, 2};
-	const struct resource wanted = {
+	const struct otlp_resource wanted = {
 	    .service = named[0].value,
 	    .name_space = "",
 	    .instance = named[1].value,
 	};
 
-	return find_or_add_resource(writer, &wanted, &own, ret_resource);
+	return find_or_add_resource(resources, &wanted, &own, ret_resource);
+}
+
+static int otlp_resources_find(struct otlp_resources *resources,
+			       const struct metric *metric,
+			       struct otlp_resource **ret_resource)
+{
+	const struct family *family = metric->family;
+
+	if (is_scraped(family))
+		return find_target(resources, &metric->labels, ret_resource);
+	return find_service(resources, &metric->labels, otlp_is_target_info(family),
+			    ret_resource);
+}
+
+static void otlp_resources_clear(struct otlp_resources *resources)
+{
+	snapshot_free(&resources->collection);
+	resources->table = (struct table){0};
+}
+
+static int copy_external(struct otlp_resources *resources,
+			 const struct config_labels *external)
+{
+	struct snapshot *arena = &resources->constants;
+	AUTO_FREE struct label *labels = calloc(external->count + 1, sizeof(*labels));
+
+	if (!labels)
+		return -ENOMEM;
+	for (size_t i = 0; i < external->count; i++) {
+		labels[i].name = snapshot_text(arena, external->items[i].name);
+		labels[i].value = snapshot_text(arena, external->items[i].value);
+	}
+	if (!arena->error)
+		resources->external = snapshot_labels(arena, labels, external->count);
+	return arena->error;
+}
+
+static int otlp_resources_init(struct otlp_resources *resources,
+			       const struct config_labels *external)
+{
+	*resources = (struct otlp_resources){0};
+	/* Before the kernel has entropy there is none: the table works with any. */
+	if (getrandom(&resources->seed, sizeof(resources->seed), GRND_NONBLOCK) < 0)
+		resources->seed = 0;
+	return copy_external(resources, external);
+}
+
+static void otlp_resources_free(struct otlp_resources *resources)
+{
+	otlp_attributes_free(&resources->attributes);
+	snapshot_free(&resources->collection);
+	snapshot_free(&resources->constants);
 }
 
 /* --- the draft ---------------------------------------------------------------- */
 
-static void clear_draft(struct draft *draft)
+static void otlp_draft_clear(struct otlp_draft *draft)
 {
-	for (struct resource *resource = draft->resources; resource;
+	for (struct otlp_resource *resource = draft->resources; resource;
 	     resource = resource->next) {
 		resource->is_drafted = false;
 		resource->groups = NULL;
@@ -294,15 +347,15 @@ static void clear_draft(struct draft *draft)
 		resource->group_count = 0;
 	}
 	snapshot_free(&draft->scratch);
-	*draft = (struct draft){0};
+	*draft = (struct otlp_draft){0};
 }
 
-static size_t resource_bytes(const struct resource *resource)
+static size_t resource_bytes(const struct otlp_resource *resource)
 {
 	return resource->packed.len + RESOURCE_OVERHEAD;
 }
 
-static void draft_resource(struct draft *draft, struct resource *resource)
+static void draft_resource(struct otlp_draft *draft, struct otlp_resource *resource)
 {
 	if (resource->is_drafted)
 		return;
@@ -316,39 +369,38 @@ static void draft_resource(struct draft *draft, struct resource *resource)
 	draft->bytes += resource_bytes(resource);
 }
 
-/* Of the family that is being added. */
-static size_t group_bytes(const struct otlp_writer *writer)
+static size_t metric_bytes(const struct otlp_metric *metric)
 {
-	const struct otlp_name *name = &writer->name;
+	const struct otlp_name *name = &metric->name;
 
 	return strlen(name->name) + strlen(name->suffix) + strlen(name->unit) +
-	       strlen(writer->family->help) + METRIC_OVERHEAD;
+	       strlen(metric->family->help) + METRIC_OVERHEAD;
 }
 
 /* The families of a resource come one after the other: the last one, or none yet. */
-static struct group *find_group(const struct otlp_writer *writer,
-				const struct resource *resource, enum otlp_kind kind)
+static struct otlp_group *find_group(const struct otlp_resource *resource,
+				     const struct otlp_metric *metric)
 {
-	struct group *group = resource->last;
+	struct otlp_group *group = resource->last;
 
-	return group && group->family == writer->family && group->kind == kind ? group
-									       : NULL;
+	return group && group->metric.family == metric->family &&
+		       group->metric.kind == metric->kind
+		   ? group
+		   : NULL;
 }
 
-static struct group *draft_group(struct otlp_writer *writer, struct resource *resource,
-				 enum otlp_kind kind)
+static struct otlp_group *draft_group(struct otlp_draft *draft,
+				      struct otlp_resource *resource,
+				      const struct otlp_metric *metric)
 {
-	struct draft *draft = &writer->draft;
-	struct group *group = find_group(writer, resource, kind);
+	struct otlp_group *group = find_group(resource, metric);
 
 	if (group)
 		return group;
 	group = snapshot_alloc(&draft->scratch, sizeof(*group));
 	if (!group)
 		return NULL;
-	group->family = writer->family;
-	group->name = writer->name;
-	group->kind = kind;
+	group->metric = *metric;
 	group->end = &group->points;
 	if (resource->last)
 		resource->last->next = group;
@@ -356,14 +408,15 @@ static struct group *draft_group(struct otlp_writer *writer, struct resource *re
 		resource->groups = group;
 	resource->last = group;
 	resource->group_count++;
-	draft->bytes += group_bytes(writer);
+	draft->bytes += metric_bytes(metric);
 	return group;
 }
 
-static int draft_point(struct draft *draft, struct group *group,
+static int draft_point(struct otlp_draft *draft, struct otlp_group *group,
 		       const ProtobufCMessage *message, size_t len)
 {
-	struct point *point = snapshot_alloc(&draft->scratch, sizeof(*point) + len);
+	struct otlp_packed *point =
+	    snapshot_alloc(&draft->scratch, sizeof(*point) + len);
 
 	if (!point)
 		return -ENOMEM;
@@ -374,6 +427,30 @@ static int draft_point(struct draft *draft, struct group *group,
 	draft->points++;
 	draft->bytes += len + POINT_OVERHEAD;
 	return 0;
+}
+
+static size_t otlp_draft_bytes_with(const struct otlp_draft *draft,
+				    const struct otlp_resource *resource,
+				    const struct otlp_metric *metric, size_t len)
+{
+	size_t bytes = draft->bytes + len + POINT_OVERHEAD;
+
+	if (!resource->is_drafted)
+		bytes += resource_bytes(resource);
+	if (!find_group(resource, metric))
+		bytes += metric_bytes(metric);
+	return bytes;
+}
+
+static int otlp_draft_add(struct otlp_draft *draft, struct otlp_resource *resource,
+			  const struct otlp_metric *metric,
+			  const ProtobufCMessage *message, size_t len)
+{
+	struct otlp_group *group;
+
+	draft_resource(draft, resource);
+	group = draft_group(draft, resource, metric);
+	return group ? draft_point(draft, group, message, len) : -ENOMEM;
 }
 
 /* --- a request ---------------------------------------------------------------- */
@@ -388,7 +465,7 @@ static char *metric_name(struct snapshot *scratch, const struct otlp_name *name)
 	return text;
 }
 
-static int build_points(struct snapshot *scratch, const struct group *group,
+static int build_points(struct snapshot *scratch, const struct otlp_group *group,
 			Otlp__Points *points)
 {
 	size_t i = 0;
@@ -398,20 +475,21 @@ static int build_points(struct snapshot *scratch, const struct group *group,
 	    snapshot_alloc(scratch, group->count * sizeof(*points->data_points));
 	if (!points->data_points)
 		return -ENOMEM;
-	for (struct point *point = group->points; point; point = point->next)
+	for (struct otlp_packed *point = group->points; point; point = point->next)
 		points->data_points[i++] = (ProtobufCBinaryData){
 		    .len = point->len,
 		    .data = point->bytes,
 		};
 	points->n_data_points = i;
-	if (group->kind != OTLP_GAUGE && group->kind != OTLP_SUMMARY)
+	if (group->metric.kind != OTLP_GAUGE && group->metric.kind != OTLP_SUMMARY)
 		points->aggregation_temporality =
 		    OTLP__AGGREGATION_TEMPORALITY__CUMULATIVE;
-	points->is_monotonic = group->kind == OTLP_COUNTER;
+	points->is_monotonic = group->metric.kind == OTLP_COUNTER;
 	return 0;
 }
 
-static Otlp__Metric *build_metric(struct snapshot *scratch, const struct group *group)
+static Otlp__Metric *build_metric(struct snapshot *scratch,
+				  const struct otlp_group *group)
 {
 	static const Otlp__Metric__DataCase cases[] = {
 	    [OTLP_GAUGE] = OTLP__METRIC__DATA_GAUGE,
@@ -427,10 +505,10 @@ static Otlp__Metric *build_metric(struct snapshot *scratch, const struct group *
 	if (!metric || !points || build_points(scratch, group, points))
 		return NULL;
 	otlp__metric__init(metric);
-	metric->name = metric_name(scratch, &group->name);
-	metric->description = (char *)group->family->help;
-	metric->unit = (char *)group->name.unit;
-	metric->data_case = cases[group->kind];
+	metric->name = metric_name(scratch, &group->metric.name);
+	metric->description = (char *)group->metric.family->help;
+	metric->unit = (char *)group->metric.name.unit;
+	metric->data_case = cases[group->metric.kind];
 	metric->gauge = points; /* of a union of pointers to this type */
 	return metric;
 }
@@ -447,7 +525,7 @@ static Otlp__InstrumentationScope *build_scope(struct snapshot *scratch)
 	return scope;
 }
 
-static int build_metrics(struct snapshot *scratch, const struct resource *resource,
+static int build_metrics(struct snapshot *scratch, const struct otlp_resource *resource,
 			 Otlp__ScopeMetrics *metrics)
 {
 	otlp__scope_metrics__init(metrics);
@@ -456,13 +534,14 @@ static int build_metrics(struct snapshot *scratch, const struct resource *resour
 	    snapshot_alloc(scratch, resource->group_count * sizeof(Otlp__Metric *));
 	if (!metrics->metrics)
 		return -ENOMEM;
-	for (const struct group *group = resource->groups; group; group = group->next)
+	for (const struct otlp_group *group = resource->groups; group;
+	     group = group->next)
 		metrics->metrics[metrics->n_metrics++] = build_metric(scratch, group);
 	return scratch->error;
 }
 
 static Otlp__ResourceMetrics *build_resource(struct snapshot *scratch,
-					     const struct resource *resource)
+					     const struct otlp_resource *resource)
 {
 	Otlp__ResourceMetrics *message = snapshot_alloc(scratch, sizeof(*message));
 	Otlp__ScopeMetrics **scopes = snapshot_alloc(scratch, sizeof(*scopes));
@@ -478,7 +557,7 @@ static Otlp__ResourceMetrics *build_resource(struct snapshot *scratch,
 	return message;
 }
 
-static int build_request(struct draft *draft,
+static int build_request(struct otlp_draft *draft,
 			 Otlp__ExportMetricsServiceRequest *request)
 {
 	struct snapshot *scratch = &draft->scratch;
@@ -488,7 +567,7 @@ static int build_request(struct draft *draft,
 	    scratch, draft->resource_count * sizeof(Otlp__ResourceMetrics *));
 	if (!request->resource_metrics)
 		return -ENOMEM;
-	for (const struct resource *resource = draft->resources; resource;
+	for (const struct otlp_resource *resource = draft->resources; resource;
 	     resource = resource->next)
 		request->resource_metrics[request->n_resource_metrics++] =
 		    build_resource(scratch, resource);
@@ -520,6 +599,8 @@ static int compress_batch(struct wire_batch **plain, struct wire_batch **ret_bat
 
 	if (!to)
 		return -ENOMEM;
+	to->samples = from->samples;
+	to->time_ms = from->time_ms;
 	err = gzip_whole(from->bytes, from->len, to->bytes, room, &to->len);
 	if (err)
 		return err;
@@ -530,11 +611,12 @@ static int compress_batch(struct wire_batch **plain, struct wire_batch **ret_bat
 	return 0;
 }
 
-static int pack_draft(struct otlp_writer *writer, struct wire_batch **ret_batch)
+static int otlp_request_pack(struct otlp_draft *draft, bool gzip,
+			     struct wire_batch **ret_batch)
 {
 	Otlp__ExportMetricsServiceRequest request;
 	AUTO_FREE struct wire_batch *batch = NULL;
-	int err = build_request(&writer->draft, &request);
+	int err = build_request(draft, &request);
 
 	if (err)
 		return err;
@@ -542,72 +624,84 @@ static int pack_draft(struct otlp_writer *writer, struct wire_batch **ret_batch)
 	    WIRE_OTLP, otlp__export_metrics_service_request__get_packed_size(&request));
 	if (!batch)
 		return -ENOMEM;
+	batch->samples = draft->points;
+	batch->time_ms = draft->time_ms;
 	otlp__export_metrics_service_request__pack(&request, batch->bytes);
 	/* Compressed it needs no other memory than these two. */
-	snapshot_free(&writer->draft.scratch);
-	if (writer->format.gzip)
+	snapshot_free(&draft->scratch);
+	if (gzip)
 		return compress_batch(&batch, ret_batch);
 	*ret_batch = TAKE(batch);
 	return 0;
 }
 
+/* --- the writer --------------------------------------------------------------- */
+
 static int emit_draft(struct otlp_writer *writer)
 {
-	struct draft *draft = &writer->draft;
+	struct otlp_draft *draft = &writer->draft;
 	struct wire_batch *batch = NULL;
-	int err;
+	int err = 0;
 
-	if (!draft->points) {
-		clear_draft(draft);
-		return 0;
-	}
-	err = pack_draft(writer, &batch);
-	if (!err) {
-		batch->samples = draft->points;
-		batch->time_ms = draft->time_ms;
-	}
-	clear_draft(draft);
-	if (!err)
+	if (draft->points)
+		err = otlp_request_pack(draft, writer->format.gzip, &batch);
+	otlp_draft_clear(draft);
+	if (batch)
 		writer->emit(writer->context, batch);
 	return err;
 }
 
-/* --- the writer --------------------------------------------------------------- */
-
-/* The kind is of the family that is being added. */
-static bool has_room(const struct otlp_writer *writer, const struct resource *resource,
-		     enum otlp_kind kind, size_t len)
+static bool has_room(const struct otlp_writer *writer,
+		     const struct otlp_resource *resource, size_t len)
 {
-	const struct draft *draft = &writer->draft;
-	size_t bytes = draft->bytes + len + POINT_OVERHEAD;
+	const struct otlp_format *format = &writer->format;
+	const struct otlp_draft *draft = &writer->draft;
+	size_t bytes = otlp_draft_bytes_with(draft, resource, &writer->metric, len);
 
-	if (!resource->is_drafted)
-		bytes += resource_bytes(resource);
-	if (!find_group(writer, resource, kind))
-		bytes += group_bytes(writer);
-	return !draft->points || (draft->points < writer->format.points_max &&
-				  bytes <= writer->format.bytes_max);
+	return !draft->points ||
+	       (draft->points < format->points_max && bytes <= format->bytes_max);
 }
 
 static int add_point(struct otlp_writer *writer, const struct sample_metric *item,
-		     struct resource *resource, enum otlp_kind kind)
+		     struct otlp_resource *resource)
 {
 	CLEANUP(otlp_point_free) struct otlp_point point = {0};
-	int err = otlp_point_fill(&point, item, kind, &writer->attributes);
-	struct group *group;
+	int err =
+	    otlp_point_fill(&point, item, writer->metric.kind, &writer->attributes);
 	size_t len;
 
 	if (err)
 		return err;
 	len = protobuf_c_message_get_packed_size(&point.base);
-	if (!has_room(writer, resource, kind, len))
+	if (!has_room(writer, resource, len))
 		err = emit_draft(writer);
 	if (err)
 		return err;
-	draft_resource(&writer->draft, resource);
 	writer->draft.time_ms = item->time_ms;
-	group = draft_group(writer, resource, kind);
-	return group ? draft_point(&writer->draft, group, &point.base, len) : -ENOMEM;
+	return otlp_draft_add(&writer->draft, resource, &writer->metric, &point.base,
+			      len);
+}
+
+/* --- what is added ------------------------------------------------------------ */
+
+/* What is left of the labels when the resource has got its own. */
+static int set_attributes(struct otlp_writer *writer, const struct metric *metric)
+{
+	struct otlp_attributes *attributes = &writer->attributes;
+	int err = otlp_attributes_start(attributes, metric->labels.count);
+
+	for (size_t i = 0; !err && i < metric->labels.count; i++) {
+		const struct label *label = &metric->labels.labels[i];
+		const char *key = label->name;
+		bool is_number = false;
+
+		if (otlp_resources_has(metric->family, label->name))
+			continue;
+		if (writer->metric.name.is_convention)
+			key = otlp_attribute_name(label->name, &is_number);
+		otlp_attributes_add(attributes, key, label->value, is_number);
+	}
+	return err;
 }
 
 static enum otlp_kind kind_of(const struct otlp_writer *writer,
@@ -628,37 +722,30 @@ static enum otlp_kind kind_of(const struct otlp_writer *writer,
 	case METRIC_STATE_SET:
 		break;
 	}
-	return writer->name.is_up_down ? OTLP_UP_DOWN : OTLP_GAUGE;
+	return writer->metric.name.is_up_down ? OTLP_UP_DOWN : OTLP_GAUGE;
 }
 
-static void set_family(struct otlp_writer *writer, const struct family *family)
+static void set_metric(struct otlp_writer *writer, const struct sample_metric *item)
 {
-	if (writer->family == family)
-		return;
-	writer->family = family;
-	writer->name = otlp_metric_name(family);
-}
+	const struct family *family = item->metric->family;
 
-static bool is_target_info(const struct family *family)
-{
-	return family->type == METRIC_INFO && !is_scraped(family) &&
-	       !strcmp(family->name, "target");
+	if (writer->metric.family != family) {
+		writer->metric.family = family;
+		writer->metric.name = otlp_metric_name(family);
+	}
+	writer->metric.kind = kind_of(writer, item);
 }
 
 static int add_metric(struct otlp_writer *writer, const struct sample_metric *item)
 {
-	const struct metric *metric = item->metric;
-	struct resource *resource;
-	bool is_info = is_target_info(metric->family);
-	int err = is_scraped(metric->family)
-		      ? find_target(writer, &metric->labels, &resource)
-		      : find_resource(writer, &metric->labels, is_info, &resource);
+	struct otlp_resource *resource;
+	int err = otlp_resources_find(&writer->resources, item->metric, &resource);
 
-	if (err || is_info)
+	if (err || otlp_is_target_info(item->metric->family))
 		return err;
-	set_family(writer, metric->family);
-	err = set_point_attributes(writer, metric->family, &metric->labels);
-	return err ? err : add_point(writer, item, resource, kind_of(writer, item));
+	set_metric(writer, item);
+	err = set_attributes(writer, item->metric);
+	return err ? err : add_point(writer, item, resource);
 }
 
 int otlp_add(struct otlp_writer *writer, const struct sample_metric *metric)
@@ -673,29 +760,11 @@ int otlp_finish(struct otlp_writer *writer)
 	int err = writer->error ? writer->error : emit_draft(writer);
 
 	/* Between collections there is no memory in use, of families neither. */
-	writer->family = NULL;
-	clear_draft(&writer->draft);
-	snapshot_free(&writer->collection);
-	writer->resources = (struct table){0};
+	writer->metric.family = NULL;
+	otlp_draft_clear(&writer->draft);
+	otlp_resources_clear(&writer->resources);
 	writer->error = 0;
 	return err;
-}
-
-static int copy_external(struct otlp_writer *writer,
-			 const struct config_labels *external)
-{
-	struct snapshot *arena = &writer->constants;
-	AUTO_FREE struct label *labels = calloc(external->count + 1, sizeof(*labels));
-
-	if (!labels)
-		return -ENOMEM;
-	for (size_t i = 0; i < external->count; i++) {
-		labels[i].name = snapshot_text(arena, external->items[i].name);
-		labels[i].value = snapshot_text(arena, external->items[i].value);
-	}
-	if (!arena->error)
-		writer->external = snapshot_labels(arena, labels, external->count);
-	return arena->error;
 }
 
 int otlp_writer_create(const struct otlp_format *format,
@@ -711,10 +780,7 @@ int otlp_writer_create(const struct otlp_format *format,
 	writer->format = *format;
 	writer->emit = emit;
 	writer->context = context;
-	/* Before the kernel has entropy there is none: the table works with any. */
-	if (getrandom(&writer->seed, sizeof(writer->seed), GRND_NONBLOCK) < 0)
-		writer->seed = 0;
-	err = copy_external(writer, external);
+	err = otlp_resources_init(&writer->resources, external);
 	if (err)
 		return err;
 	*ret_writer = TAKE(writer);
@@ -725,10 +791,9 @@ void otlp_writer_free(struct otlp_writer **writer)
 {
 	if (!*writer)
 		return;
-	clear_draft(&(*writer)->draft);
+	otlp_draft_clear(&(*writer)->draft);
 	otlp_attributes_free(&(*writer)->attributes);
-	snapshot_free(&(*writer)->collection);
-	snapshot_free(&(*writer)->constants);
+	otlp_resources_free(&(*writer)->resources);
 	free(*writer);
 	*writer = NULL;
 }
