@@ -112,6 +112,20 @@ static const struct label request[] = {
     {"service_namespace", "eu"},
 };
 
+static const struct label target_labels[] = {
+    {"host_name", "web1"},
+    {"os_type", "linux"},
+    {"service_name", "shop"},
+    {"service_namespace", "eu"},
+    {"telemetry_distro_name", "bpftally"},
+    {"telemetry_distro_version", "1"},
+};
+
+#define SHOP_TARGET                                                                    \
+	" host.name=web1 os.type=linux service.name=shop service.namespace=eu"         \
+	" telemetry.distro.name=bpftally telemetry.distro.version=1"                   \
+	" service.instance.id=web1"
+
 static const double two_bounds[] = {0.1, 1};
 static const uint64_t three_counts[] = {4, 0, 2};
 
@@ -124,6 +138,18 @@ static inline struct metric value_of(const struct family *family,
 	    .labels = {labels, count},
 	    .value = value,
 	};
+}
+
+static inline void add_many(struct received *received, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char text[24];
+		const struct label label = {"reason", text};
+		const struct metric metric = value_of(&missed, &label, 1, (double)i);
+
+		snprintf(text, sizeof(text), "%zu", i);
+		add(received, &metric, false);
+	}
 }
 
 /* --- as text ------------------------------------------------------------------ */

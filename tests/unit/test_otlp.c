@@ -17,52 +17,7 @@
 #include "requests.h"
 #include "text.h"
 
-/* --- resources ---------------------------------------------------------------- */
-
-static const struct label target_labels[] = {
-    {"host_name", "web1"},
-    {"os_type", "linux"},
-    {"service_name", "shop"},
-    {"service_namespace", "eu"},
-    {"telemetry_distro_name", "bpftally"},
-    {"telemetry_distro_version", "1"},
-};
-
-#define SHOP_TARGET                                                                    \
-	" host.name=web1 os.type=linux service.name=shop service.namespace=eu"         \
-	" telemetry.distro.name=bpftally telemetry.distro.version=1"                   \
-	" service.instance.id=web1"
-
-static void target_info_is_the_resource_and_no_point(void **state)
-{
-	const struct metric info = value_of(&target, target_labels, 6, 1);
-	const struct metric metric = value_of(&active, service, 2, 3);
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &two_external);
-	add(&received, &info, false);
-	add(&received, &metric, false);
-	finish(&received);
-	assert_int_equal(received.count, 1);
-	assert_string_equal(received.points[0].resource, SHOP_TARGET);
-	end(&received);
-}
-
-static void what_ended_with_its_target_info_has_the_same_resource(void **state)
-{
-	const struct metric info = value_of(&target, target_labels, 6, 0);
-	const struct metric metric = value_of(&active, service, 2, 0);
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &two_external);
-	add(&received, &info, true);
-	add(&received, &metric, true);
-	finish(&received);
-	assert_string_equal(received.points[0].resource, SHOP_TARGET);
-	end(&received);
-}
+/* --- collections -------------------------------------------------------------- */
 
 static void a_collection_of_target_info_only_is_no_request(void **state)
 {
@@ -75,144 +30,6 @@ static void a_collection_of_target_info_only_is_no_request(void **state)
 	finish(&received);
 	finish(&received);
 	assert_int_equal(received.batch_count, 0);
-	end(&received);
-}
-
-static void external_labels_are_of_the_resource(void **state)
-{
-	const struct metric of_service = value_of(&active, service, 2, 3);
-	const struct metric of_agent = value_of(&missed, NULL, 0, 1);
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &external);
-	add(&received, &of_service, false);
-	add(&received, &of_agent, false);
-	finish(&received);
-	assert_int_equal(received.count, 2);
-	assert_string_equal(received.points[0].resource, SHOP " zone=eu");
-	assert_string_equal(received.points[1].resource,
-			    " service.instance.id=web1 zone=eu service.name=bpftally");
-	end(&received);
-}
-
-static void an_external_label_yields_to_target_info(void **state)
-{
-	static char host[] = "host_name", other[] = "other", name[] = "service_name";
-	struct config_label items[] = {{host, other}, {name, other}};
-	const struct config_labels labels = {items, 2};
-	const struct metric info = value_of(&target, target_labels, 6, 1);
-	const struct metric of_service = value_of(&active, service, 2, 3);
-	const struct metric of_agent = value_of(&missed, NULL, 0, 1);
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &labels);
-	add(&received, &info, false);
-	add(&received, &of_service, false);
-	add(&received, &of_agent, false);
-	finish(&received);
-	assert_string_equal(received.points[0].resource,
-			    " host.name=web1 os.type=linux service.name=shop"
-			    " service.namespace=eu telemetry.distro.name=bpftally"
-			    " telemetry.distro.version=1");
-	assert_string_equal(received.points[1].resource,
-			    " host.name=other service.name=other");
-	end(&received);
-}
-
-/* By family shop, store, agent; by resource again, however it goes on. */
-static void a_request_has_each_resource_once(void **state)
-{
-	static const struct label store[] = {{"service_name", "store"}};
-	const struct metric metrics[] = {
-	    value_of(&active, service, 2, 1), value_of(&active, store, 1, 2),
-	    value_of(&missed, NULL, 0, 3),    value_of(&memory, service, 2, 4),
-	    value_of(&memory, store, 1, 5),
-	};
-	static const double order[] = {1, 4, 2, 5, 3};
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &external);
-	for (size_t i = 0; i < LENGTH(metrics); i++)
-		add(&received, &metrics[i], false);
-	finish(&received);
-	assert_int_equal(received.batch_count, 1);
-	assert_int_equal(received.resource_messages, 3);
-	for (size_t i = 0; i < LENGTH(order); i++)
-		assert_true(received.points[i].value == order[i]);
-	end(&received);
-}
-
-/* Its processes have the labels of a service, what else it says has none. */
-static void the_agent_is_one_resource(void **state)
-{
-	static const struct label agent[] = {{"service_name", "bpftally"}};
-	const struct metric metrics[] = {
-	    value_of(&missed, NULL, 0, 1),
-	    value_of(&memory, agent, 1, 2),
-	};
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &two_external);
-	for (size_t i = 0; i < LENGTH(metrics); i++)
-		add(&received, &metrics[i], false);
-	finish(&received);
-	assert_int_equal(received.resource_messages, 1);
-	assert_string_equal(received.points[0].resource, AGENT);
-	assert_string_equal(received.points[1].resource, AGENT);
-	end(&received);
-}
-
-static void a_namespace_makes_another_service(void **state)
-{
-	const struct metric with = value_of(&active, service, 2, 1);
-	const struct metric without = value_of(&active, service, 1, 2);
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &two_external);
-	add(&received, &with, false);
-	add(&received, &without, false);
-	finish(&received);
-	assert_string_equal(received.points[0].resource, SHOP);
-	assert_string_equal(received.points[1].resource,
-			    " service.name=shop service.instance.id=web1");
-	end(&received);
-}
-
-static void what_was_scraped_is_of_its_target(void **state)
-{
-	static const struct family scraped = {"jobs", "Jobs.", "", METRIC_COUNTER,
-					      FAMILY_SCRAPED};
-	static const struct label labels[2][4] = {
-	    {{"instance", "a:1"},
-	     {"job", "x/y"},
-	     {"le", "1"},
-	     {"service_name", "shop"}},
-	    {{"instance", "b:1"},
-	     {"job", "x/y"},
-	     {"le", "1"},
-	     {"service_name", "shop"}},
-	};
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &external);
-	for (size_t i = 0; i < 2; i++) {
-		struct metric metric = value_of(&scraped, labels[i], 4, 5);
-
-		add(&received, &metric, false);
-	}
-	finish(&received);
-	assert_string_equal(received.points[0].resource,
-			    " service.name=x/y service.instance.id=a:1 zone=eu");
-	assert_string_equal(received.points[1].resource,
-			    " service.name=x/y service.instance.id=b:1 zone=eu");
-	check_point(&received, 0,
-		    "jobs [] sum 2 monotonic: le=1 service_name=shop" TIMES " value=5");
 	end(&received);
 }
 
@@ -297,18 +114,6 @@ static void labels_of_other_metrics_keep_their_names(void **state)
 
 /* --- bounds of requests ------------------------------------------------------- */
 
-static void add_many(struct received *received, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		char text[24];
-		const struct label label = {"reason", text};
-		const struct metric metric = value_of(&missed, &label, 1, (double)i);
-
-		snprintf(text, sizeof(text), "%zu", i);
-		add(received, &metric, false);
-	}
-}
-
 static void a_request_has_no_more_points_than_the_format_says(void **state)
 {
 	const struct otlp_format format = {.points_max = 10, .bytes_max = 1 << 20};
@@ -325,72 +130,6 @@ static void a_request_has_no_more_points_than_the_format_says(void **state)
 	for (size_t i = 0; i < 25; i++)
 		assert_true(received.points[i].value == (double)i);
 	end(&received);
-}
-
-static void no_request_is_longer_than_the_format_says(void **state)
-{
-	struct received received;
-
-	(void)state;
-	for (size_t bytes_max = 400; bytes_max < 4000; bytes_max += 37) {
-		const struct otlp_format format = {
-		    .points_max = 1000,
-		    .bytes_max = bytes_max,
-		};
-
-		start(&received, &format, &external);
-		add_many(&received, 100);
-		finish(&received);
-		assert_int_equal(received.count, 100);
-		for (size_t i = 0; i < received.batch_count; i++)
-			assert_true(received.batch_bytes[i] <= bytes_max);
-		/* Well filled: one more point, with what is reckoned too much for
-		 * each and for the whole, would not fit. */
-		for (size_t i = 0; i + 1 < received.batch_count; i++)
-			assert_true(received.batch_bytes[i] + 60 + 40 +
-					3 * received.batch_points[i] >
-				    bytes_max);
-		end(&received);
-	}
-}
-
-#define LONG_40 "a text that is rather long, as texts go "
-#define LONG LONG_40 LONG_40 LONG_40 LONG_40 LONG_40 LONG_40
-
-static void nor_is_one_of_many_services_and_families(void **state)
-{
-	static char long_zone[] = LONG;
-	struct config_label items[] = {{label_zone, long_zone}};
-	const struct config_labels labels = {items, 1};
-	const struct family families[] = {
-	    {"one", LONG, "", METRIC_GAUGE, 1},
-	    {"two", LONG, "", METRIC_GAUGE, 2},
-	};
-	struct received received;
-
-	(void)state;
-	for (size_t bytes_max = 800; bytes_max < 4000; bytes_max += 37) {
-		const struct otlp_format format = {
-		    .points_max = 1000,
-		    .bytes_max = bytes_max,
-		};
-
-		start(&received, &format, &labels);
-		for (size_t i = 0; i < 60; i++) {
-			char name[24];
-			const struct label label = {"service_name", name};
-			const struct metric metric =
-			    value_of(&families[i / 2 % 2], &label, 1, 1);
-
-			snprintf(name, sizeof(name), "service%zu", i / 4);
-			add(&received, &metric, false);
-		}
-		finish(&received);
-		assert_int_equal(received.count, 60);
-		for (size_t i = 0; i < received.batch_count; i++)
-			assert_true(received.batch_bytes[i] <= bytes_max);
-		end(&received);
-	}
 }
 
 static void a_point_that_is_too_large_goes_alone(void **state)
@@ -412,51 +151,6 @@ static void a_point_that_is_too_large_goes_alone(void **state)
 	assert_int_equal(received.batch_count, 3);
 	assert_int_equal(received.batch_points[1], 1);
 	assert_true(received.points[2].value == 42);
-	end(&received);
-}
-
-static void gzip_holds_the_same_request(void **state)
-{
-	struct otlp_format format = plain;
-	struct received received, zipped;
-
-	(void)state;
-	start(&received, &format, &external);
-	add_many(&received, 500);
-	finish(&received);
-	format.gzip = true;
-	start(&zipped, &format, &external);
-	add_many(&zipped, 500);
-	finish(&zipped);
-	assert_int_equal(zipped.batch_count, 1);
-	assert_int_equal(zipped.batch_bytes[0], received.batch_bytes[0]);
-	for (size_t i = 0; i < 500; i++)
-		assert_string_equal(zipped.points[i].attributes,
-				    received.points[i].attributes);
-	end(&received);
-	end(&zipped);
-}
-
-/* What is added need not outlive the call. */
-static void strings_are_copied(void **state)
-{
-	struct received received;
-
-	(void)state;
-	start(&received, &plain, &external);
-	for (size_t i = 0; i < 3; i++) {
-		char *text = strdup("shop");
-		struct label label = {"service_name", text};
-		const struct metric metric = value_of(&active, &label, 1, 1);
-
-		add(&received, &metric, false);
-		memset(text, 'z', strlen(text));
-		free(text);
-	}
-	finish(&received);
-	assert_int_equal(received.resource_messages, 1);
-	assert_string_equal(received.points[2].resource,
-			    " service.name=shop service.instance.id=web1 zone=eu");
 	end(&received);
 }
 
@@ -676,25 +370,13 @@ static void translated_back_it_is_what_metrics_shows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(target_info_is_the_resource_and_no_point),
-	    cmocka_unit_test(what_ended_with_its_target_info_has_the_same_resource),
 	    cmocka_unit_test(a_collection_of_target_info_only_is_no_request),
-	    cmocka_unit_test(external_labels_are_of_the_resource),
-	    cmocka_unit_test(an_external_label_yields_to_target_info),
-	    cmocka_unit_test(a_request_has_each_resource_once),
-	    cmocka_unit_test(the_agent_is_one_resource),
-	    cmocka_unit_test(a_namespace_makes_another_service),
-	    cmocka_unit_test(what_was_scraped_is_of_its_target),
 	    cmocka_unit_test(the_next_collection_has_families_of_its_own),
 	    cmocka_unit_test(the_next_collection_starts_anew),
 	    cmocka_unit_test(what_is_no_number_stays_a_text),
 	    cmocka_unit_test(labels_of_other_metrics_keep_their_names),
 	    cmocka_unit_test(a_request_has_no_more_points_than_the_format_says),
-	    cmocka_unit_test(no_request_is_longer_than_the_format_says),
-	    cmocka_unit_test(nor_is_one_of_many_services_and_families),
 	    cmocka_unit_test(a_point_that_is_too_large_goes_alone),
-	    cmocka_unit_test(gzip_holds_the_same_request),
-	    cmocka_unit_test(strings_are_copied),
 	    cmocka_unit_test(translated_back_it_is_what_metrics_shows),
 	};
 
