@@ -44,10 +44,10 @@
 
 #define UNNAMED_MS 5000
 /* Ours, never the kernel's: provisional ids count up from 0x80000001. */
-#define SERVICE_UNKNOWN UINT32_MAX
+#define SERIES_UNKNOWN UINT32_MAX
 
 /* A row that left the kernel; its key has the service's own id. */
-struct retired {
+struct series_retired {
 	struct tally_series_key key;
 	struct tally_series value;
 	char route[TALLY_ROUTE_LEN + 4];
@@ -55,7 +55,7 @@ struct retired {
 };
 
 /* An id with rows, or routes, and without a name. */
-struct stranger {
+struct series_stranger {
 	uint32_t id;
 	bool shown; /* as "unknown" */
 	int64_t since_ms;
@@ -66,24 +66,24 @@ struct series {
 	uint64_t unjudged; /* see series.h */
 	uint32_t retired_max;
 	uint32_t retired_count;
-	struct retired **retired;
-	struct stranger *strangers; /* sorted by id */
+	struct series_retired **retired;
+	struct series_stranger *strangers; /* sorted by id */
 	size_t stranger_count;
 	struct summaries *summaries; /* NULL: not asked for */
 };
 
 /* --- what a collection works on ---------------------------------------------- */
 
-enum owner_state {
-	OWNER_SHOWN,
-	OWNER_WAITING, /* for its name */
-	OWNER_IGNORED, /* not selected */
+enum series_owner_state {
+	SERIES_SHOWN,
+	SERIES_WAITING, /* for its name */
+	SERIES_IGNORED, /* not selected */
 };
 
-struct owner {
+struct series_owner {
 	uint32_t id;      /* in the kernel */
-	uint32_t service; /* its own id, TALLY_SERVICE_OTHER or SERVICE_UNKNOWN */
-	enum owner_state state;
+	uint32_t service; /* its own id, TALLY_SERVICE_OTHER or SERIES_UNKNOWN */
+	enum series_owner_state state;
 	const char *name;
 	const char *name_space;
 	int64_t since_ms; /* without a name */
@@ -93,29 +93,29 @@ struct owner {
 	bool expired;
 	uint32_t rows;   /* in the kernel */
 	uint32_t routes; /* in the kernel, under this very id */
-	struct owner *next;
+	struct series_owner *next;
 };
 
-struct row {
+struct series_row {
 	struct tally_series_key key;
 	struct tally_series value;
-	struct owner *owner;
+	struct series_owner *owner;
 	bool gone; /* from the kernel: expired, retired, ignored */
-	struct row *next;
+	struct series_row *next;
 };
 
-struct route {
+struct series_route {
 	struct tally_route_key key;
 	struct tally_route value;
-	struct route *next;
+	struct series_route *next;
 };
 
-struct address {
+struct series_address {
 	uint64_t hash;
 	char text[ADDRESS_TEXT_LEN];
 };
 
-struct collection {
+struct series_collection {
 	struct series *series;
 	const struct probes *probes;
 	struct targets *targets;
@@ -123,26 +123,26 @@ struct collection {
 	struct snapshot *snapshot;
 	int err; /* the first; the rest of the collection goes on */
 	uint32_t row_count;
-	struct row *rows;
-	struct owner *all_owners;
-	struct route *all_routes;
+	struct series_row *rows;
+	struct series_owner *all_owners;
+	struct series_route *all_routes;
 	struct groups *groups;
 	struct table owners, routes, own_routes, addresses, retired;
 };
 
-static void note(struct collection *collection, int err)
+static void series_note(struct series_collection *collection, int err)
 {
 	if (err && !collection->err)
 		collection->err = err;
 }
 
-static bool has_failed(const struct collection *collection)
+static bool series_has_failed(const struct series_collection *collection)
 {
 	return collection->err || collection->snapshot->error;
 }
 
-static uint64_t hash_of(const struct collection *collection, const void *data,
-			size_t len)
+static uint64_t series_hash(const struct series_collection *collection,
+			    const void *data, size_t len)
 {
 	return table_hash(collection->series->seed, data, len);
 }
@@ -151,14 +151,15 @@ static uint64_t hash_of(const struct collection *collection, const void *data,
 
 static int compare_strangers(const void *left, const void *right)
 {
-	const struct stranger *a = left, *b = right;
+	const struct series_stranger *a = left, *b = right;
 
 	return (a->id > b->id) - (a->id < b->id);
 }
 
-static const struct stranger *find_stranger(const struct series *series, uint32_t id)
+static const struct series_stranger *find_stranger(const struct series *series,
+						   uint32_t id)
 {
-	struct stranger wanted = {.id = id};
+	struct series_stranger wanted = {.id = id};
 
 	if (!series->stranger_count)
 		return NULL;
@@ -166,52 +167,56 @@ static const struct stranger *find_stranger(const struct series *series, uint32_
 		       sizeof(wanted), compare_strangers);
 }
 
-static void show_owner(struct owner *owner, uint32_t service, const char *name,
+static void show_owner(struct series_owner *owner, uint32_t service, const char *name,
 		       const char *name_space)
 {
-	owner->state = OWNER_SHOWN;
+	owner->state = SERIES_SHOWN;
 	owner->service = service;
 	owner->name = name;
 	owner->name_space = name_space;
 }
 
-static void resolve_owner(struct collection *collection, struct owner *owner)
+static void resolve_owner(struct series_collection *collection,
+			  struct series_owner *owner)
 {
-	const struct stranger *stranger = find_stranger(collection->series, owner->id);
+	const struct series_stranger *stranger =
+	    find_stranger(collection->series, owner->id);
 	const struct service *service = targets_service(collection->targets, owner->id);
 
 	owner->since_ms = stranger ? stranger->since_ms : collection->now_ms;
 	if (owner->id == TALLY_SERVICE_OTHER)
 		show_owner(owner, TALLY_SERVICE_OTHER, "other", "");
 	else if (stranger && stranger->shown)
-		show_owner(owner, SERVICE_UNKNOWN, "unknown", "");
+		show_owner(owner, SERIES_UNKNOWN, "unknown", "");
 	else if (service)
 		show_owner(owner, service->id,
 			   snapshot_text(collection->snapshot, service->name),
 			   snapshot_text(collection->snapshot, service->name_space));
 	else if (targets_ignored(collection->targets, owner->id))
-		owner->state = OWNER_IGNORED;
+		owner->state = SERIES_IGNORED;
 	else if (collection->now_ms - owner->since_ms > UNNAMED_MS)
-		show_owner(owner, SERVICE_UNKNOWN, "unknown", "");
+		show_owner(owner, SERIES_UNKNOWN, "unknown", "");
 	else
-		owner->state = OWNER_WAITING;
+		owner->state = SERIES_WAITING;
 }
 
 static bool same_owner(const void *item, const void *wanted)
 {
-	return ((const struct owner *)item)->id == *(const uint32_t *)wanted;
+	return ((const struct series_owner *)item)->id == *(const uint32_t *)wanted;
 }
 
-static struct owner *find_owner(struct collection *collection, uint32_t id)
+static struct series_owner *series_owner_find(struct series_collection *collection,
+					      uint32_t id)
 {
-	return table_find(&collection->owners, hash_of(collection, &id, sizeof(id)),
+	return table_find(&collection->owners, series_hash(collection, &id, sizeof(id)),
 			  same_owner, &id);
 }
 
 /* NULL only when memory ran out, which the snapshot remembers. */
-static struct owner *get_owner(struct collection *collection, uint32_t id)
+static struct series_owner *series_owner_get(struct series_collection *collection,
+					     uint32_t id)
 {
-	struct owner *owner = find_owner(collection, id);
+	struct series_owner *owner = series_owner_find(collection, id);
 
 	if (owner)
 		return owner;
@@ -220,15 +225,16 @@ static struct owner *get_owner(struct collection *collection, uint32_t id)
 		return NULL;
 	owner->id = id;
 	resolve_owner(collection, owner);
-	if (!table_add(&collection->owners, hash_of(collection, &id, sizeof(id)), owner,
-		       collection->snapshot))
+	if (!table_add(&collection->owners, series_hash(collection, &id, sizeof(id)),
+		       owner, collection->snapshot))
 		return NULL;
 	owner->next = collection->all_owners;
 	collection->all_owners = owner;
 	return owner;
 }
 
-static bool is_alias(const struct collection *collection, const struct owner *owner)
+static bool series_owner_is_alias(const struct series_collection *collection,
+				  const struct series_owner *owner)
 {
 	return targets_alias_age_ms(collection->targets, owner->id,
 				    collection->now_ms) >= 0;
@@ -236,7 +242,8 @@ static bool is_alias(const struct collection *collection, const struct owner *ow
 
 /* Nobody writes to rows of this id any more, and it is not their service's own:
  * an alias, or one whose process never got a name. */
-static bool is_settled(const struct collection *collection, const struct owner *owner)
+static bool is_settled(const struct series_collection *collection,
+		       const struct series_owner *owner)
 {
 	int64_t age_ms =
 	    targets_alias_age_ms(collection->targets, owner->id, collection->now_ms);
@@ -245,7 +252,7 @@ static bool is_settled(const struct collection *collection, const struct owner *
 		return false;
 	if (age_ms >= 0)
 		return age_ms >= SERIES_SETTLE_MS;
-	return owner->state == OWNER_SHOWN && owner->service == SERVICE_UNKNOWN;
+	return owner->state == SERIES_SHOWN && owner->service == SERIES_UNKNOWN;
 }
 
 /* --- reading ----------------------------------------------------------------- */
@@ -253,14 +260,14 @@ static bool is_settled(const struct collection *collection, const struct owner *
 static void see_process(void *context, uint32_t pid,
 			const struct tally_process *process)
 {
-	struct collection *collection = context;
-	struct owner *owner;
+	struct series_collection *collection = context;
+	struct series_owner *owner;
 
 	(void)pid;
 	if (process->flags & TALLY_PROCESS_IGNORED)
 		return;
 	targets_live_seen(collection->targets, process->service);
-	owner = get_owner(collection, process->service);
+	owner = series_owner_get(collection, process->service);
 	if (owner)
 		owner->live = true;
 }
@@ -268,12 +275,12 @@ static void see_process(void *context, uint32_t pid,
 static void see_row(void *context, const struct tally_series_key *key,
 		    const struct tally_series *value)
 {
-	struct collection *collection = context;
-	struct row *row = snapshot_alloc(collection->snapshot, sizeof(*row));
+	struct series_collection *collection = context;
+	struct series_row *row = snapshot_alloc(collection->snapshot, sizeof(*row));
 
 	if (!row)
 		return;
-	row->owner = get_owner(collection, key->service);
+	row->owner = series_owner_get(collection, key->service);
 	if (!row->owner)
 		return;
 	row->key = *key;
@@ -286,22 +293,24 @@ static void see_row(void *context, const struct tally_series_key *key,
 
 static bool same_route(const void *item, const void *wanted)
 {
-	return ((const struct route *)item)->key.hash == *(const uint64_t *)wanted;
+	return ((const struct series_route *)item)->key.hash ==
+	       *(const uint64_t *)wanted;
 }
 
 static bool same_own_route(const void *item, const void *wanted)
 {
-	return !memcmp(&((const struct route *)item)->key, wanted,
+	return !memcmp(&((const struct series_route *)item)->key, wanted,
 		       sizeof(struct tally_route_key));
 }
 
-static void see_route(void *context, const struct tally_route_key *key,
-		      const struct tally_route *value)
+static void series_route_see(void *context, const struct tally_route_key *key,
+			     const struct tally_route *value)
 {
-	struct collection *collection = context;
-	uint64_t hash = hash_of(collection, &key->hash, sizeof(key->hash));
-	struct route *route = snapshot_alloc(collection->snapshot, sizeof(*route));
-	struct owner *owner = get_owner(collection, key->service);
+	struct series_collection *collection = context;
+	uint64_t hash = series_hash(collection, &key->hash, sizeof(key->hash));
+	struct series_route *route =
+	    snapshot_alloc(collection->snapshot, sizeof(*route));
+	struct series_owner *owner = series_owner_get(collection, key->service);
 
 	if (!route || !owner)
 		return;
@@ -311,7 +320,7 @@ static void see_route(void *context, const struct tally_route_key *key,
 	route->value.text[sizeof(route->value.text) - 1] = 0;
 	route->next = collection->all_routes;
 	collection->all_routes = route;
-	table_add(&collection->own_routes, hash_of(collection, key, sizeof(*key)),
+	table_add(&collection->own_routes, series_hash(collection, key, sizeof(*key)),
 		  route, collection->snapshot);
 	if (!table_find(&collection->routes, hash, same_route, &key->hash))
 		table_add(&collection->routes, hash, route, collection->snapshot);
@@ -319,7 +328,7 @@ static void see_route(void *context, const struct tally_route_key *key,
 
 /* Processes first: an id is settled only if no process had it before its rows
  * were read. Rows before routes: a row's route was there when it was written. */
-static int read_maps(struct collection *collection)
+static int series_read(struct series_collection *collection)
 {
 	int err;
 
@@ -333,43 +342,46 @@ static int read_maps(struct collection *collection)
 			   collection);
 	if (err)
 		return err;
-	return drain_routes(probes_map_fd(collection->probes, PROBES_ROUTES), see_route,
-			    collection);
+	return drain_routes(probes_map_fd(collection->probes, PROBES_ROUTES),
+			    series_route_see, collection);
 }
 
 /* Aliases without rows come in here: to be dropped like the others. */
-static void settle_owners(struct collection *collection)
+static void series_owners_settle(struct series_collection *collection)
 {
 	uint32_t alias = 0;
 
 	while ((alias = targets_alias_after(collection->targets, alias)))
-		get_owner(collection, alias);
-	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
+		series_owner_get(collection, alias);
+	for (struct series_owner *owner = collection->all_owners; owner;
+	     owner = owner->next)
 		owner->settled = is_settled(collection, owner);
 }
 
-static const char *route_text(const struct collection *collection, uint64_t route)
+static const char *series_route_text(const struct series_collection *collection,
+				     uint64_t route)
 {
-	const struct route *found;
+	const struct series_route *found;
 
 	if (route == TALLY_ROUTE_NONE)
 		return "";
-	found =
-	    table_find(&collection->routes, hash_of(collection, &route, sizeof(route)),
-		       same_route, &route);
+	found = table_find(&collection->routes,
+			   series_hash(collection, &route, sizeof(route)), same_route,
+			   &route);
 	return found && *found->value.text ? found->value.text : "other";
 }
 
 static bool same_address(const void *item, const void *wanted)
 {
-	return ((const struct address *)item)->hash == *(const uint64_t *)wanted;
+	return ((const struct series_address *)item)->hash == *(const uint64_t *)wanted;
 }
 
 /* "" when the table of addresses had no room for it, or there is none. */
-static const char *address_of(struct collection *collection, uint64_t hash)
+static const char *series_address_text(struct series_collection *collection,
+				       uint64_t hash)
 {
-	uint64_t table_hash = hash_of(collection, &hash, sizeof(hash));
-	struct address *address =
+	uint64_t table_hash = series_hash(collection, &hash, sizeof(hash));
+	struct series_address *address =
 	    table_find(&collection->addresses, table_hash, same_address, &hash);
 	struct tally_address raw;
 	int err;
@@ -385,30 +397,31 @@ static const char *address_of(struct collection *collection, uint64_t hash)
 	if (!err)
 		address_text(&raw, address->text);
 	else if (err != -ENOENT)
-		note(collection, err);
+		series_note(collection, err);
 	table_add(&collection->addresses, table_hash, address, collection->snapshot);
 	return address->text;
 }
 
 /* --- expiry ------------------------------------------------------------------ */
 
-static void row_left_kernel(struct row *row)
+static void series_row_left(struct series_row *row)
 {
 	row->gone = true;
 	row->owner->rows--;
 }
 
-static int delete_row(struct collection *collection, struct row *row)
+static int series_row_delete(struct series_collection *collection,
+			     struct series_row *row)
 {
 	int err = drain_delete_series(probes_map_fd(collection->probes, PROBES_SERIES),
 				      &row->key);
 
 	if (!err)
-		row_left_kernel(row);
+		series_row_left(row);
 	return err;
 }
 
-static void drop_retired(struct series *series, uint32_t service)
+static void series_retired_drop(struct series *series, uint32_t service)
 {
 	uint32_t kept = 0;
 
@@ -421,36 +434,37 @@ static void drop_retired(struct series *series, uint32_t service)
 	series->retired_count = kept;
 }
 
-static bool is_of(const struct owner *owner, uint32_t service)
+static bool series_owner_is_of(const struct series_owner *owner, uint32_t service)
 {
-	return owner->state == OWNER_SHOWN && owner->service == service;
+	return owner->state == SERIES_SHOWN && owner->service == service;
 }
 
-static int expire_service(struct collection *collection, uint32_t service)
+static int expire_service(struct series_collection *collection, uint32_t service)
 {
 	int err;
 
-	for (struct row *row = collection->rows; row; row = row->next) {
-		if (row->gone || !is_of(row->owner, service))
+	for (struct series_row *row = collection->rows; row; row = row->next) {
+		if (row->gone || !series_owner_is_of(row->owner, service))
 			continue;
-		err = delete_row(collection, row);
+		err = series_row_delete(collection, row);
 		if (err)
 			return err;
 	}
-	for (struct owner *owner = collection->all_owners; owner; owner = owner->next) {
-		if (!is_of(owner, service))
+	for (struct series_owner *owner = collection->all_owners; owner;
+	     owner = owner->next) {
+		if (!series_owner_is_of(owner, service))
 			continue;
 		owner->expired = true;
-		if (is_alias(collection, owner))
+		if (series_owner_is_alias(collection, owner))
 			targets_drop_alias(collection->targets, owner->id);
 	}
-	drop_retired(collection->series, service);
+	series_retired_drop(collection->series, service);
 	targets_drop_service(collection->targets, service);
 	return 0;
 }
 
 /* A service whose rows cannot be deleted stays, and is tried again next time. */
-static void expire(struct collection *collection)
+static void expire(struct series_collection *collection)
 {
 	const struct service *service;
 	int err = 0;
@@ -461,24 +475,24 @@ static void expire(struct collection *collection)
 			return;
 		err = expire_service(collection, service->id);
 	}
-	note(collection, err);
+	series_note(collection, err);
 }
 
 /* --- retirement -------------------------------------------------------------- */
 
 static bool same_retired(const void *item, const void *wanted)
 {
-	return !memcmp(&((const struct retired *)item)->key, wanted,
+	return !memcmp(&((const struct series_retired *)item)->key, wanted,
 		       sizeof(struct tally_series_key));
 }
 
-static uint64_t hash_key(const struct collection *collection,
+static uint64_t hash_key(const struct series_collection *collection,
 			 const struct tally_series_key *key)
 {
-	return hash_of(collection, key, sizeof(*key));
+	return series_hash(collection, key, sizeof(*key));
 }
 
-static void index_retired(struct collection *collection)
+static void index_retired(struct series_collection *collection)
 {
 	struct series *series = collection->series;
 
@@ -489,11 +503,12 @@ static void index_retired(struct collection *collection)
 }
 
 /* The row's value moves into an entry of its own. */
-static int retire_into_new(struct collection *collection, const struct row *row,
+static int retire_into_new(struct series_collection *collection,
+			   const struct series_row *row,
 			   const struct tally_series_key *key)
 {
 	struct series *series = collection->series;
-	AUTO_FREE struct retired *retired = calloc(1, sizeof(*retired));
+	AUTO_FREE struct series_retired *retired = calloc(1, sizeof(*retired));
 	int err;
 
 	if (!retired)
@@ -501,10 +516,10 @@ static int retire_into_new(struct collection *collection, const struct row *row,
 	retired->key = *key;
 	/* Both lookups leave their failure in the collection. */
 	snprintf(retired->route, sizeof(retired->route), "%s",
-		 route_text(collection, key->route));
+		 series_route_text(collection, key->route));
 	snprintf(retired->address, sizeof(retired->address), "%s",
-		 address_of(collection, key->address));
-	if (has_failed(collection))
+		 series_address_text(collection, key->address));
+	if (series_has_failed(collection))
 		return 0;
 	err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
 				&row->key, &retired->value);
@@ -518,8 +533,8 @@ static int retire_into_new(struct collection *collection, const struct row *row,
 	return 0;
 }
 
-static int retire_into(struct collection *collection, const struct row *row,
-		       struct retired *retired)
+static int retire_into(struct series_collection *collection,
+		       const struct series_row *row, struct series_retired *retired)
 {
 	struct tally_series last;
 	int err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
@@ -532,16 +547,16 @@ static int retire_into(struct collection *collection, const struct row *row,
 
 /* The route goes over to the service while that has no more than its share; the
  * kernel counts those that it puts down itself, so both together have two. */
-static int keep_route(struct collection *collection, uint32_t service, uint64_t hash,
-		      bool *ret_kept)
+static int series_route_keep(struct series_collection *collection, uint32_t service,
+			     uint64_t hash, bool *ret_kept)
 {
 	struct tally_route_key key = {.hash = hash, .service = service};
-	uint64_t own_hash = hash_of(collection, &key, sizeof(key));
-	struct owner *owner = get_owner(collection, service);
-	const struct route *text =
-	    table_find(&collection->routes, hash_of(collection, &hash, sizeof(hash)),
-		       same_route, &hash);
-	struct route *route;
+	uint64_t own_hash = series_hash(collection, &key, sizeof(key));
+	struct series_owner *owner = series_owner_get(collection, service);
+	const struct series_route *text =
+	    table_find(&collection->routes,
+		       series_hash(collection, &hash, sizeof(hash)), same_route, &hash);
+	struct series_route *route;
 	int err;
 
 	*ret_kept = hash <= TALLY_ROUTE_OTHER ||
@@ -552,7 +567,7 @@ static int keep_route(struct collection *collection, uint32_t service, uint64_t 
 	route = snapshot_alloc(collection->snapshot, sizeof(*route));
 	if (!route)
 		return 0;
-	*route = (struct route){.key = key, .value = text->value};
+	*route = (struct series_route){.key = key, .value = text->value};
 	err = drain_put_route(probes_map_fd(collection->probes, PROBES_ROUTES), &key,
 			      &route->value);
 	if (err)
@@ -564,17 +579,17 @@ static int keep_route(struct collection *collection, uint32_t service, uint64_t 
 }
 
 /* On any failure the row stays where it is and is shown from there. */
-static int retire_row(struct collection *collection, struct row *row)
+static int retire_row(struct series_collection *collection, struct series_row *row)
 {
 	struct series *series = collection->series;
 	struct tally_series_key key = row->key;
-	struct retired *retired;
+	struct series_retired *retired;
 	bool kept;
 	int err;
 
 	key.service = row->owner->service;
-	err = keep_route(collection, key.service, key.route, &kept);
-	if (err || has_failed(collection))
+	err = series_route_keep(collection, key.service, key.route, &kept);
+	if (err || series_has_failed(collection))
 		return err;
 	if (!kept)
 		key.route = TALLY_ROUTE_OTHER;
@@ -584,9 +599,9 @@ static int retire_row(struct collection *collection, struct row *row)
 		return 0;
 	err = retired ? retire_into(collection, row, retired)
 		      : retire_into_new(collection, row, &key);
-	if (err || has_failed(collection))
+	if (err || series_has_failed(collection))
 		return err;
-	row_left_kernel(row);
+	series_row_left(row);
 	return 0;
 }
 
@@ -600,115 +615,125 @@ static uint64_t count_requests(const struct tally_series *value)
 }
 
 /* What is certainly not selected is nobody's loss. */
-static int drop_row(struct collection *collection, struct row *row)
+static int drop_row(struct series_collection *collection, struct series_row *row)
 {
 	struct tally_series last;
 	int err;
 
 	if (!targets_unjudged(collection->targets, row->owner->id))
-		return delete_row(collection, row);
+		return series_row_delete(collection, row);
 	err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
 				&row->key, &last);
 	if (err)
 		return err;
 	collection->series->unjudged += count_requests(&last);
-	row_left_kernel(row);
+	series_row_left(row);
 	return 0;
 }
 
-static void retire(struct collection *collection)
+static void series_retire(struct series_collection *collection)
 {
 	index_retired(collection);
-	for (struct row *row = collection->rows; row; row = row->next) {
-		if (has_failed(collection))
+	for (struct series_row *row = collection->rows; row; row = row->next) {
+		if (series_has_failed(collection))
 			return;
 		if (row->gone || !row->owner->settled)
 			continue;
-		if (row->owner->state == OWNER_SHOWN)
-			note(collection, retire_row(collection, row));
+		if (row->owner->state == SERIES_SHOWN)
+			series_note(collection, retire_row(collection, row));
 		else
-			note(collection, drop_row(collection, row));
+			series_note(collection, drop_row(collection, row));
 	}
 }
 
 /* No rows, and none to come. */
-static bool is_finished(const struct owner *owner)
+static bool series_owner_is_finished(const struct series_owner *owner)
 {
 	return owner->expired || (!owner->rows && owner->settled);
 }
 
 /* Those of an alias go over to its service first: a request may still be under way
  * that has its route under the alias, and will have its row under the service. */
-static int clean_route(struct collection *collection, const struct route *route,
-		       const struct owner *owner)
+static int clean_route(struct series_collection *collection,
+		       const struct series_route *route,
+		       const struct series_owner *owner)
 {
 	bool kept;
 	int err = 0;
 
-	if (!owner->expired && owner->state == OWNER_SHOWN &&
-	    owner->service != SERVICE_UNKNOWN)
-		err = keep_route(collection, owner->service, route->key.hash, &kept);
+	if (!owner->expired && owner->state == SERIES_SHOWN &&
+	    owner->service != SERIES_UNKNOWN)
+		err = series_route_keep(collection, owner->service, route->key.hash,
+					&kept);
 	if (err)
 		return err;
 	return drain_delete_route(probes_map_fd(collection->probes, PROBES_ROUTES),
 				  &route->key);
 }
 
-static void clean_routes(struct collection *collection)
+static void series_routes_clean(struct series_collection *collection)
 {
-	for (struct route *route = collection->all_routes; route; route = route->next) {
-		const struct owner *owner = find_owner(collection, route->key.service);
+	for (struct series_route *route = collection->all_routes; route;
+	     route = route->next) {
+		const struct series_owner *owner =
+		    series_owner_find(collection, route->key.service);
 
-		if (owner && is_finished(owner))
-			note(collection, clean_route(collection, route, owner));
+		if (owner && series_owner_is_finished(owner))
+			series_note(collection, clean_route(collection, route, owner));
 	}
 }
 
 /* The count of an id whose routes are gone; its routes went before. */
-static void clean_route_counts(struct collection *collection)
+static void series_routes_clean_counts(struct series_collection *collection)
 {
 	int map_fd = probes_map_fd(collection->probes, PROBES_ROUTE_COUNTS);
 
-	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
-		if (is_finished(owner))
-			note(collection, drain_delete_route_count(map_fd, owner->id));
+	for (struct series_owner *owner = collection->all_owners; owner;
+	     owner = owner->next)
+		if (series_owner_is_finished(owner))
+			series_note(collection,
+				    drain_delete_route_count(map_fd, owner->id));
 }
 
 /* A connection that was idle since before its process was named still has the
  * old id, and is found under its service by the alias. */
-static void drop_aliases(struct collection *collection)
+static void series_owners_drop_aliases(struct series_collection *collection)
 {
-	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
-		if (is_finished(owner) && !owner->connected &&
-		    is_alias(collection, owner))
+	for (struct series_owner *owner = collection->all_owners; owner;
+	     owner = owner->next)
+		if (series_owner_is_finished(owner) && !owner->connected &&
+		    series_owner_is_alias(collection, owner))
 			targets_drop_alias(collection->targets, owner->id);
 }
 
-static bool is_stranger(const struct owner *owner)
+static bool is_stranger(const struct series_owner *owner)
 {
 	return (owner->rows || owner->routes) &&
-	       (owner->state == OWNER_WAITING || is_of(owner, SERVICE_UNKNOWN));
+	       (owner->state == SERIES_WAITING ||
+		series_owner_is_of(owner, SERIES_UNKNOWN));
 }
 
 /* Bounded by the rows of the kernel's maps: only ids that have some are kept. */
-static void remember_strangers(struct collection *collection)
+static void series_owners_remember(struct series_collection *collection)
 {
 	struct series *series = collection->series;
-	struct stranger *strangers;
+	struct series_stranger *strangers;
 	size_t count = 0, i = 0;
 
-	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
+	for (struct series_owner *owner = collection->all_owners; owner;
+	     owner = owner->next)
 		count += is_stranger(owner);
 	strangers = reallocarray(series->strangers, count + 1, sizeof(*strangers));
 	if (!strangers) {
-		note(collection, -ENOMEM);
+		series_note(collection, -ENOMEM);
 		return;
 	}
-	for (struct owner *owner = collection->all_owners; owner; owner = owner->next)
+	for (struct series_owner *owner = collection->all_owners; owner;
+	     owner = owner->next)
 		if (is_stranger(owner))
-			strangers[i++] = (struct stranger){
+			strangers[i++] = (struct series_stranger){
 			    .id = owner->id,
-			    .shown = owner->state == OWNER_SHOWN,
+			    .shown = owner->state == SERIES_SHOWN,
 			    .since_ms = owner->since_ms,
 			};
 	qsort(strangers, count, sizeof(*strangers), compare_strangers);
@@ -718,15 +743,15 @@ static void remember_strangers(struct collection *collection)
 
 /* --- adding up --------------------------------------------------------------- */
 
-static bool is_target(const struct owner *owner)
+static bool series_owner_is_target(const struct series_owner *owner)
 {
 	return owner->service != TALLY_SERVICE_OTHER &&
-	       owner->service != SERVICE_UNKNOWN;
+	       owner->service != SERIES_UNKNOWN;
 }
 
 /* The rows for what found no room are there from the start; nothing was lost
  * until they hold something, and then they would only be noise. */
-static bool is_unused_overflow(const struct row *row)
+static bool is_unused_overflow(const struct series_row *row)
 {
 	static const struct tally_series nothing;
 
@@ -736,61 +761,64 @@ static bool is_unused_overflow(const struct row *row)
 
 /* A row of an alias shows the route that it will retire under: what is shown once
  * may not become other later. */
-static const char *shown_route(struct collection *collection, const struct row *row)
+static const char *series_route_shown(struct series_collection *collection,
+				      const struct series_row *row)
 {
-	const struct owner *owner = row->owner;
+	const struct series_owner *owner = row->owner;
 	bool kept = true;
 
-	if (owner->service != owner->id && owner->service != SERVICE_UNKNOWN)
-		note(collection,
-		     keep_route(collection, owner->service, row->key.route, &kept));
-	return kept ? route_text(collection, row->key.route) : "other";
+	if (owner->service != owner->id && owner->service != SERIES_UNKNOWN)
+		series_note(collection, series_route_keep(collection, owner->service,
+							  row->key.route, &kept));
+	return kept ? series_route_text(collection, row->key.route) : "other";
 }
 
-static void group_rows(struct collection *collection)
+static void group_rows(struct series_collection *collection)
 {
-	for (struct row *row = collection->rows; row; row = row->next) {
-		const struct owner *owner = row->owner;
+	for (struct series_row *row = collection->rows; row; row = row->next) {
+		const struct series_owner *owner = row->owner;
 		struct requests_names names = {
 		    .service = owner->name,
 		    .name_space = owner->name_space,
 		};
 
-		if (row->gone || owner->state != OWNER_SHOWN || is_unused_overflow(row))
+		if (row->gone || owner->state != SERIES_SHOWN ||
+		    is_unused_overflow(row))
 			continue;
-		names.route = shown_route(collection, row);
-		names.address = address_of(collection, row->key.address);
-		groups_add(collection->groups, &names, is_target(owner), &row->key,
-			   &row->value);
+		names.route = series_route_shown(collection, row);
+		names.address = series_address_text(collection, row->key.address);
+		groups_add(collection->groups, &names, series_owner_is_target(owner),
+			   &row->key, &row->value);
 	}
 }
 
 /* The owner of retired rows is the service itself. */
-static struct owner *owner_of_retired(struct collection *collection, uint32_t service)
+static struct series_owner *
+series_owner_of_service(struct series_collection *collection, uint32_t service)
 {
-	struct owner *owner = get_owner(collection, service);
+	struct series_owner *owner = series_owner_get(collection, service);
 
-	if (owner && service == SERVICE_UNKNOWN)
-		show_owner(owner, SERVICE_UNKNOWN, "unknown", "");
+	if (owner && service == SERIES_UNKNOWN)
+		show_owner(owner, SERIES_UNKNOWN, "unknown", "");
 	return owner;
 }
 
 /* Copied: the snapshot may live on when the retired row does not. */
-static void group_retired(struct collection *collection)
+static void group_retired(struct series_collection *collection)
 {
 	struct series *series = collection->series;
 
 	for (uint32_t i = 0; i < series->retired_count; i++) {
-		const struct retired *retired = series->retired[i];
-		const struct owner *owner =
-		    owner_of_retired(collection, retired->key.service);
+		const struct series_retired *retired = series->retired[i];
+		const struct series_owner *owner =
+		    series_owner_of_service(collection, retired->key.service);
 		struct tally_series *value =
 		    snapshot_alloc(collection->snapshot, sizeof(*value));
 		struct requests_names names;
 
 		if (!owner || !value)
 			return;
-		if (owner->state != OWNER_SHOWN)
+		if (owner->state != SERIES_SHOWN)
 			continue;
 		*value = retired->value;
 		names = (struct requests_names){
@@ -799,29 +827,29 @@ static void group_retired(struct collection *collection)
 		    .route = snapshot_text(collection->snapshot, retired->route),
 		    .address = snapshot_text(collection->snapshot, retired->address),
 		};
-		groups_add(collection->groups, &names, is_target(owner), &retired->key,
-			   value);
+		groups_add(collection->groups, &names, series_owner_is_target(owner),
+			   &retired->key, value);
 	}
 }
 
 static void see_connections(void *context, const struct tally_connections_key *key,
 			    const struct tally_connections *sum)
 {
-	struct collection *collection = context;
-	struct owner *owner = get_owner(collection, key->service);
+	struct series_collection *collection = context;
+	struct series_owner *owner = series_owner_get(collection, key->service);
 	struct requests_names names;
 
 	if (!owner)
 		return;
 	owner->connected = true;
-	if (owner->state != OWNER_SHOWN || owner->expired)
+	if (owner->state != SERIES_SHOWN || owner->expired)
 		return;
 	names = (struct requests_names){
 	    .service = owner->name,
 	    .name_space = owner->name_space,
 	};
-	groups_add_connections(collection->groups, &names, is_target(owner), key->role,
-			       sum);
+	groups_add_connections(collection->groups, &names,
+			       series_owner_is_target(owner), key->role, sum);
 }
 
 /* --- the table's use ---------------------------------------------------------- */
@@ -843,7 +871,7 @@ static const struct family series_limit = {
     .order = GROUPS_ORDER_LAST + 2,
 };
 
-static void emit_table_use(struct collection *collection)
+static void emit_table_use(struct series_collection *collection)
 {
 	struct label_set none = {0};
 	uint32_t rows;
@@ -854,7 +882,7 @@ static void emit_table_use(struct collection *collection)
 		       (double)collection->row_count);
 	if (!err)
 		snapshot_value(collection->snapshot, &series_limit, none, (double)rows);
-	note(collection, err);
+	series_note(collection, err);
 }
 
 /* --- the module -------------------------------------------------------------- */
@@ -898,7 +926,7 @@ int series_create(uint32_t retired_max, bool has_summaries, struct series **ret_
 int series_collect(struct series *series, const struct probes *probes,
 		   struct targets *targets, int64_t now_ms, struct snapshot *snapshot)
 {
-	struct collection collection = {
+	struct series_collection collection = {
 	    .series = series,
 	    .probes = probes,
 	    .targets = targets,
@@ -906,14 +934,14 @@ int series_collect(struct series *series, const struct probes *probes,
 	    .snapshot = snapshot,
 	    .groups = groups_create(snapshot, series->seed),
 	};
-	int err = read_maps(&collection);
+	int err = series_read(&collection);
 
 	if (err || snapshot->error)
 		return err ? err : snapshot->error;
-	settle_owners(&collection);
+	series_owners_settle(&collection);
 	expire(&collection);
-	retire(&collection);
-	clean_routes(&collection);
+	series_retire(&collection);
+	series_routes_clean(&collection);
 	group_rows(&collection);
 	group_retired(&collection);
 	err = probes_count_connections(probes, see_connections, &collection);
@@ -921,12 +949,12 @@ int series_collect(struct series *series, const struct probes *probes,
 	if (series->summaries)
 		groups_summarize(collection.groups, series->summaries, now_ms);
 	if (!err) {
-		clean_route_counts(&collection);
-		drop_aliases(&collection);
+		series_routes_clean_counts(&collection);
+		series_owners_drop_aliases(&collection);
 	}
 	emit_table_use(&collection);
-	remember_strangers(&collection);
-	note(&collection, err);
+	series_owners_remember(&collection);
+	series_note(&collection, err);
 	return collection.err ? collection.err : snapshot->error;
 }
 
