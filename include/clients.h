@@ -34,7 +34,6 @@ struct client {
 	size_t upload_bytes;
 	enum client_check check;
 	bool is_suspended; /* until its credentials are checked */
-	bool is_head;      /* the request's method */
 	bool has_asked;    /* a request was complete */
 	bool is_answered;  /* the response is on its way */
 };

@@ -13,33 +13,18 @@
  */
 #pragma once
 
-#include <stdbool.h>
-
-#include "buf.h"
+#include "answer.h"
 #include "loop.h"
-#include "snapshot.h"
 #include "web.h"
 
 struct httpd;
-
-struct httpd_pages {
-	/* What /metrics exposes: finished, and httpd's to free, on failure too. It
-	 * is read until the response is sent or httpd_stop returns. Non-zero is a
-	 * 500 with that errno's name, and logged. */
-	int (*metrics)(void *context, struct snapshot *ret_snapshot);
-	/* Writes the body; ret_html is empty and has a ceiling: its error counts
-	 * like the return value. */
-	int (*status)(void *context, struct buf *ret_html);
-	bool (*ready)(void *context);
-	void *context;
-};
 
 /* listen_address: "ADDR:PORT", ":PORT", "[v6]:PORT". ":PORT" is every address,
  * IPv6 and IPv4. web: TLS, passwords and headers; NULL: none; it stays the caller's
  * and outlives the server. Errors: -EINVAL (cannot parse), -EADDRINUSE and other
  * errno of bind. Pages are copied. */
 int httpd_start(struct loop *loop, const char *listen_address, struct web *web,
-		const struct httpd_pages *pages, struct httpd **ret_httpd);
+		const struct answer_pages *pages, struct httpd **ret_httpd);
 /* The port it listens on (for :0). */
 unsigned int httpd_port(const struct httpd *httpd);
 void httpd_stop(struct httpd **httpd);

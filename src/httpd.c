@@ -12,15 +12,14 @@
 #include <sys/epoll.h>
 #include <time.h>
 
+#include "answer.h"
 #include "basic_auth.h"
 #include "body.h"
 #include "cleanup.h"
 #include "clients.h"
 #include "clock.h"
-#include "length.h"
 #include "listener.h"
 #include "log.h"
-#include "negotiate.h"
 
 /* Of a connection: its request's head, then what of a response is sent at once. From
  * more than half of it libmicrohttpd makes a chunk, and a system call costs by itself:
@@ -42,17 +41,8 @@
 /* Pages that are made or being sent: each holds a snapshot. Two scrapers, a
  * browser, and one that stalls. */
 #define PAGES_MAX 4
-/* 512 services with names that are all escapes come to a third of it. */
-#define STATUS_BYTES_MAX ((size_t)4 << 20)
 /* What libmicrohttpd asks for at once where it does not send chunks. */
 #define BLOCK_BYTES ((size_t)16 << 10)
-
-/* What cannot be served, told when it begins to fail and when the reason changes:
- * a scraper asks again and again. */
-struct trouble {
-	const char *path;
-	int told; /* 0: works */
-};
 
 struct httpd {
 	struct loop *loop;
@@ -65,21 +55,15 @@ struct httpd {
 	struct MHD_Daemon *daemon;
 	int epoll_fd; /* the daemon's */
 	unsigned int port;
-	struct httpd_pages pages;
-	struct trouble metrics_trouble, status_trouble;
+	struct answers answers;
 	struct clients clients;
 	unsigned int page_count; /* of PAGES_MAX */
-};
-
-struct header {
-	const char *name;
-	const char *value;
 };
 
 /* A page on its way: lives as long as libmicrohttpd's response. */
 struct page {
 	struct httpd *httpd;
-	struct trouble *trouble;
+	struct answer_trouble *trouble;
 	struct body *body;
 };
 
@@ -119,9 +103,9 @@ static bool add_missing(struct MHD_Response *response, const char *name,
 
 /* Consumes response, which may be NULL. MHD_NO ends the connection. */
 static enum MHD_Result send_response(const struct httpd *httpd,
-				     struct MHD_Connection *connection,
-				     unsigned int status, struct MHD_Response *response,
-				     const struct header *headers, size_t header_count)
+				     const struct client *client,
+				     const struct answer *answer,
+				     struct MHD_Response *response)
 {
 	enum MHD_Result result = MHD_NO;
 	bool complete;
@@ -130,68 +114,15 @@ static enum MHD_Result send_response(const struct httpd *httpd,
 		return MHD_NO;
 	complete = add_configured(httpd, response) &&
 		   add_missing(response, "X-Content-Type-Options", "nosniff");
-	for (size_t i = 0; i < header_count && complete; i++)
-		complete = add_missing(response, headers[i].name, headers[i].value);
+	for (size_t i = 0; i < answer->header_count && complete; i++)
+		complete = add_missing(response, answer->headers[i].name,
+				       answer->headers[i].value);
 	if (complete)
-		result = MHD_queue_response(connection, status, response);
+		result =
+		    MHD_queue_response(client->connection, answer->status, response);
 	MHD_destroy_response(response); /* the connection holds its own reference */
 	return result;
 }
-
-static enum MHD_Result send_text(const struct httpd *httpd,
-				 struct MHD_Connection *connection, unsigned int status,
-				 const char *text)
-{
-	static const struct header plain = {"Content-Type",
-					    "text/plain; charset=utf-8"};
-	const struct header headers[] = {
-	    plain,
-	    status == MHD_HTTP_UNAUTHORIZED
-		? (struct header){"WWW-Authenticate", "Basic"}
-		: (struct header){"Allow", "GET, HEAD"},
-	};
-	bool has_second =
-	    status == MHD_HTTP_UNAUTHORIZED || status == MHD_HTTP_METHOD_NOT_ALLOWED;
-
-	return send_response(httpd, connection, status,
-			     MHD_create_response_from_buffer(strlen(text), (void *)text,
-							     MHD_RESPMEM_MUST_COPY),
-			     headers, has_second ? 2 : 1);
-}
-
-static const char *error_name(int err)
-{
-	const char *name = strerrorname_np(abs(err));
-
-	return name ? name : "unknown error";
-}
-
-static void tell_trouble(struct trouble *trouble, int err)
-{
-	if (err && err != trouble->told)
-		log_error("cannot serve \"%s\": %s", trouble->path, error_name(err));
-	trouble->told = err;
-}
-
-static enum MHD_Result send_failure(const struct httpd *httpd,
-				    struct MHD_Connection *connection,
-				    struct trouble *trouble, int err)
-{
-	char text[64];
-
-	tell_trouble(trouble, err);
-	snprintf(text, sizeof(text), "failed: %s\n", error_name(err));
-	return send_text(httpd, connection, MHD_HTTP_INTERNAL_SERVER_ERROR, text);
-}
-
-static enum MHD_Result send_busy(const struct httpd *httpd,
-				 struct MHD_Connection *connection)
-{
-	return send_text(httpd, connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-			 "too many pages are being sent to others\n");
-}
-
-/* --- pages ----------------------------------------------------------------- */
 
 static ssize_t read_page(void *context, uint64_t position, char *bytes, size_t size)
 {
@@ -200,7 +131,7 @@ static ssize_t read_page(void *context, uint64_t position, char *bytes, size_t s
 
 	(void)position; /* never goes back */
 	if (len <= 0)
-		tell_trouble(page->trouble, (int)len);
+		answer_tell(page->trouble, (int)len);
 	if (!len)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	/* The connection ends without the last chunk: the client knows. */
@@ -216,58 +147,48 @@ static void free_page(void *context)
 	free(page);
 }
 
-/* size may be MHD_SIZE_UNKNOWN: chunks, and to HTTP/1.0 until the connection's
+/* Of a length that is not known: chunks, and to HTTP/1.0 until the connection's
  * end. Takes the body over; NULL when there is no memory. */
-static struct MHD_Response *make_response(struct httpd *httpd, struct trouble *trouble,
-					  struct body *body, uint64_t size)
+static struct MHD_Response *make_page(struct httpd *httpd, struct answer *answer)
 {
 	struct page *page = malloc(sizeof(*page));
 	struct MHD_Response *response;
 
-	if (!page) {
-		body_free(&body);
+	if (!page)
 		return NULL;
-	}
-	*page = (struct page){.httpd = httpd, .trouble = trouble, .body = body};
+	*page = (struct page){
+	    .httpd = httpd,
+	    .trouble = answer->trouble,
+	    .body = TAKE(answer->body),
+	};
 	httpd->page_count++;
-	response = MHD_create_response_from_callback(size, BLOCK_BYTES, read_page, page,
-						     free_page);
+	response = MHD_create_response_from_callback(
+	    answer->size == ANSWER_SIZE_UNKNOWN ? MHD_SIZE_UNKNOWN : answer->size,
+	    BLOCK_BYTES, read_page, page, free_page);
 	if (!response)
 		free_page(page);
 	return response;
 }
 
-/* Reads it to its end. */
-static int measure(struct body *body, uint64_t *ret_size)
+static enum MHD_Result send_answer(struct httpd *httpd, const struct client *client,
+				   struct answer *answer)
 {
-	char bytes[BLOCK_BYTES];
-	uint64_t size = 0;
-	ssize_t len;
+	struct MHD_Response *response =
+	    answer->body
+		? make_page(httpd, answer)
+		: MHD_create_response_from_buffer(strlen(answer->text), answer->text,
+						  MHD_RESPMEM_MUST_COPY);
 
-	while ((len = body_read(body, bytes, sizeof(bytes))) > 0)
-		size += (uint64_t)len;
-	if (len < 0)
-		return (int)len;
-	*ret_size = size;
-	return 0;
+	return send_response(httpd, client, answer, response);
 }
 
-/* Takes the body over. A HEAD is told the length, which a GET learns on the way:
- * libmicrohttpd (0.9.75) would end the chunks that it does not send. */
-static enum MHD_Result send_page(struct httpd *httpd, const struct client *client,
-				 struct trouble *trouble, struct body *body,
-				 const struct header *headers, size_t header_count)
+static enum MHD_Result send_text(struct httpd *httpd, const struct client *client,
+				 unsigned int status, const char *text)
 {
-	uint64_t size = MHD_SIZE_UNKNOWN;
-	int err = client->is_head ? measure(body, &size) : 0;
+	struct answer answer = {0};
 
-	if (err) {
-		body_free(&body);
-		return send_failure(httpd, client->connection, trouble, err);
-	}
-	return send_response(httpd, client->connection, MHD_HTTP_OK,
-			     make_response(httpd, trouble, body, size), headers,
-			     header_count);
+	answer_text(&answer, status, text);
+	return send_answer(httpd, client, &answer);
 }
 
 /* --- requests -------------------------------------------------------------- */
@@ -303,125 +224,6 @@ static const char *request_field(struct MHD_Connection *connection, const char *
 		return NULL;
 	buf_append(list, "", 1);
 	return list->error ? NULL : list->data;
-}
-
-static enum exposition_format wanted_format(struct MHD_Connection *connection)
-{
-	CLEANUP(buf_free) struct buf list = BUF_INIT(HEADER_BYTES_MAX);
-
-	return negotiate_format(request_field(connection, "Accept", &list));
-}
-
-static bool wants_gzip(struct MHD_Connection *connection)
-{
-	CLEANUP(buf_free) struct buf list = BUF_INIT(HEADER_BYTES_MAX);
-
-	return negotiate_gzip(request_field(connection, "Accept-Encoding", &list));
-}
-
-static int make_metrics(struct httpd *httpd, enum exposition_format format,
-			bool is_gzip, struct body **ret_body)
-{
-	CLEANUP(snapshot_free) struct snapshot snapshot = {0};
-	int err = httpd->pages.metrics(httpd->pages.context, &snapshot);
-
-	return err ? err : body_of_snapshot(&snapshot, format, is_gzip, ret_body);
-}
-
-static int make_status(struct httpd *httpd, bool is_gzip, struct body **ret_body)
-{
-	CLEANUP(buf_free) struct buf html = BUF_INIT(STATUS_BYTES_MAX);
-	int err = httpd->pages.status(httpd->pages.context, &html);
-
-	if (!err)
-		err = html.error;
-	return err ? err : body_of_text(&html, is_gzip, ret_body);
-}
-
-static enum MHD_Result answer_metrics(struct httpd *httpd, struct client *client)
-{
-	enum exposition_format format = wanted_format(client->connection);
-	bool is_gzip = wants_gzip(client->connection);
-	const struct header headers[] = {
-	    {"Content-Type", exposition_content_type(format)},
-	    {"Vary", "Accept, Accept-Encoding"},
-	    {"Content-Encoding", "gzip"}, /* last: when it is */
-	};
-	struct body *body;
-	int err;
-
-	if (httpd->page_count >= PAGES_MAX)
-		return send_busy(httpd, client->connection);
-	err = make_metrics(httpd, format, is_gzip, &body);
-	if (err)
-		return send_failure(httpd, client->connection, &httpd->metrics_trouble,
-				    err);
-	return send_page(httpd, client, &httpd->metrics_trouble, body, headers,
-			 is_gzip ? 3 : 2);
-}
-
-static enum MHD_Result answer_status(struct httpd *httpd, struct client *client)
-{
-	static const struct header headers[] = {
-	    {"Content-Type", "text/html; charset=utf-8"},
-	    {"Vary", "Accept-Encoding"},
-	    {"Content-Security-Policy",
-	     "default-src 'none'; style-src 'unsafe-inline'"},
-	    {"Content-Encoding", "gzip"}, /* last: when it is */
-	};
-	bool is_gzip = wants_gzip(client->connection);
-	struct body *body;
-	int err;
-
-	if (httpd->page_count >= PAGES_MAX)
-		return send_busy(httpd, client->connection);
-	err = make_status(httpd, is_gzip, &body);
-	if (err)
-		return send_failure(httpd, client->connection, &httpd->status_trouble,
-				    err);
-	return send_page(httpd, client, &httpd->status_trouble, body, headers,
-			 is_gzip ? 4 : 3);
-}
-
-static enum MHD_Result answer_healthy(struct httpd *httpd, struct client *client)
-{
-	return send_text(httpd, client->connection, MHD_HTTP_OK,
-			 "bpftally is healthy.\n");
-}
-
-static enum MHD_Result answer_ready(struct httpd *httpd, struct client *client)
-{
-	if (httpd->pages.ready(httpd->pages.context))
-		return send_text(httpd, client->connection, MHD_HTTP_OK,
-				 "bpftally is ready.\n");
-	return send_text(httpd, client->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-			 "bpftally is not ready.\n");
-}
-
-static const struct {
-	const char *path;
-	enum MHD_Result (*answer)(struct httpd *httpd, struct client *client);
-} routes[] = {
-    {"/metrics", answer_metrics},
-    {"/", answer_status},
-    {"/-/healthy", answer_healthy},
-    {"/-/ready", answer_ready},
-};
-
-/* The path of a target in absolute form, which a server must accept (RFC 9112
- * section 3.2.2); any other target is its own. */
-static const char *path_of(const char *target)
-{
-	const char *authority = NULL;
-
-	if (!strncasecmp(target, "http://", 7))
-		authority = target + 7;
-	else if (!strncasecmp(target, "https://", 8))
-		authority = target + 8;
-	if (!authority)
-		return target;
-	target = strchr(authority, '/');
-	return target ? target : "/";
 }
 
 /* A field that is a secret leaves no copy of ours. */
@@ -469,40 +271,45 @@ static bool is_head_too_large(struct client *client)
 	return info && info->header_size > HEADER_BYTES_MAX;
 }
 
-static enum MHD_Result answer(struct httpd *httpd, struct client *client,
-			      const char *target, const char *method)
+static enum MHD_Result answer_page(struct httpd *httpd, struct client *client,
+				   const char *target, const char *method)
 {
-	const char *path = path_of(target);
-	bool is_read;
+	CLEANUP(buf_free) struct buf accept = BUF_INIT(HEADER_BYTES_MAX);
+	CLEANUP(buf_free) struct buf encoding = BUF_INIT(HEADER_BYTES_MAX);
+	const struct answer_request request = {
+	    .target = target,
+	    .method = method,
+	    .accept = request_field(client->connection, "Accept", &accept),
+	    .accept_encoding =
+		request_field(client->connection, "Accept-Encoding", &encoding),
+	    .is_busy = httpd->page_count >= PAGES_MAX,
+	};
+	CLEANUP(answer_free) struct answer answer = {0};
 
-	client->is_head = !strcmp(method, "HEAD");
+	answers_choose(&httpd->answers, &request, &answer);
+	return send_answer(httpd, client, &answer);
+}
+
+static enum MHD_Result answer_client(struct httpd *httpd, struct client *client,
+				     const char *target, const char *method)
+{
 	if (is_head_too_large(client))
-		return send_text(httpd, client->connection,
+		return send_text(httpd, client,
 				 MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
 				 "headers too large\n");
 	switch (may_enter(httpd, client)) {
 	case BASIC_AUTH_GRANTED:
 		break;
 	case BASIC_AUTH_DENIED:
-		return send_text(httpd, client->connection, MHD_HTTP_UNAUTHORIZED,
+		return send_text(httpd, client, MHD_HTTP_UNAUTHORIZED,
 				 "Unauthorized\n");
 	case BASIC_AUTH_WAITS:
 		return wait_for_check(client);
 	case BASIC_AUTH_BUSY:
-		return send_text(httpd, client->connection,
-				 MHD_HTTP_SERVICE_UNAVAILABLE,
+		return send_text(httpd, client, MHD_HTTP_SERVICE_UNAVAILABLE,
 				 "too many passwords are being checked\n");
 	}
-	is_read = client->is_head || !strcmp(method, "GET");
-	for (size_t i = 0; i < LENGTH(routes); i++) {
-		if (strcmp(path, routes[i].path))
-			continue;
-		if (is_read)
-			return routes[i].answer(httpd, client);
-		return send_text(httpd, client->connection, MHD_HTTP_METHOD_NOT_ALLOWED,
-				 "method not allowed\n");
-	}
-	return send_text(httpd, client->connection, MHD_HTTP_NOT_FOUND, "not found\n");
+	return answer_page(httpd, client, target, method);
 }
 
 /* What follows "%00" would be cut off: with it a target is left as it is, and has
@@ -549,7 +356,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		return client->upload_bytes <= UPLOAD_BYTES_MAX ? MHD_YES : MHD_NO;
 	}
 	clients_asked(client, now_ms());
-	return answer(httpd, client, target, method);
+	return answer_client(httpd, client, target, method);
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection,
@@ -778,7 +585,7 @@ static int start_daemon(struct httpd *httpd, int *listener)
 }
 
 int httpd_start(struct loop *loop, const char *listen_address, struct web *web,
-		const struct httpd_pages *pages, struct httpd **ret_httpd)
+		const struct answer_pages *pages, struct httpd **ret_httpd)
 {
 	CLEANUP(httpd_stop) struct httpd *httpd = calloc(1, sizeof(*httpd));
 	AUTO_CLOSE int listener = -1;
@@ -788,9 +595,7 @@ int httpd_start(struct loop *loop, const char *listen_address, struct web *web,
 		return -ENOMEM;
 	httpd->loop = loop;
 	httpd->web = web;
-	httpd->pages = *pages;
-	httpd->metrics_trouble.path = "/metrics";
-	httpd->status_trouble.path = "/";
+	answers_init(&httpd->answers, pages);
 	httpd->timer_ms = httpd->room_ms = UINT64_MAX;
 	httpd->epoll_fd = -1;
 	err = listener_open(listen_address, &listener);

@@ -229,7 +229,7 @@ static int open_web(const struct config *config, struct web **ret_web)
 
 static int start_httpd(struct agent *agent)
 {
-	const struct httpd_pages pages = {
+	const struct answer_pages pages = {
 	    .metrics = page_metrics,
 	    .status = page_status,
 	    .ready = page_ready,

@@ -230,8 +230,8 @@ static void on_signal(void *context, uint32_t events)
 /* Exit status 0: started, ran, stopped, and (LeakSanitizer) left nothing. */
 static int serve(const char *listen_address, struct control *control, int port_pipe)
 {
-	const struct httpd_pages pages = {collect_metrics, write_status, is_ready,
-					  control};
+	const struct answer_pages pages = {collect_metrics, write_status, is_ready,
+					   control};
 	struct serving serving = {.control = control};
 	char error[CONFIG_ERROR_LEN];
 	struct httpd *httpd = NULL;
@@ -1685,8 +1685,8 @@ static void a_kept_connection_wakes_the_server_only_to_be_closed(void **state)
 
 static int start_and_stop(const char *listen_address, unsigned int *ret_port)
 {
-	const struct httpd_pages pages = {collect_metrics, write_status, is_ready,
-					  NULL};
+	const struct answer_pages pages = {collect_metrics, write_status, is_ready,
+					   NULL};
 	struct httpd *httpd = NULL;
 	struct loop *loop = NULL;
 	int err;
