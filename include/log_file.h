@@ -34,12 +34,13 @@ struct log_file {
 	char *target;  /* where that link leads; NULL: it is none */
 	char *service; /* NULL: none */
 	char *labels;
-	int fd;                /* -1: closed */
-	uint64_t offset;       /* what stands before it was handed out */
-	uint64_t read_end;     /* what stands before it was read */
-	uint64_t size;         /* as last seen */
-	struct log_print tail; /* before read_end */
-	struct log_print mark; /* before mark_offset; of none: it was not seen */
+	int fd;                 /* -1: closed */
+	uint64_t offset;        /* what stands before it was handed out */
+	uint64_t read_end;      /* what stands before it was read */
+	uint64_t size;          /* as last seen */
+	struct log_print tail;  /* before read_end */
+	struct log_stamp stamp; /* from before it was last read */
+	struct log_print mark;  /* before mark_offset; of none: it was not seen */
 	uint64_t mark_offset;
 	struct slice chunk; /* what ends at read_end, while lines are taken out of it */
 	struct log_lines lines;
@@ -57,7 +58,9 @@ struct log_file {
 	uint32_t index;
 	uint32_t poll_ms; /* how often it is looked at; 0: it is watched */
 	int64_t poll_next_ms;
+	int64_t stamp_ms;  /* when that stamp was found by a look; 0: it was not yet */
 	int64_t absent_ms; /* since when it is nowhere; 0: it is somewhere */
+	bool is_settled;   /* what is written since it was read has another stamp */
 	bool is_due;
 	bool is_dirty;   /* its note is not what it should be */
 	bool is_anew;    /* nothing was read since it was emptied, or took its name */
@@ -90,6 +93,8 @@ struct log_file *log_file_create(const struct log_identity *identity,
 				 uint64_t offset);
 void log_file_free(struct log_file **file);
 void log_file_close(struct log_file *file);
+/* What is written from now on is not read yet. */
+void log_file_set_stamp(struct log_file *file, struct log_stamp stamp);
 /* Opens it, if it is closed, and knows its size then. LOG_READ_END: it is. */
 enum log_read log_file_open(struct log_file *file);
 /* Reads some more of it; `buf` has LOG_FILE_BUF bytes. ret_len: what that was. */

@@ -27,8 +27,15 @@ struct log_identity {
 	struct log_print head;
 };
 
+/* When it was last written, or anything about it changed: the second tells where the
+ * first was set back. The file system's clock, which may stand still for 2 s (FAT). */
+struct log_stamp {
+	int64_t modified_ns, changed_ns;
+};
+
 struct log_stat {
 	struct log_identity identity; /* without head */
+	struct log_stamp stamp;
 	uint64_t size;
 	bool is_regular;
 	bool is_deleted; /* it has no name any more */
@@ -39,6 +46,7 @@ int log_stat(int fd, const char *path, struct log_stat *ret_stat);
 /* Whether it may be the same: device and inode are, and nothing tells them apart. */
 bool log_identity_is(const struct log_identity *identity,
 		     const struct log_identity *other);
+bool log_stamp_is(struct log_stamp stamp, struct log_stamp other);
 
 struct log_print log_print_of(const void *bytes, size_t len);
 /* Of the bytes before `position`, LOG_TAIL_BYTES at most; of none when they cannot be

@@ -84,6 +84,13 @@ void log_file_restart(struct log_file *file, uint64_t offset, struct log_print t
 
 /* --- opening ------------------------------------------------------------------ */
 
+void log_file_set_stamp(struct log_file *file, struct log_stamp stamp)
+{
+	file->stamp = stamp;
+	file->stamp_ms = 0;
+	file->is_settled = false;
+}
+
 /* The prints of what was there before it was closed, or before a restart. */
 static enum log_read verify(struct log_file *file)
 {
@@ -120,6 +127,8 @@ enum log_read log_file_open(struct log_file *file)
 	file->fd = fd;
 	fd = -1;
 	file->size = found.size;
+	if (!log_stamp_is(file->stamp, found.stamp))
+		log_file_set_stamp(file, found.stamp);
 	return verify(file);
 }
 

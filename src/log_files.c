@@ -17,6 +17,7 @@ _Static_assert(TURN_BYTES / FILE_COST <= LOG_TURN_FILES, "a turn's files have ro
 #define POLL_MIN_MS 250
 #define POLL_MAX_MS 4000
 #define TICK_MS 250
+#define STAMP_TICK_MS 2500 /* FAT's 2 s, and what clocks are behind */
 
 int log_files_create(const struct log_files_config *config,
 		     struct log_files **ret_files)
@@ -429,21 +430,43 @@ bool log_files_is_due(const struct log_files *files)
 	return files->due_first;
 }
 
-static bool is_as_it_was(const struct log_file *file)
+/* Filled to the size it had. What is written in the tick of a stamp has the same one:
+ * so where no event tells of that, the file is read once more when the tick is over.
+ * That is judged by our clock, as the stamp's may be another machine's. */
+static bool may_be_rewritten(struct log_files *files, struct log_file *file,
+			     struct log_stamp found)
+{
+	if (!log_stamp_is(file->stamp, found)) {
+		log_file_set_stamp(file, found);
+		file->stamp_ms = files->now_ms;
+		return true;
+	}
+	if (file->is_settled || !file->poll_ms)
+		return false;
+	if (!file->stamp_ms)
+		file->stamp_ms = files->now_ms;
+	file->is_settled = files->now_ms - file->stamp_ms >= STAMP_TICK_MS;
+	return file->is_settled;
+}
+
+static bool is_as_it_was(struct log_files *files, struct log_file *file)
 {
 	struct log_stat found;
 
 	return file->path && !file->is_refused && !log_stat(-1, file->path, &found) &&
 	       found.size == file->read_end &&
-	       log_identity_is(&file->identity, &found.identity);
+	       log_identity_is(&file->identity, &found.identity) &&
+	       !may_be_rewritten(files, file, found.stamp);
 }
 
 void log_files_check(struct log_files *files)
 {
 	files->wants_scan = true;
 	for (uint32_t i = 0; i < files->count; i++) {
-		if (!files->items[i]->absent_ms && !is_as_it_was(files->items[i]))
-			log_files_make_due(files, files->items[i]);
+		struct log_file *file = files->items[i];
+
+		if (!file->absent_ms && !is_as_it_was(files, file))
+			log_files_make_due(files, file);
 	}
 }
 
@@ -612,18 +635,13 @@ static bool end_nameless(struct log_files *files, struct log_file *file,
 
 static void poll(struct log_files *files, struct log_file *file)
 {
-	struct log_stat found;
-
 	if (!file->poll_ms || files->now_ms < file->poll_next_ms)
 		return;
 	file->poll_ms =
 	    file->poll_ms * 2 > POLL_MAX_MS ? POLL_MAX_MS : file->poll_ms * 2;
 	file->poll_next_ms = files->now_ms + file->poll_ms;
-	if (file->fd < 0 && file->path && !log_stat(-1, file->path, &found) &&
-	    found.size == file->read_end &&
-	    log_identity_is(&file->identity, &found.identity))
-		return;
-	log_files_make_due(files, file);
+	if (file->fd >= 0 || !is_as_it_was(files, file))
+		log_files_make_due(files, file);
 }
 
 /* False: it is no more. */

@@ -15,6 +15,11 @@
  * file chooses its bytes, and with them harms nobody's lines but its own. */
 #define SEED 0x6c6f6773u
 
+static int64_t time_ns(const struct statx_timestamp *time)
+{
+	return time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
 int log_stat(int fd, const char *path, struct log_stat *ret_stat)
 {
 	struct statx found;
@@ -24,6 +29,7 @@ int log_stat(int fd, const char *path, struct log_stat *ret_stat)
 		  STATX_BASIC_STATS | STATX_BTIME, &found))
 		return -errno;
 	*ret_stat = (struct log_stat){
+	    .stamp = {time_ns(&found.stx_mtime), time_ns(&found.stx_ctime)},
 	    .identity =
 		{
 		    .device = makedev(found.stx_dev_major, found.stx_dev_minor),
@@ -34,8 +40,7 @@ int log_stat(int fd, const char *path, struct log_stat *ret_stat)
 	    .is_deleted = !found.stx_nlink,
 	};
 	if (found.stx_mask & STATX_BTIME)
-		ret_stat->identity.birth_ns =
-		    found.stx_btime.tv_sec * 1000000000 + found.stx_btime.tv_nsec;
+		ret_stat->identity.birth_ns = time_ns(&found.stx_btime);
 	return 0;
 }
 
@@ -45,6 +50,12 @@ bool log_identity_is(const struct log_identity *identity,
 	return identity->device == other->device && identity->inode == other->inode &&
 	       (!identity->birth_ns || !other->birth_ns ||
 		identity->birth_ns == other->birth_ns);
+}
+
+bool log_stamp_is(struct log_stamp stamp, struct log_stamp other)
+{
+	return stamp.modified_ns == other.modified_ns &&
+	       stamp.changed_ns == other.changed_ns;
 }
 
 /* --- prints ------------------------------------------------------------------- */

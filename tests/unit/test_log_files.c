@@ -6,7 +6,37 @@
 
 #include <cmocka.h>
 
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+
 #include "log_case.h"
+
+/* In place of the C library's: as file systems are that tell of nothing, or whose clock
+ * stands still. */
+static bool has_no_watches;
+static int64_t still_s;       /* 0: it goes */
+static unsigned int openings; /* that were judged */
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	if (!has_no_watches)
+		return (int)syscall(SYS_inotify_add_watch, fd, path, mask);
+	errno = ENOSPC;
+	return -1;
+}
+
+int statx(int fd, const char *path, int flags, unsigned int mask, struct statx *ret)
+{
+	int err = (int)syscall(SYS_statx, fd, path, flags, mask, ret);
+
+	openings += fd >= 0;
+	if (!err && still_s) {
+		ret->stx_mtime = ret->stx_ctime =
+		    (struct statx_timestamp){.tv_sec = still_s};
+		ret->stx_mask &= ~STATX_BTIME;
+	}
+	return err;
+}
 
 static void start(struct log_case *test, const char *pattern)
 {
@@ -271,10 +301,101 @@ static void what_is_gone_is_forgotten_after_a_day(void **state)
 	assert_int_equal(log_files_sums(test->files).files, 0);
 }
 
+/* --- where no event tells ------------------------------------------------------ */
+
+static int start_unwatched(void **state)
+{
+	struct log_case *test;
+
+	if (log_case_set_up(state))
+		return -1;
+	test = *state;
+	has_no_watches = true;
+	test->open_max = 0;
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	openings = 0;
+	return 0;
+}
+
+static int end_unwatched(void **state)
+{
+	has_no_watches = false;
+	still_s = 0;
+	return log_case_tear_down(state);
+}
+
+static void a_file_filled_to_the_size_it_had_is_read(void **state)
+{
+	struct log_case *test = *state;
+
+	usleep(11000); /* or the file system's clock has not moved on */
+	log_case_write(test, "a.log", "two\n");
+	log_case_wait(test, 500);
+	log_case_expect(test, "a.log:two\n");
+	log_case_wait(test, 60000);
+	usleep(11000);
+	log_case_write(test, "a.log", "six\n");
+	log_case_wait(test, 4000);
+	log_case_expect(test, "a.log:six\n");
+}
+
+static void so_is_one_whose_time_was_set_back(void **state)
+{
+	struct log_case *test = *state;
+	struct timespec times[2];
+	struct stat before;
+
+	log_case_wait(test, 60000);
+	usleep(11000);
+	assert_int_equal(stat(log_case_path(test, "a.log"), &before), 0);
+	log_case_write(test, "a.log", "two\n");
+	times[0] = before.st_atim;
+	times[1] = before.st_mtim;
+	assert_int_equal(utimensat(AT_FDCWD, log_case_path(test, "a.log"), times, 0),
+			 0);
+	log_case_wait(test, 4000);
+	log_case_expect(test, "a.log:two\n");
+}
+
+static void so_is_one_filled_within_one_tick_of_its_clock(void **state)
+{
+	struct log_case *test = *state;
+
+	still_s = 1000;
+	log_case_wait(test, 1000);
+	assert_int_equal(openings, 1); /* as the stamp is another one */
+	log_case_write(test, "a.log", "two\n");
+	log_case_wait(test, 1000);
+	log_case_expect(test, "");
+	log_case_wait(test, 4000);
+	log_case_expect(test, "a.log:two\n");
+}
+
+static void one_that_is_not_written_is_not_read_again_and_again(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_wait(test, 10000);
+	assert_int_equal(openings, 1); /* when the tick of its clock was over */
+	for (int i = 0; i < 10; i++) {
+		log_case_wait(test, 60000);
+		log_files_check(test->files);
+	}
+	assert_int_equal(openings, 1);
+	assert_int_equal(chmod(log_case_path(test, "a.log"), 0600), 0);
+	log_case_wait(test, 60000);
+	assert_int_equal(openings, 3);
+	log_case_expect(test, "");
+}
+
 int main(void)
 {
 #define TEST(name)                                                                     \
 	cmocka_unit_test_setup_teardown(name, log_case_set_up, log_case_tear_down)
+#define UNWATCHED(name)                                                                \
+	cmocka_unit_test_setup_teardown(name, start_unwatched, end_unwatched)
 	const struct CMUnitTest tests[] = {
 	    TEST(lines_are_read_as_they_are_written),
 	    TEST(an_incomplete_line_waits_for_its_end),
@@ -290,6 +411,10 @@ int main(void)
 	    TEST(a_hole_takes_no_time),
 	    TEST(lines_of_one_entry_wait_for_the_next),
 	    TEST(what_is_gone_is_forgotten_after_a_day),
+	    UNWATCHED(a_file_filled_to_the_size_it_had_is_read),
+	    UNWATCHED(so_is_one_whose_time_was_set_back),
+	    UNWATCHED(so_is_one_filled_within_one_tick_of_its_clock),
+	    UNWATCHED(one_that_is_not_written_is_not_read_again_and_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
