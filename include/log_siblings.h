@@ -32,7 +32,8 @@ bool log_siblings_is_named_after(const char *name, const char *original);
 typedef bool (*log_siblings_original)(void *context, const char *original);
 void log_siblings_each_original(const char *path, log_siblings_original call,
 				void *context);
-/* But for app.log.x, which is another log, unless it is app.log.old or app.log.bak. */
+/* But for app.log.x, which is another log, unless it is app.log.old, app.log.bak, or x
+ * is a date: app.log.2024-Jan-01_10h. */
 bool log_siblings_is_rotated(const char *name, const char *original);
 /* A directory that cannot be read has nothing. -ENOMEM: not all were visited. */
 int log_siblings_visit(struct log_sought *sought, size_t count,

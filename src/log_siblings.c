@@ -17,21 +17,84 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "length.h"
 #include "log_index.h"
 #include "slice.h"
 
 #define MARKS "-._~"
-#define VISITS_MAX 3 /* while files are renamed in a directory */
+#define DATE_DIGITS 6  /* 240101 */
+#define MONTH_DIGITS 4 /* 01Jan24, 2024-Jan */
+#define VISITS_MAX 3   /* while files are renamed in a directory */
 
 /* --- names -------------------------------------------------------------------- */
 
+/* In a date, whatever the case; months and days may be shorter, down to 3 letters. */
+static const char *const months[] = {"January",   "February", "March",    "April",
+				     "May",       "June",     "July",     "August",
+				     "September", "October",  "November", "December"};
+static const char *const days[] = {"Monday", "Tuesday",  "Wednesday", "Thursday",
+				   "Friday", "Saturday", "Sunday"};
+static const char *const signs[] = {"T", "Z", "W", "AM", "PM", "UTC", "GMT"};
+static const char *const units[] = {"y", "d", "h", "m", "min", "s"}; /* 10h30m */
+
+static bool begins_one(struct slice word, size_t len_min, const char *const *words,
+		       size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const size_t len = strlen(words[i]);
+
+		if (word.len >= (len_min ? len_min : len) && word.len <= len &&
+		    !strncasecmp(words[i], word.text, word.len))
+			return true;
+	}
+	return false;
+}
+
+static bool is_month(struct slice word)
+{
+	return begins_one(word, 3, months, LENGTH(months));
+}
+
+static bool is_of_date(struct slice word, bool is_behind_digit)
+{
+	return begins_one(word, 3, days, LENGTH(days)) ||
+	       begins_one(word, 0, signs, LENGTH(signs)) ||
+	       (is_behind_digit && begins_one(word, 0, units, LENGTH(units)));
+}
+
+static struct slice word_at(const char *text, const char *end)
+{
+	struct slice word = {text, 0};
+
+	while (text + word.len < end && isalpha((unsigned char)text[word.len]))
+		word.len++;
+	return word;
+}
+
+/* Nothing but digits and what stands between them; or with letters, too, if these are a
+ * date's and it has the digits of one: a.log.s3 and a-5m.log are other logs. */
 static bool is_date(const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		if (!isdigit((unsigned char)text[i]) && !strchr(MARKS ":TZ", text[i]))
+	size_t digits = 0, digits_min = 0;
+	bool has_month = false;
+
+	for (const char *at = text, *end = text + len; at < end;) {
+		const struct slice word = word_at(at, end);
+		const bool is_behind_digit =
+		    at > text && isdigit((unsigned char)at[-1]);
+
+		if (!word.len && !isdigit((unsigned char)*at) &&
+		    !strchr(MARKS ":+", *at))
 			return false;
+		if (word.len && !is_month(word) && !is_of_date(word, is_behind_digit))
+			return false;
+		has_month |= word.len && is_month(word);
+		if (word.len)
+			digits_min = has_month ? MONTH_DIGITS : DATE_DIGITS;
+		digits += !word.len && isdigit((unsigned char)*at);
+		at += word.len ? word.len : 1;
 	}
-	return true;
+	return digits >= digits_min;
 }
 
 bool log_siblings_is_named_after(const char *name, const char *original)

@@ -190,6 +190,24 @@ static void what_came_and_was_rotated_unseen_is_found_by_its_name(void **state)
 	log_case_expect(test, "");
 }
 
+static void so_is_what_is_dated_with_letters_but_no_other_log(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_end_life(test);
+	usleep(150000); /* what was there before is no news */
+	log_case_rename(test, "a.log", "a.log.2024-Jan-01_10h");
+	log_case_write(test, "a.log", "two\n");
+	log_case_rename(test, "a.log", "a.log.2024-Jan-01_11h");
+	log_case_write(test, "a.log", "three\n");
+	log_case_write(test, "a.log.err", "another\n");
+	log_case_start(test);
+	log_case_expect(test, "a.log:three\na.log:two\n");
+}
+
 static void what_was_always_beside_it_is_no_news(void **state)
 {
 	struct log_case *test = *state;
@@ -692,6 +710,7 @@ int main(void)
 	    TEST(a_file_that_only_begins_alike_is_read_from_its_beginning),
 	    TEST(files_of_other_names_are_no_copies),
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
+	    TEST(so_is_what_is_dated_with_letters_but_no_other_log),
 	    TEST(what_was_always_beside_it_is_no_news),
 	    TEST(lines_that_end_alike_are_not_what_was_there),
 	    TEST(a_copy_is_one_though_it_is_listed_before_its_original),
