@@ -324,14 +324,33 @@ static int check_mapping(struct config_reader *reader, const struct config_node 
 			   key, kind_name(node));
 }
 
+/* The block in this section that has such a key; NULL: none. */
+static const char *block_with(const struct config_section *section, const char *name)
+{
+	for (size_t i = 0; i < section->count; i++) {
+		const struct config_section *block = section->fields[i].section;
+
+		for (size_t j = 0; block && j < block->count; j++) {
+			if (!strcmp(block->fields[j].key, name))
+				return section->fields[i].key;
+		}
+	}
+	return NULL;
+}
+
 static int fail_unknown(struct config_reader *reader, const struct config_node *key,
 			const char *name, const struct config_section *section)
 {
+	const char *block = block_with(section, name);
 	unsigned int distance = VALUE_UNLIKE;
 	char quoted[VALUE_QUOTE_LEN];
 	const char *nearest = NULL;
 
 	value_quote(name, quoted);
+	if (block)
+		return config_fail(reader, key,
+				   "unknown key '%s' in %s; it belongs under '%s'",
+				   quoted, section->name, block);
 	for (size_t i = 0; i < section->count; i++) {
 		if (value_is_nearer(name, section->fields[i].key, &distance))
 			nearest = section->fields[i].key;

@@ -124,6 +124,12 @@ static void keys_are_known_and_given_once(void **state)
 	assert_refused("global:\n  external_label: {}\n",
 		       "2: unknown key 'external_label' in global (did you mean "
 		       "'external_labels'?)");
+	assert_refused("port: 80\nscrape_interval: 15s\n",
+		       "2: unknown key 'scrape_interval' in the file; it belongs under "
+		       "'global'");
+	assert_refused("series: 10\n",
+		       "1: unknown key 'series' in the file; it belongs under "
+		       "'limits'");
 	assert_refused("zzzz: 1\n", "1: unknown key 'zzzz' in the file");
 	assert_refused("<<: {port: 80}\n", "1: unknown key '<<' in the file");
 	assert_refused("\"po\\nrt\": 80\n",
