@@ -34,10 +34,10 @@ typedef int config_read(struct config_reader *reader, const struct config_node *
 			const struct config_field *field, void *target);
 
 struct config_field {
-	const char *key; /* "*NAME": any other that ends so */
-	config_read *read;
-	size_t offset; /* of the target in what the section fills */
-	uint64_t min;  /* of numbers, and of durations in ms */
+	const char *key;   /* "*NAME": any other that ends so */
+	config_read *read; /* NULL: CONFIG_FOREIGN */
+	size_t offset;     /* of the target in what the section fills */
+	uint64_t min;      /* of numbers, and of durations in ms */
 	uint64_t max;
 	const struct config_section *section; /* config_read_section */
 	const char *hint;    /* config_read_unsupported: what to do instead */
@@ -46,6 +46,9 @@ struct config_field {
 };
 
 #define CONFIG_NO_TARGET .offset = 0
+/* In place of a reader: Prometheus has it there, and we do not. One line refuses, and
+ * names, all of them that are given. */
+#define CONFIG_FOREIGN NULL, CONFIG_NO_TARGET
 
 struct config_section {
 	const char *name;

@@ -250,6 +250,14 @@ static const struct config_field file_fields[] = {
     {"scrape_configs", config_read_scrapes, CONFIG_NO_TARGET},
     {"functions", config_read_functions, CONFIG_NO_TARGET},
     {"logs", config_read_logs, CONFIG_NO_TARGET},
+    /* Of 2.42 to 3.x; what else Prometheus has at the top is above. */
+    {"alerting", CONFIG_FOREIGN},
+    {"remote_read", CONFIG_FOREIGN},
+    {"rule_files", CONFIG_FOREIGN},
+    {"runtime", CONFIG_FOREIGN},
+    {"scrape_config_files", CONFIG_FOREIGN},
+    {"storage", CONFIG_FOREIGN},
+    {"tracing", CONFIG_FOREIGN},
 };
 static const struct config_section file_section = {"the file", file_fields,
 						   LENGTH(file_fields), NULL};

@@ -159,6 +159,14 @@ static const struct config_field otlp_fields[] = {
     {"retry_on_failure", config_read_section, FIELD(config_otlp, queue),
      .section = &retry_section},
     {"histograms", read_histograms, FIELD(config_otlp, exponential)},
+    /* There it is how others may send. */
+    {"convert_histograms_to_nhcb", CONFIG_FOREIGN},
+    {"ignore_resource_attributes", CONFIG_FOREIGN},
+    {"keep_identifying_resource_attributes", CONFIG_FOREIGN},
+    {"promote_all_resource_attributes", CONFIG_FOREIGN},
+    {"promote_resource_attributes", CONFIG_FOREIGN},
+    {"promote_scope_metadata", CONFIG_FOREIGN},
+    {"translation_strategy", CONFIG_FOREIGN},
 };
 
 static bool has_header(const struct config_http *http, const char *name)

@@ -352,7 +352,8 @@ static int fail_unknown(struct config_reader *reader, const struct config_node *
 				   "unknown key '%s' in %s; it belongs under '%s'",
 				   quoted, section->name, block);
 	for (size_t i = 0; i < section->count; i++) {
-		if (value_is_nearer(name, section->fields[i].key, &distance))
+		if (section->fields[i].read &&
+		    value_is_nearer(name, section->fields[i].key, &distance))
 			nearest = section->fields[i].key;
 	}
 	if (nearest)
@@ -387,6 +388,41 @@ static bool is_key(const char *key, const char *name)
 			   : !strcmp(key, name);
 }
 
+static bool has_key(struct config_reader *reader, const struct config_node *mapping,
+		    const char *name)
+{
+	for (size_t i = 0; i < pair_count(mapping); i++) {
+		const struct pair pair = pair_at(reader, mapping, i);
+
+		if (pair.name && !strcmp(pair.name, name))
+			return true;
+	}
+	return false;
+}
+
+/* At once, where a whole file was pasted: one after the other would be tedious. */
+static int refuse_foreign(struct config_reader *reader,
+			  const struct config_node *mapping,
+			  const struct config_node *first,
+			  const struct config_section *section)
+{
+	CLEANUP(buf_free) struct buf names = BUF_INIT(CONFIG_ERROR_LEN);
+	size_t count = 0;
+
+	for (size_t i = 0; i < section->count; i++) {
+		const struct config_field *field = &section->fields[i];
+
+		if (!field->read && has_key(reader, mapping, field->key))
+			buf_printf(&names, "%s'%s'", count++ ? ", " : "", field->key);
+	}
+	buf_append(&names, "", 1);
+	return config_fail(reader, first,
+			   "%s: Prometheus' own, which bpftally does not have; leave "
+			   "%s out",
+			   names.error ? "keys" : names.data,
+			   count == 1 ? "it" : "them");
+}
+
 static int read_pair(struct config_reader *reader, const struct config_node *mapping,
 		     size_t index, const struct config_section *section, void *target,
 		     uint64_t *seen)
@@ -403,6 +439,8 @@ static int read_pair(struct config_reader *reader, const struct config_node *map
 		i++;
 	if (i == section->count)
 		return fail_unknown(reader, pair.key, pair.name, section);
+	if (!section->fields[i].read)
+		return refuse_foreign(reader, mapping, pair.key, section);
 	err = check_first(reader, pair.key, section, *seen, i);
 	if (err)
 		return err;

@@ -246,6 +246,33 @@ static void a_global_block_of_prometheus_can_be_pasted(void **state)
 		       "4294967295, not 'many'");
 }
 
+static void what_only_prometheus_has_is_named_at_once(void **state)
+{
+	(void)state;
+	assert_refused(
+	    "global: {scrape_interval: 1m}\nrule_files: [rules.yml]\n",
+	    "2: 'rule_files': Prometheus' own, which bpftally does not have; "
+	    "leave it out");
+	assert_refused("global:\n  scrape_interval: 15s\n"
+		       "# of another file\n"
+		       "storage: {tsdb: {out_of_order_time_window: 30m}}\n"
+		       "rule_files: []\n"
+		       "scrape_configs:\n"
+		       "  - {job_name: a}\n"
+		       "alerting:\n  alertmanagers: [{static_configs: []}]\n"
+		       "remote_read: []\nruntime: {gogc: 75}\n"
+		       "tracing: {endpoint: a}\nscrape_config_files: [a]\n",
+		       "4: 'alerting', 'remote_read', 'rule_files', 'runtime', "
+		       "'scrape_config_files', 'storage', 'tracing': Prometheus' own, "
+		       "which bpftally does not have; leave them out");
+	assert_refused("otlp: {translation_strategy: NoTranslation}\n",
+		       "1: 'translation_strategy': Prometheus' own, which bpftally "
+		       "does not have; leave it out");
+	/* Not where Prometheus would not have it either. */
+	assert_refused("global: {rule_files: []}\n",
+		       "1: unknown key 'rule_files' in global");
+}
+
 static void what_does_not_fit_names_line_and_key(void **state)
 {
 	static const struct {
@@ -601,6 +628,7 @@ int main(void)
 	    cmocka_unit_test(without_bpf_nothing_is_selected),
 	    cmocka_unit_test(single_values_stand_for_lists),
 	    cmocka_unit_test(a_global_block_of_prometheus_can_be_pasted),
+	    cmocka_unit_test(what_only_prometheus_has_is_named_at_once),
 	    cmocka_unit_test(what_does_not_fit_names_line_and_key),
 	    cmocka_unit_test(lists_of_the_file_end_at_their_bound),
 	    cmocka_unit_test(a_service_name_of_the_file_ends_at_its_bound),
