@@ -81,8 +81,8 @@ bool endpoint_is_busy(const struct endpoint *endpoint, uint64_t until_ms);
 
 bool endpoint_is_otlp(const struct endpoint *endpoint);
 const struct protocol *endpoint_protocol(const struct endpoint *endpoint);
-/* What it sends, as log lines call it: "samples". */
-const char *endpoint_thing(const struct endpoint *endpoint);
+/* What it sends, as log lines call so many: "samples". */
+const char *endpoint_thing(const struct endpoint *endpoint, uint64_t count);
 /* A spool_orphan: logs whose it was. */
 void endpoint_tell_orphan(void *context, const char *lane, uint64_t count);
 const char *endpoint_name(const struct endpoint *endpoint);

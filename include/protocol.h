@@ -47,7 +47,8 @@ struct protocol_judgement {
 struct protocol {
 	const char *kind;        /* as log lines begin */
 	const char *lane_prefix; /* of the names of lanes */
-	const char *thing;       /* what is counted: "samples" */
+	const char *thing;       /* what is counted: "samples", */
+	const char *one_thing;   /* and "sample" */
 	size_t requests_max;     /* under way at a time */
 	size_t answer_max;       /* bytes of an answer that it reads; 0: as it is */
 

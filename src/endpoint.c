@@ -64,6 +64,11 @@ static uint32_t samples_of(const struct wire_batch *batch)
 	return batch->samples + batch->histograms;
 }
 
+static const char *thing_of(const struct protocol *protocol, uint64_t count)
+{
+	return count == 1 ? protocol->one_thing : protocol->thing;
+}
+
 /* --- telling ------------------------------------------------------------------ */
 
 /* status: of HTTP; 0: none came. */
@@ -77,8 +82,9 @@ static void tell_recovery(struct endpoint *endpoint)
 	uint64_t failures;
 
 	if (outage_is_over(&endpoint->outage, &failures))
-		log_info("%s: works again, after %llu failed requests", endpoint->title,
-			 (unsigned long long)failures);
+		log_info("%s: works again, after %llu failed request%s",
+			 endpoint->title, (unsigned long long)failures,
+			 failures == 1 ? "" : "s");
 }
 
 static const char *redirect_hint(const struct endpoint *endpoint, long status)
@@ -99,7 +105,7 @@ static void tell_failure(struct endpoint *endpoint, long status, const char *rea
 		return;
 	if (count)
 		snprintf(what, sizeof(what), "%llu %s", (unsigned long long)count,
-			 endpoint->protocol->thing);
+			 thing_of(endpoint->protocol, count));
 	if (status)
 		snprintf(text, sizeof(text), "status %ld%s%s%s", status,
 			 redirect_hint(endpoint, status), *reason ? ": " : "", reason);
@@ -231,10 +237,11 @@ static void tell_partial(struct endpoint *endpoint, long status, uint64_t sample
 		log_debug("%s: the receiver says: %s", endpoint->title, text);
 	if (!refused || !may_tell(endpoint, status))
 		return;
-	log_warning("%s: of %llu %s in an accepted request %llu were written%s%s",
+	log_warning("%s: of %llu %s in an accepted request %llu %s written%s%s",
 		    endpoint->title, (unsigned long long)samples,
-		    endpoint->protocol->thing, (unsigned long long)(samples - refused),
-		    *text ? ": " : "", text);
+		    thing_of(endpoint->protocol, samples),
+		    (unsigned long long)(samples - refused),
+		    samples - refused == 1 ? "was" : "were", *text ? ": " : "", text);
 }
 
 static void settle_delivered(struct slot *slot, long status,
@@ -340,11 +347,13 @@ static int make_exchange(struct slot *slot)
 static void discard(struct slot *slot)
 {
 	struct endpoint *endpoint = slot->endpoint;
+	const uint32_t samples = samples_of(slot->taken->batch);
 
 	if (may_tell(endpoint, STATUS_UNREADABLE))
-		log_warning("%s: %u %s that waited cannot be read, and are dropped",
-			    endpoint->title, samples_of(slot->taken->batch),
-			    endpoint->protocol->thing);
+		log_warning("%s: %u %s that waited cannot be read, and %s dropped",
+			    endpoint->title, samples,
+			    thing_of(endpoint->protocol, samples),
+			    samples == 1 ? "is" : "are");
 	spool_discard(endpoint->host.lane, slot->taken->id);
 	free_slot(slot);
 	if (!is_retrying(endpoint))
@@ -599,9 +608,9 @@ const struct protocol *endpoint_protocol(const struct endpoint *endpoint)
 	return endpoint->protocol;
 }
 
-const char *endpoint_thing(const struct endpoint *endpoint)
+const char *endpoint_thing(const struct endpoint *endpoint, uint64_t count)
 {
-	return endpoint->protocol->thing;
+	return thing_of(endpoint->protocol, count);
 }
 
 void endpoint_tell_orphan(void *context, const char *lane, uint64_t count)
@@ -618,10 +627,11 @@ void endpoint_tell_orphan(void *context, const char *lane, uint64_t count)
 			protocol = prefixed[i];
 	}
 	log_warning(
-	    "%llu %s wait for %s \"%s\", which is not configured any more: they "
-	    "go when they are too old",
-	    (unsigned long long)count, protocol->thing, protocol->kind,
-	    lane + strlen(protocol->lane_prefix));
+	    "%llu %s %s for %s \"%s\", which is not configured any more: %s too old",
+	    (unsigned long long)count, thing_of(protocol, count),
+	    count == 1 ? "waits" : "wait", protocol->kind,
+	    lane + strlen(protocol->lane_prefix),
+	    count == 1 ? "it goes when it is" : "they go when they are");
 }
 
 const char *endpoint_name(const struct endpoint *endpoint)

@@ -205,7 +205,8 @@ static void explain(struct response *response, CURLcode code)
 			 "the body is not whole gzip, as its Content-Encoding says");
 	else if (response->is_too_long)
 		snprintf(response->error, sizeof(response->error),
-			 "the body is longer than %zu bytes", response->body_max);
+			 "the body is longer than %zu byte%s", response->body_max,
+			 response->body_max == 1 ? "" : "s");
 	else if (response->socket_error)
 		snprintf(response->error, sizeof(response->error),
 			 "cannot open a socket: %s", strerror(response->socket_error));

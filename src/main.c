@@ -382,8 +382,9 @@ static int greet(struct agent *agent)
 	for (size_t i = 0; i < agent->config.loki_write_count; i++)
 		log_info("loki_write to %s", agent->config.loki_writes[i].name);
 	if (agent->config.scrape_count)
-		log_info("scraping the targets of %zu jobs",
-			 agent->config.scrape_count);
+		log_info("scraping the targets of %zu job%s",
+			 agent->config.scrape_count,
+			 agent->config.scrape_count == 1 ? "" : "s");
 	if (!agent->observer)
 		return 0;
 	if (loop_timer_create(agent->loop, on_greeting, agent, &agent->greeting_timer))

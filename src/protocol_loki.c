@@ -44,6 +44,7 @@ const struct protocol protocol_loki = {
     .kind = "loki_write",
     .lane_prefix = CONFIG_LOKI_PREFIX,
     .thing = "entries",
+    .one_thing = "entry",
     .requests_max = 1,
     .head = head,
     .judge = judge,

@@ -134,6 +134,7 @@ const struct protocol protocol_otlp = {
     .kind = "otlp",
     .lane_prefix = CONFIG_OTLP_PREFIX,
     .thing = "data points",
+    .one_thing = "data point",
     .requests_max = ENDPOINT_REQUESTS_MAX,
     .answer_max = ANSWER_BYTES_MAX,
     .create = create,

@@ -319,6 +319,7 @@ const struct protocol protocol_write = {
     .kind = "remote_write",
     .lane_prefix = "",
     .thing = "samples",
+    .one_thing = "sample",
     .requests_max = ENDPOINT_REQUESTS_MAX,
     .create = create,
     .free = free_state,

@@ -334,18 +334,23 @@ static int run_until_sent(struct push *push, uint64_t deadline_ms)
 static void tell_leftover(const struct push *push)
 {
 	for (size_t i = 0; i < push->endpoint_count; i++) {
-		const char *title = endpoint_title(push->endpoints[i]);
-		const char *thing = endpoint_thing(push->endpoints[i]);
+		const struct endpoint *endpoint = push->endpoints[i];
+		const char *title = endpoint_title(endpoint), *thing;
 		struct spool_waiting waiting;
+		bool is_one;
 
-		endpoint_waiting(push->endpoints[i], &waiting);
+		endpoint_waiting(endpoint, &waiting);
+		thing = endpoint_thing(endpoint, waiting.samples);
+		is_one = waiting.samples == 1;
 		if (waiting.samples && push->is_durable)
-			log_info("%s: %llu %s wait in %s for the next start", title,
+			log_info("%s: %llu %s %s in %s for the next start", title,
 				 (unsigned long long)waiting.samples, thing,
+				 is_one ? "waits" : "wait",
 				 push->config->spool.directory);
 		else if (waiting.samples)
-			log_warning("%s: %llu %s were not sent before the end", title,
-				    (unsigned long long)waiting.samples, thing);
+			log_warning("%s: %llu %s %s not sent before the end", title,
+				    (unsigned long long)waiting.samples, thing,
+				    is_one ? "was" : "were");
 	}
 }
 

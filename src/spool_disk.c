@@ -165,9 +165,10 @@ static void lose_row(struct spool_lane *lane, const struct store_row *row)
 	struct spool *spool = lane->spool;
 
 	if (!spool->is_damage_told)
-		log_error("spool \"%s\": a batch of %" PRIu32 " samples for \"%s\" is "
+		log_error("spool \"%s\": a batch of %" PRIu32 " sample%s for \"%s\" is "
 			  "damaged and dropped; others that are will be counted only",
-			  spool_path(spool), row->samples, lane->name);
+			  spool_path(spool), row->samples, row->samples == 1 ? "" : "s",
+			  lane->name);
 	spool->is_damage_told = true;
 	lane->dropped[SPOOL_CORRUPT] += row->samples;
 	spool_sums_subtract(&lane->stored, row->samples, row->len);
@@ -352,8 +353,8 @@ void spool_disk_close(struct spool *spool)
 		spool_disk_write(spool, spool->collection);
 	lost = samples_in_memory(spool);
 	if (lost)
-		log_warning("spool \"%s\": %" PRIu64 " samples could not be put there "
+		log_warning("spool \"%s\": %" PRIu64 " sample%s could not be put there "
 			    "before the end",
-			    spool_path(spool), lost);
+			    spool_path(spool), lost, lost == 1 ? "" : "s");
 	store_close(&spool->store, spool->is_troubled);
 }

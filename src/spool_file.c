@@ -113,15 +113,18 @@ static void forget_disk(struct spool *spool)
 int spool_file_set_aside(struct spool *spool)
 {
 	char name[NAME_LEN] = "";
+	uint64_t lost;
 	int err;
 
 	store_close(&spool->store, true);
 	err = spool_directory_set_aside(spool->directory, spool->now_ms,
 					spool->config.bytes_max, name, sizeof(name));
+	lost = *name ? count_lost(spool) : 0;
 	if (*name)
 		log_error("spool \"%s\" is damaged: %s; set aside as \"%s\", with "
-			  "%" PRIu64 " samples that are known of",
-			  spool_path(spool), spool->error, name, count_lost(spool));
+			  "%" PRIu64 " sample%s that %s known of",
+			  spool_path(spool), spool->error, name, lost,
+			  lost == 1 ? "" : "s", lost == 1 ? "is" : "are");
 	else
 		snprintf(spool->error, sizeof(spool->error),
 			 "damaged, and cannot be set aside: %s", strerror(-err));

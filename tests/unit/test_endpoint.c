@@ -230,9 +230,9 @@ static void a_refusal_of_another_status_is_logged_at_once(void **state)
 	}
 	assert_string_equal(log_text(scene),
 			    "bpftally: warning: remote_write \"first\": refused 1 "
-			    "samples, not retried: status 413\n"
+			    "sample, not retried: status 413\n"
 			    "bpftally: warning: remote_write \"first\": refused 1 "
-			    "samples, not retried: status 401\n");
+			    "sample, not retried: status 401\n");
 }
 
 static void a_refusal_says_of_what_and_ends_where_its_text_does(void **state)
@@ -280,6 +280,18 @@ static void an_outage_and_its_end_are_logged_once(void **state)
 	    "status 503\n"
 	    "bpftally: info: remote_write \"first\": works again, after 4 failed "
 	    "requests\n");
+}
+
+static void an_outage_of_one_request_is_told_in_the_singular(void **state)
+{
+	static const char *const answers[] = {UNAVAILABLE, OK, NULL};
+	struct scene *scene = *state;
+
+	start(scene, answers);
+	collect_many(scene, "a", 1);
+	deliver(scene);
+	assert_non_null(
+	    strstr(log_text(scene), "works again, after 1 failed request\n"));
 }
 
 static bool has_requests(struct scene *scene, size_t count)
@@ -487,8 +499,8 @@ static void what_can_never_be_sent_is_dropped_and_told(void **state)
 
 	start_direct(&direct, scene);
 	spool_begin(direct.spool, scene->time_ms);
-	put_garbage(&direct, 3);
-	put_garbage(&direct, 4);
+	put_garbage(&direct, 1);
+	put_garbage(&direct, 6);
 	put_one(&direct, false);
 	spool_commit(direct.spool, false);
 	make_endpoint(&direct, scene);
@@ -502,8 +514,8 @@ static void what_can_never_be_sent_is_dropped_and_told(void **state)
 	assert_int_equal(endpoint_counters(direct.endpoint)->retried, 0);
 	assert_int_equal(scene->servers[0]->count, 1);
 	assert_int_equal(occurrences(log_text(scene), "cannot be read"), 1);
-	assert_non_null(strstr(scene->log, "\"first\": 3 samples that waited cannot be "
-					   "read, and are dropped\n"));
+	assert_non_null(strstr(scene->log, "\"first\": 1 sample that waited cannot be "
+					   "read, and is dropped\n"));
 	direct_end(&direct);
 }
 
@@ -549,6 +561,7 @@ int main(void)
 	    TEST(a_refusal_says_of_what_and_ends_where_its_text_does),
 	    TEST(refused_metadata_is_called_so),
 	    TEST(an_outage_and_its_end_are_logged_once),
+	    TEST(an_outage_of_one_request_is_told_in_the_singular),
 	    TEST(requests_of_one_collection_go_side_by_side),
 	    TEST(a_collection_waits_for_all_of_the_one_before),
 	    TEST(while_it_fails_there_is_one_request_at_a_time),

@@ -292,7 +292,13 @@ static void what_waits_for_one_that_is_gone_is_told_by_its_name(void **state)
 	endpoint_tell_orphan(NULL, "loki:gone", 7);
 	assert_non_null(strstr(log_text(scene),
 			       "7 entries wait for loki_write \"gone\", "
-			       "which is not configured any more"));
+			       "which is not configured any more: they go when they "
+			       "are too old\n"));
+	endpoint_tell_orphan(NULL, "loki:gone", 1);
+	assert_non_null(strstr(log_text(scene),
+			       "1 entry waits for loki_write \"gone\", "
+			       "which is not configured any more: it goes when it is "
+			       "too old\n"));
 	end();
 }
 
