@@ -85,8 +85,8 @@ bool log_files_is_due(const struct log_files *files);
 
 /* Reads for a while, one file after another. Whether there is more to read. */
 bool log_files_turn(struct log_files *files, const struct log_sink *sink);
-/* What time alone does. Returns after how many ms it is to be called again, 0: not
- * before anything else happens. */
+/* What time alone does. Returns after how many ms it is to be called again at the
+ * latest, 0: not before anything else happens. */
 uint64_t log_files_tick(struct log_files *files, const struct log_sink *sink);
 
 /* Whether any position is not noted yet; notes all (with the spool's next commit). */

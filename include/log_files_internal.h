@@ -39,6 +39,7 @@ struct log_files {
 	bool is_first_scan;
 	bool was_all_read; /* at some time since the last scan began */
 	int64_t now_ms;
+	int64_t look_next_ms;      /* at directories that have no events */
 	int64_t scan_ns, since_ns; /* wall clock: of this scan; log_files_since */
 	char *buf;
 };

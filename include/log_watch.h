@@ -29,6 +29,11 @@ void log_watch_add(struct log_watch *watch, const char *directory, bool has_file
 void log_watch_end(struct log_watch *watch);
 /* Whether that directory, which was added, has no events. */
 bool log_watch_is_blind(const struct log_watch *watch, const char *directory);
+/* Whether any is such. */
+bool log_watch_has_blind(const struct log_watch *watch);
+/* Looks at those: whether names came or went there since the last look, or since they
+ * were added. Not what happens within one tick of the file system's clock. */
+bool log_watch_look(struct log_watch *watch);
 /* Why there are no watches, as errno says; 0: there are. */
 int log_watch_trouble(const struct log_watch *watch);
 

@@ -671,6 +671,17 @@ static bool tick_file(struct log_files *files, struct log_file *file,
 	return true;
 }
 
+/* What came to, or left, directories that have no events. Returns after how many ms to
+ * look again; 0: there are none. */
+static uint64_t look_at_directories(struct log_files *files)
+{
+	if (files->now_ms >= files->look_next_ms) {
+		files->look_next_ms = files->now_ms + POLL_MAX_MS;
+		files->wants_scan |= log_watch_look(files->config.watch);
+	}
+	return log_watch_has_blind(files->config.watch) ? POLL_MAX_MS : 0;
+}
+
 /* Whether anything about it depends on time. */
 static bool needs_tick(const struct log_file *file)
 {
@@ -682,6 +693,7 @@ static bool needs_tick(const struct log_file *file)
 uint64_t log_files_tick(struct log_files *files, const struct log_sink *sink)
 {
 	bool is_needed = false;
+	uint64_t look_ms;
 
 	files->now_ms = sink->now_ms;
 	for (uint32_t i = 0; i < files->count;) {
@@ -692,7 +704,8 @@ uint64_t log_files_tick(struct log_files *files, const struct log_sink *sink)
 		is_needed |= needs_tick(file);
 		i++;
 	}
-	return is_needed ? TICK_MS : 0;
+	look_ms = look_at_directories(files);
+	return is_needed ? TICK_MS : look_ms;
 }
 
 /* Of one that nobody looks at while receivers are behind. */

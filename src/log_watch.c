@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "log_identity.h"
 
 #define EVENTS_BYTES 16384
 #define NAMES_MASK                                                                     \
@@ -30,6 +31,7 @@ struct directory {
 	bool has_files; /* in this round, or the one before */
 	bool is_wanted;
 	bool is_blind;
+	struct log_stamp stamp; /* of one that is */
 };
 
 struct log_watch {
@@ -156,6 +158,18 @@ static bool has_no_events(const char *path)
 	}
 }
 
+/* Whether it is another one. */
+static bool see_stamp(struct directory *directory)
+{
+	struct log_stamp before = directory->stamp;
+	struct log_stat found;
+
+	directory->stamp = (struct log_stamp){0};
+	if (!log_stat(-1, directory->path, &found))
+		directory->stamp = found.stamp;
+	return !log_stamp_is(directory->stamp, before);
+}
+
 static void attach(struct log_watch *watch, struct directory *directory)
 {
 	directory->descriptor = inotify_add_watch(
@@ -165,6 +179,8 @@ static void attach(struct log_watch *watch, struct directory *directory)
 		watch->trouble = errno;
 	if (!directory->is_blind)
 		directory->is_blind = has_no_events(directory->path);
+	if (directory->is_blind) /* before it is listed */
+		see_stamp(directory);
 }
 
 void log_watch_begin(struct log_watch *watch)
@@ -228,6 +244,26 @@ bool log_watch_is_blind(const struct log_watch *watch, const char *path)
 	const struct directory *directory = find(watch, path);
 
 	return !directory || directory->is_blind;
+}
+
+bool log_watch_has_blind(const struct log_watch *watch)
+{
+	for (size_t i = 0; i < watch->count; i++) {
+		if (watch->items[i].is_blind)
+			return true;
+	}
+	return false;
+}
+
+bool log_watch_look(struct log_watch *watch)
+{
+	bool has_changed = false;
+
+	for (size_t i = 0; i < watch->count; i++) {
+		if (watch->items[i].is_blind)
+			has_changed |= see_stamp(&watch->items[i]);
+	}
+	return has_changed;
 }
 
 /* --- events ------------------------------------------------------------------- */

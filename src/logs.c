@@ -57,6 +57,7 @@ struct logs {
 	int64_t now_ns;        /* wall clock, of this turn */
 	int64_t last_ns;       /* of the last entry */
 	int64_t scanned_ms, scan_took_ms;
+	int64_t checked_ms; /* when everything was looked at */
 	bool is_flush_armed, is_tick_short, is_scan_armed;
 	bool is_stopped;
 };
@@ -208,11 +209,17 @@ static void on_tick(void *context)
 	struct logs *logs = context;
 	const struct log_sink sink = sink_of(logs);
 	uint64_t delay_ms = log_files_tick(logs->files, &sink);
+	uint64_t left_ms;
 
-	if (!logs->is_tick_short)
+	if (sink.now_ms - logs->checked_ms >= SAFETY_MS) {
 		log_files_check(logs->files);
-	logs->is_tick_short = delay_ms != 0;
-	loop_timer_arm(logs->tick_timer, delay_ms ? delay_ms : SAFETY_MS, 0);
+		logs->checked_ms = sink.now_ms;
+	}
+	left_ms = (uint64_t)(logs->checked_ms + SAFETY_MS - sink.now_ms);
+	if (!delay_ms || delay_ms > left_ms)
+		delay_ms = left_ms;
+	logs->is_tick_short = delay_ms <= TICK_MS;
+	loop_timer_arm(logs->tick_timer, delay_ms, 0);
 	arm_flush(logs);
 	arm_scan(logs);
 	if (log_files_is_due(logs->files))
@@ -497,6 +504,7 @@ static int begin(struct logs *logs)
 			 "beginning, or as start_at says");
 	spool_each_note(logs->config.spool, on_note, logs);
 	scan(logs, true);
+	logs->checked_ms = logs->scanned_ms;
 	if (!logs->config.config->spool.directory)
 		log_info("positions in log files are in memory: the next start reads "
 			 "them from their beginning (--state-dir off)");

@@ -7,12 +7,37 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "logs.h"
 #include "loki_decoder.h"
 #include "spool_case.h"
+
+/* In place of the C library's: no watch is left, and it is later than it is. */
+static bool has_no_watches;
+static time_t later_s;
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	if (!has_no_watches)
+		return (int)syscall(SYS_inotify_add_watch, fd, path, mask);
+	errno = ENOSPC;
+	return -1;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *ret_now)
+{
+	int err = (int)syscall(SYS_clock_gettime, clock, ret_now);
+
+	ret_now->tv_sec += later_s;
+	return err;
+}
 
 struct scene {
 	struct spool_case *files; /* the state directory; logs are in it, too */
@@ -64,6 +89,7 @@ static int tear_down(void **state)
 	struct scene *scene = *state;
 	void *files = scene->files;
 
+	has_no_watches = false;
 	loop_timer_free(&scene->timeout);
 	logs_free(&scene->logs);
 	loop_free(&scene->loop);
@@ -112,12 +138,17 @@ static void start(struct scene *scene)
 	    spool_lane(scene->files->spool, "loki:second", &scene->lanes[1]), 0);
 }
 
-static void put(const struct scene *scene, const char *text)
+static void put_to(const char *path, const char *text)
 {
-	int fd = open(scene->path, O_CREAT | O_WRONLY | O_APPEND, 0644);
+	int fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0644);
 
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	close(fd);
+}
+
+static void put(const struct scene *scene, const char *text)
+{
+	put_to(scene->path, text);
 }
 
 /* Until a commit, for so long at most. */
@@ -275,6 +306,75 @@ static void of_a_receiver_that_is_slow_is_told_once(void **state)
 	assert_int_equal(count_of(said.text, "no longer behind"), 1);
 }
 
+static const char *in(const char *directory, const char *name)
+{
+	static char paths[8][128];
+	static unsigned int next;
+	char *path = paths[next++ % 8];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+	return path;
+}
+
+/* What is committed before has no lines. */
+static void expect_soon(struct scene *scene, const char *expected)
+{
+	for (int i = 0; i < 100 && !waiting(scene->lanes[0]).samples; i++)
+		run(scene, 100);
+	expect(scene->lanes[0], expected);
+}
+
+/* However busy it is meanwhile. What has no event here is that a link leads elsewhere
+ * which is on the way to others. */
+static void once_a_minute_everything_is_looked_at(void **state)
+{
+	struct scene *scene = *state;
+	char away[] = "/tmp/test_logs.XXXXXX", far[128], *paths[] = {scene->path, far};
+
+	assert_non_null(mkdtemp(away));
+	assert_int_equal(mkdir(in(away, "one"), 0755), 0);
+	assert_int_equal(mkdir(in(away, "two"), 0755), 0);
+	assert_int_equal(symlink("one", in(away, "link")), 0);
+	assert_int_equal(symlink(in(away, "link"), in(away, "one/far")), 0);
+	snprintf(far, sizeof(far), "%s", in(away, "one/far/*.log"));
+	scene->log.paths = (struct config_strings){paths, 2};
+	put(scene, "one\n");
+	start(scene);
+	expect_soon(scene, "one ");
+	assert_int_equal(symlink("two", in(away, "new")), 0);
+	assert_int_equal(rename(in(away, "new"), in(away, "link")), 0);
+	put_to(in(away, "two/b.log"), "two\n");
+	later_s += 60;
+	put(scene, "no line yet");
+	expect_soon(scene, "two ");
+	unlink(in(away, "two/b.log"));
+	unlink(in(away, "one/far"));
+	unlink(in(away, "link"));
+	rmdir(in(away, "two"));
+	rmdir(in(away, "one"));
+	rmdir(away);
+}
+
+static void what_comes_to_a_directory_without_events_is_found(void **state)
+{
+	struct scene *scene = *state;
+	char pattern[96], *paths[] = {pattern};
+
+	has_no_watches = true;
+	snprintf(pattern, sizeof(pattern), "%s", in(scene->directory, "*.log"));
+	scene->log.paths = (struct config_strings){paths, 1};
+	start(scene);
+	run(scene, 1000);
+	put(scene, "one\n");
+	later_s += 4;
+	expect_soon(scene, "one ");
+	usleep(11000); /* or the file system's clock has not moved on */
+	put_to(in(scene->directory, "b.log"), "two\n");
+	later_s += 4;
+	expect_soon(scene, "two ");
+	unlink(in(scene->directory, "b.log"));
+}
+
 static void what_it_does_is_described(void **state)
 {
 	struct scene *scene = *state;
@@ -313,6 +413,8 @@ int main(void)
 	    TEST(an_end_commits_what_was_read),
 	    TEST(nothing_is_read_while_too_much_waits),
 	    TEST(of_a_receiver_that_is_slow_is_told_once),
+	    TEST(once_a_minute_everything_is_looked_at),
+	    TEST(what_comes_to_a_directory_without_events_is_found),
 	    TEST(what_it_does_is_described),
 	};
 
