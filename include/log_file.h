@@ -31,7 +31,7 @@ struct log_file {
 	struct log_rule *rule;
 	char *name;    /* what its lines are told of: its first path */
 	char *path;    /* where it is now; NULL: it has no name that we know */
-	char *target;  /* where that link leads; NULL: it is none */
+	char *target;  /* where its path led while that was a link; NULL: it was none */
 	char *service; /* NULL: none */
 	char *labels;
 	int fd;                 /* -1: closed */
@@ -60,6 +60,7 @@ struct log_file {
 	int64_t poll_next_ms;
 	int64_t stamp_ms;  /* when that stamp was found by a look; 0: it was not yet */
 	int64_t absent_ms; /* since when it is nowhere; 0: it is somewhere */
+	bool is_linked;    /* its path is a link, to target */
 	bool is_settled;   /* what is written since it was read has another stamp */
 	bool is_due;
 	bool is_dirty;   /* its note is not what it should be */
@@ -106,6 +107,8 @@ enum log_read log_file_read(struct log_file *file, char *buf,
 void log_file_end_entry(struct log_file *file, const struct log_sink *sink);
 /* So does the last line for its end: there will be none. */
 void log_file_end(struct log_file *file, const struct log_sink *sink);
+/* Where it is, without links; NULL: nowhere. */
+const char *log_file_place(const struct log_file *file);
 /* Whether anything was read that is not handed out. */
 bool log_file_is_pending(const struct log_file *file);
 /* It has other content now, or is to be read again from the offset. */

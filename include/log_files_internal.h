@@ -51,6 +51,8 @@ int log_files_add(struct log_files *files, struct log_file *file);
 void log_files_retire(struct log_files *files, struct log_file *file);
 /* path NULL: it has none. Without memory it keeps what it has. */
 void log_files_move(struct log_files *files, struct log_file *file, const char *path);
+/* Its path is a link, and leads there; NULL: it is none. Takes that over. */
+void log_files_set_target(struct log_files *files, struct log_file *file, char *target);
 void log_files_make_due(struct log_files *files, struct log_file *file);
 /* Before all others, also if it was due: what succeeds it may be among them. */
 void log_files_make_due_first(struct log_files *files, struct log_file *file);

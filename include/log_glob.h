@@ -17,8 +17,8 @@ bool log_glob_matches(const char *pattern, const char *path);
 int log_glob_expand(const char *pattern, size_t max, struct config_strings *ret);
 
 /* What a walk meets. A directory that is listed for the names in it has files, one on
- * the way to others does not; one that is not there yet has its nearest ancestor
- * told. inode: as the directory says, 0: unknown. */
+ * the way to others, or with a link that is, does not; one that is not there yet has
+ * its nearest ancestor told. inode: as the directory says, 0: unknown. */
 struct log_glob_visitor {
 	void (*directory)(void *context, const char *path, bool has_files);
 	void (*file)(void *context, const char *path, uint64_t inode);

@@ -71,9 +71,10 @@ struct log_position {
 	const char *name;      /* what it is called: its first path */
 	const char *path;      /* where it was last */
 	const char *service;   /* or "" */
+	const char *target;    /* where the link led that it was found by, or "" */
 };
 
-#define LOG_POSITION_BYTES_MAX 16384
+#define LOG_POSITION_BYTES_MAX 20480
 /* Into a buffer of LOG_POSITION_BYTES_MAX; the length. -E2BIG. */
 int log_position_encode(const struct log_position *position, void *ret_bytes,
 			size_t *ret_len);

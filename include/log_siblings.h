@@ -10,7 +10,7 @@ struct log_file;
 
 struct log_sought {
 	struct log_file *file;
-	bool wants_named;    /* what is named after its name, beside that */
+	bool wants_named;    /* what is named after its name, or target, beside that */
 	bool wants_numbered; /* its inode's number, where its path leads */
 	bool is_found;       /* the caller's */
 };

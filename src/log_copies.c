@@ -30,14 +30,24 @@ static const char *base_of(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static bool may_be_copy(const char *path, const struct log_file *file)
-{
-	const char *base = base_of(file->name);
-	size_t directory_len = (size_t)(base - file->name);
+typedef bool is_after_call(const char *name, const char *original);
 
-	return !strncmp(path, file->name, directory_len) &&
+static bool is_beside(const char *path, const char *original, is_after_call *is_after)
+{
+	const char *base = base_of(original);
+	const size_t directory_len = (size_t)(base - original);
+
+	return !strncmp(path, original, directory_len) &&
 	       !strchr(path + directory_len, '/') &&
-	       log_siblings_is_named_after(path + directory_len, base);
+	       is_after(path + directory_len, base);
+}
+
+/* After its name, or what a link of that name leads to. */
+static bool is_named_so(const char *path, const struct log_file *file,
+			is_after_call *is_after)
+{
+	return is_beside(path, file->name, is_after) ||
+	       (file->target && is_beside(path, file->target, is_after));
 }
 
 /* --- contents ----------------------------------------------------------------- */
@@ -98,19 +108,25 @@ struct search {
 	struct log_file *origin;
 };
 
-static bool find_origin(void *context, const char *name)
+static void find_among(struct search *search, struct log_node *node)
 {
-	struct search *search = context;
-	struct log_node *node =
-	    log_index_first(&search->files->by_name, log_index_text(name));
-
 	for (; node && !search->origin; node = log_index_next(node)) {
 		struct log_file *file = node->file;
 
-		if (!file->origin && may_be_copy(search->path, file) &&
+		if (!file->origin &&
+		    is_named_so(search->path, file, log_siblings_is_named_after) &&
 		    begins_like(search->fd, file))
 			search->origin = file;
 	}
+}
+
+static bool find_origin(void *context, const char *name)
+{
+	struct search *search = context;
+	const uint64_t hash = log_index_text(name);
+
+	find_among(search, log_index_first(&search->files->by_name, hash));
+	find_among(search, log_index_first(&search->files->by_target, hash));
 	return search->origin;
 }
 
@@ -262,7 +278,7 @@ void log_copies_on_missed(void *context, struct log_sought *sought, const char *
 	struct log_file *missed;
 	struct log_stat found;
 
-	if (!log_siblings_is_rotated(base_of(path), base_of(file->name)) ||
+	if (!is_named_so(path, file, log_siblings_is_rotated) ||
 	    !is_missed(files, path, &found))
 		return;
 	missed = follow(files, file, path, &found);

@@ -64,6 +64,11 @@ void log_file_close(struct log_file *file)
 	file->fd = -1;
 }
 
+const char *log_file_place(const struct log_file *file)
+{
+	return file->is_linked ? file->target : file->path;
+}
+
 bool log_file_is_pending(const struct log_file *file)
 {
 	return file->lines.pending || file->multiline.pending;
@@ -319,6 +324,7 @@ struct log_position log_file_position(struct log_file *file)
 	    .name = file->name,
 	    .path = file->path ? file->path : "",
 	    .service = file->service ? file->service : "",
+	    .target = file->target ? file->target : "",
 	    .is_anew = file->is_anew || !file->identity.head.len,
 	};
 

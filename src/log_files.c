@@ -87,7 +87,7 @@ static int add_to_indexes(struct log_files *files, struct log_file *file)
 	if (!err && file->path)
 		err = log_index_add(&files->by_path, &file->by_path, file,
 				    log_index_text(file->path));
-	if (!err && file->target)
+	if (!err && file->is_linked)
 		err = log_index_add(&files->by_target, &file->by_target, file,
 				    log_index_text(file->target));
 	return err;
@@ -155,6 +155,9 @@ void log_files_move(struct log_files *files, struct log_file *file, const char *
 	if (path && !copy)
 		return;
 	log_index_remove(&files->by_path, &file->by_path);
+	/* That it had a target tells where what is named after it may be. */
+	log_index_remove(&files->by_target, &file->by_target);
+	file->is_linked = false;
 	free(file->path);
 	file->path = copy;
 	if (copy &&
@@ -162,6 +165,18 @@ void log_files_move(struct log_files *files, struct log_file *file, const char *
 		log_files_look_at_all(files);
 	if (copy)
 		file->absent_ms = 0;
+	log_files_make_dirty(files, file);
+}
+
+void log_files_set_target(struct log_files *files, struct log_file *file, char *target)
+{
+	log_index_remove(&files->by_target, &file->by_target);
+	free(file->target);
+	file->target = target;
+	file->is_linked = target;
+	if (target && log_index_add(&files->by_target, &file->by_target, file,
+				    log_index_text(target)))
+		log_files_look_at_all(files);
 	log_files_make_dirty(files, file);
 }
 
@@ -303,6 +318,8 @@ bool log_files_recall(struct log_files *files, uint32_t note_id,
 	file->growth_ms = now_ms;
 	file->is_rotated = strcmp(position->name, position->path) != 0;
 	file->is_anew = position->is_anew;
+	file->target = *position->target ? strdup(position->target) : NULL;
+	file->is_linked = file->target && !file->is_rotated;
 	if (log_files_add(files, file))
 		return false;
 	if (*position->path) {

@@ -51,20 +51,23 @@ static void watch_directory(struct log_files *files, const char *path, bool has_
 	log_watch_add(files->config.watch, path, has_files);
 }
 
-/* Writes to what a link leads to are told where that is. */
-static void find_target(struct log_file *file)
+/* Of a path that has a link in it, wherever: it may lead elsewhere at any time. What is
+ * below /proc/PID/root has none that we could follow. */
+static void find_target(struct log_files *files, struct log_file *file)
 {
-	struct stat stat_of;
+	AUTO_FREE char *target = realpath(file->path, NULL);
+	const bool is_linked =
+	    target && strcmp(target, file->path) != 0 && is_at(file, target);
 
-	if (!lstat(file->path, &stat_of) && S_ISLNK(stat_of.st_mode))
-		file->target = realpath(file->path, NULL);
+	if (is_linked || file->target)
+		log_files_set_target(files, file, is_linked ? TAKE(target) : NULL);
 }
 
 static void watch_target(struct log_files *files, struct log_file *file)
 {
 	char directory[PATH_MAX];
 
-	if (!file->target)
+	if (!file->is_linked)
 		return;
 	log_find_directory(file->target, directory, sizeof(directory));
 	watch_directory(files, directory, true);
@@ -142,6 +145,7 @@ static void take_over(struct log_files *files, struct log_file *file, const char
 		log_index_inode(found->identity.device, found->identity.inode)))
 		files->wants_scan = true;
 	log_files_move(files, file, path);
+	find_target(files, file);
 	file->is_rotated = false;
 	file->scan = files->scan;
 	log_files_make_due(files, file);
@@ -199,7 +203,6 @@ static void follow(struct log_files *files, const struct log_source *source,
 	file->origin = origin;
 	/* Others may have had that name in between. */
 	file->is_anew = !is_first_look(files, source->rule);
-	find_target(file);
 	if (!origin && is_first_look(files, source->rule) &&
 	    source->rule->config->from_end)
 		begin_at_end(file);
@@ -207,12 +210,20 @@ static void follow(struct log_files *files, const struct log_source *source,
 	log_files_make_dirty(files, file);
 	if (log_files_add(files, file))
 		return;
+	find_target(files, file);
 	watch_target(files, file);
 	log_files_make_due(files, file);
 	log_debug("following \"%s\"%s", path, origin ? ", a copy" : "");
 }
 
 /* --- what is known ------------------------------------------------------------ */
+
+/* Versions before noted none. */
+static bool is_target_stale(const struct log_files *files, const struct log_file *file)
+{
+	return file->is_linked ? !is_at(file, file->target)
+			       : files->is_first_scan && !file->target;
+}
 
 /* Of two names the one it had stays, while it has it. */
 static void has_name(struct log_files *files, struct log_file *file, const char *path)
@@ -226,6 +237,9 @@ static void has_name(struct log_files *files, struct log_file *file, const char 
 		file->is_rotated = strcmp(file->name, path) != 0;
 		file->growth_ms = files->now_ms;
 		log_files_make_due_first(files, file);
+		find_target(files, file);
+	} else if (is_target_stale(files, file)) {
+		find_target(files, file);
 	}
 	if (file->is_refused)
 		log_files_make_due(files, file);
@@ -248,7 +262,7 @@ static void on_directory(void *context, const char *path, bool has_files)
 static bool is_still(const struct log_file *file, uint64_t inode)
 {
 	return file && inode && file->identity.inode == inode && file->fd >= 0 &&
-	       !file->target;
+	       !file->is_linked;
 }
 
 static void look_at(struct log_files *files, const struct log_source *source,
@@ -330,6 +344,13 @@ static void on_new_name(void *context, struct log_sought *sought, const char *pa
 	sought->wants_numbered = false;
 }
 
+static void lose_name(struct log_files *files, struct log_file *file)
+{
+	log_files_make_due_first(files, file);
+	file->is_rotated = true;
+	file->growth_ms = files->now_ms;
+}
+
 static struct log_sought begin_search(struct log_files *files, struct log_file *file)
 {
 	const struct log_sought sought = {
@@ -338,9 +359,7 @@ static struct log_sought begin_search(struct log_files *files, struct log_file *
 	    .wants_numbered = true,
 	};
 
-	log_files_make_due_first(files, file);
-	file->is_rotated = true;
-	file->growth_ms = files->now_ms;
+	lose_name(files, file);
 	return sought;
 }
 
@@ -371,6 +390,13 @@ static size_t collect_lost(struct log_files *files, struct log_sought **ret_lost
 			continue;
 		if (is_at(file, file->path)) {
 			watch_place(files, file);
+			watch_target(files, file);
+			continue;
+		}
+		/* The link leads elsewhere: it did not move. */
+		if (file->is_linked && is_at(file, file->target)) {
+			lose_name(files, file);
+			has_moved(files, file, file->target);
 			continue;
 		}
 		if (!lost)
@@ -404,8 +430,7 @@ static void set_poll(struct log_files *files, struct log_file *file)
 	bool is_blind = false;
 
 	if (file->path) {
-		log_find_directory(file->target ? file->target : file->path, directory,
-				   sizeof(directory));
+		log_find_directory(log_file_place(file), directory, sizeof(directory));
 		is_blind = log_watch_is_blind(files->config.watch, directory);
 	}
 	if (!is_blind)

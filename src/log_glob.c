@@ -244,14 +244,16 @@ static void follow_literal(struct walk *walk, struct slice part, struct slice re
 	const struct log_glob_visitor *visitor = walk->visitor;
 	struct stat stat_of;
 	size_t before = enter(walk, part);
-	bool is_there;
+	bool is_there, is_link;
 
 	if (!before)
 		return;
+	is_link = !lstat(walk->path, &stat_of) && S_ISLNK(stat_of.st_mode);
 	is_there = !stat(walk->path, &stat_of);
 	leave(walk, before);
-	/* Whoever makes it, or a file of that name, does so here. */
-	if (!rest.len || !is_there)
+	/* Whoever makes it, or a file of that name, or lets it lead elsewhere, does so
+	 * here. */
+	if (!rest.len || !is_there || is_link)
 		visitor->directory(visitor->context, walk->path, !rest.len);
 	enter(walk, part);
 	if (!rest.len && is_there)

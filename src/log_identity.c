@@ -11,6 +11,7 @@
 #include "hash.h"
 
 #define VERSION 1
+#define VERSION_LINKED 2 /* one more string: what the versions before cannot read */
 /* Prints are compared after a restart: the seed is always the same. Who writes a
  * file chooses its bytes, and with them harms nobody's lines but its own. */
 #define SEED 0x6c6f6773u
@@ -153,8 +154,9 @@ int log_position_encode(const struct log_position *position, void *ret_bytes,
 			size_t *ret_len)
 {
 	const struct log_identity *identity = &position->identity;
+	const bool is_linked = position->target && *position->target;
 	const struct record record = {
-	    .version = VERSION,
+	    .version = is_linked ? VERSION_LINKED : VERSION,
 	    .head_len = identity->head.len,
 	    .device = identity->device,
 	    .inode = identity->inode,
@@ -170,7 +172,8 @@ int log_position_encode(const struct log_position *position, void *ret_bytes,
 	memcpy(ret_bytes, &record, sizeof(record));
 	if (!add_string(ret_bytes, &len, position->name) ||
 	    !add_string(ret_bytes, &len, position->path) ||
-	    !add_string(ret_bytes, &len, position->service))
+	    !add_string(ret_bytes, &len, position->service) ||
+	    (is_linked && !add_string(ret_bytes, &len, position->target)))
 		return -E2BIG;
 	*ret_len = len;
 	return 0;
@@ -202,7 +205,11 @@ int log_position_decode(const void *bytes, size_t len,
 	position.name = take_string(&at, end);
 	position.path = position.name ? take_string(&at, end) : NULL;
 	position.service = position.path ? take_string(&at, end) : NULL;
-	if (record.version != VERSION || !position.service || at != end ||
+	position.target = "";
+	if (position.service && record.version == VERSION_LINKED)
+		position.target = take_string(&at, end);
+	if ((record.version != VERSION && record.version != VERSION_LINKED) ||
+	    !position.service || !position.target || at != end ||
 	    record.head_len > LOG_HEAD_BYTES || record.tail_len > LOG_TAIL_BYTES ||
 	    record.tail_len > record.offset || record.offset > INT64_MAX)
 		return -EBADMSG;

@@ -321,7 +321,7 @@ static size_t same_directory(const struct place *places, size_t count)
 int log_siblings_visit(struct log_sought *sought, size_t count,
 		       const struct log_siblings_visitor *visitor)
 {
-	AUTO_FREE struct place *places = calloc(2 * count + 1, sizeof(*places));
+	AUTO_FREE struct place *places = calloc(3 * count + 1, sizeof(*places));
 	size_t place_count = 0;
 	int err = 0;
 
@@ -331,9 +331,12 @@ int log_siblings_visit(struct log_sought *sought, size_t count,
 		if (sought[i].wants_named)
 			add_place(places, &place_count, &sought[i],
 				  sought[i].file->name, true);
+		if (sought[i].wants_named && sought[i].file->target)
+			add_place(places, &place_count, &sought[i],
+				  sought[i].file->target, true);
 		if (sought[i].wants_numbered)
 			add_place(places, &place_count, &sought[i],
-				  sought[i].file->path, false);
+				  log_file_place(sought[i].file), false);
 	}
 	qsort(places, place_count, sizeof(*places), compare_places);
 	for (size_t i = 0, same; !err && i < place_count; i += same) {

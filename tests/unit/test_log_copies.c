@@ -208,6 +208,34 @@ static void so_is_what_is_dated_with_letters_but_no_other_log(void **state)
 	log_case_expect(test, "a.log:three\na.log:two\n");
 }
 
+static void a_copy_may_be_beside_what_a_link_leads_to(void **state)
+{
+	(void)state;
+	for (int is_found = 0; is_found < 2; is_found++) {
+		struct log_case *test;
+		void *fresh;
+
+		assert_int_equal(log_case_set_up(&fresh), 0);
+		test = fresh;
+		assert_int_equal(mkdir(log_case_path(test, "far"), 0755), 0);
+		log_case_write(test, "far/b", "one\n");
+		assert_int_equal(symlink("far/b", log_case_path(test, "a.log")), 0);
+		log_case_glob(test, "*.log");
+		if (is_found)
+			log_case_glob(test, "far/*");
+		log_case_start(test);
+		log_case_expect(test, "a.log:one\n");
+		log_case_append(test, "far/b", "two\n");
+		log_case_copy(test, "far/b", "far/b.1");
+		if (is_found)
+			log_case_scan(test, false);
+		log_case_empty(test, "far/b");
+		log_case_append(test, "far/b", "three\n");
+		log_case_expect(test, "a.log:two\na.log:three\n");
+		log_case_tear_down(&fresh);
+	}
+}
+
 static void what_was_always_beside_it_is_no_news(void **state)
 {
 	struct log_case *test = *state;
@@ -711,6 +739,7 @@ int main(void)
 	    TEST(files_of_other_names_are_no_copies),
 	    TEST(what_came_and_was_rotated_unseen_is_found_by_its_name),
 	    TEST(so_is_what_is_dated_with_letters_but_no_other_log),
+	    TEST(a_copy_may_be_beside_what_a_link_leads_to),
 	    TEST(what_was_always_beside_it_is_no_news),
 	    TEST(lines_that_end_alike_are_not_what_was_there),
 	    TEST(a_copy_is_one_though_it_is_listed_before_its_original),

@@ -211,6 +211,123 @@ static void a_link_is_followed_and_its_target_watched(void **state)
 	log_case_expect(test, "a.log:three\n");
 }
 
+/* As `..data` of a volume, and `current` of what logs by date. */
+static void lead(const struct log_case *test, const char *link, const char *to)
+{
+	assert_int_equal(symlink(to, log_case_path(test, ".link")), 0);
+	log_case_rename(test, ".link", link);
+}
+
+static void make_directory(const struct log_case *test, const char *name)
+{
+	assert_int_equal(mkdir(log_case_path(test, name), 0755), 0);
+}
+
+/* Nothing is open: what is found is found by where the link led. */
+static void what_a_link_led_to_is_read_to_its_end(void **state)
+{
+	struct log_case *test = *state;
+
+	test->open_max = 0;
+	make_directory(test, "far");
+	log_case_write(test, "far/one", "one\n");
+	lead(test, "a.log", "far/one");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_append(test, "far/one", "two\n");
+	log_case_write(test, "far/other", "three\n");
+	lead(test, "a.log", "far/other");
+	log_case_expect(test, "a.log:two\na.log:three\n");
+	log_case_append(test, "far/one", "four\n");
+	log_case_append(test, "far/other", "five\n");
+	log_case_expect(test, "a.log:four\na.log:five\n");
+	log_case_end_life(test);
+	log_case_append(test, "far/other", "six\n");
+	log_case_write(test, "far/third", "seven\n");
+	lead(test, "a.log", "far/third");
+	log_case_start(test);
+	log_case_expect(test, "a.log:six\na.log:seven\n");
+}
+
+static void so_is_what_is_behind_a_link_to_a_directory(void **state)
+{
+	static const char *const patterns[] = {"current/*.log", "c*/*.log"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct log_case *test;
+		void *fresh;
+
+		assert_int_equal(log_case_set_up(&fresh), 0);
+		test = fresh;
+		test->open_max = 0;
+		make_directory(test, "1");
+		make_directory(test, "2");
+		log_case_write(test, "1/a.log", "one\n");
+		log_case_write(test, "2/a.log", "three\n");
+		lead(test, "current", "1");
+		start(test, patterns[i]);
+		log_case_expect(test, "current/a.log:one\n");
+		log_case_append(test, "1/a.log", "two\n");
+		lead(test, "current", "2");
+		log_case_expect(test, "current/a.log:two\ncurrent/a.log:three\n");
+		log_case_append(test, "1/a.log", "four\n");
+		log_case_expect(test, "current/a.log:four\n");
+		log_case_tear_down(&fresh);
+	}
+}
+
+static void a_target_is_watched_in_the_next_life_too(void **state)
+{
+	struct log_case *test = *state;
+
+	make_directory(test, "far");
+	log_case_write(test, "far/one", "one\n");
+	lead(test, "a.log", "far/one");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_start(test);
+	log_case_expect(test, "");
+	log_case_append(test, "far/one", "two\n");
+	log_case_expect(test, "a.log:two\n");
+}
+
+/* As containers' logs are; whether anybody is there or not. */
+static void a_target_may_be_rotated(void **state)
+{
+	(void)state;
+	for (int was_away = 0; was_away < 2; was_away++) {
+		struct log_case *test;
+		void *fresh;
+
+		assert_int_equal(log_case_set_up(&fresh), 0);
+		test = fresh;
+		test->open_max = 0;
+		make_directory(test, "pod");
+		log_case_write(test, "pod/0.log", "one\n");
+		lead(test, "a.log", "pod/0.log");
+		start(test, "*.log");
+		log_case_expect(test, "a.log:one\n");
+		log_case_scan(test, false);
+		if (was_away)
+			log_case_end_life(test);
+		usleep(150000); /* what was there before is no news */
+		log_case_append(test, "pod/0.log", "two\n");
+		log_case_rename(test, "pod/0.log", "pod/0.log.20240101-100000");
+		log_case_write(test, "pod/0.log", "three\n");
+		log_case_rename(test, "pod/0.log", "pod/0.log.20240101-110000");
+		log_case_write(test, "pod/0.log", "four\n");
+		if (was_away)
+			log_case_start(test);
+		log_case_expect(test, "a.log:two\na.log:four\na.log:three\n");
+		log_case_append(test, "pod/0.log", "five\n");
+		log_case_append(test, "pod/0.log.20240101-110000", "six\n");
+		log_case_run(test);
+		assert_int_equal(test->read_len, strlen("a.log:five\na.log:six\n"));
+		log_case_tear_down(&fresh);
+	}
+}
+
 static void what_is_no_file_is_not_opened(void **state)
 {
 	struct log_case *test = *state;
@@ -286,6 +403,10 @@ int main(void)
 	    TEST(a_file_that_an_editor_wrote_anew_goes_on),
 	    TEST(a_file_with_two_names_is_read_once),
 	    TEST(a_link_is_followed_and_its_target_watched),
+	    TEST(what_a_link_led_to_is_read_to_its_end),
+	    TEST(so_is_what_is_behind_a_link_to_a_directory),
+	    TEST(a_target_is_watched_in_the_next_life_too),
+	    TEST(a_target_may_be_rotated),
 	    TEST(what_is_no_file_is_not_opened),
 	    TEST(a_directory_may_come_later),
 	    TEST(what_is_there_at_first_may_be_left_out),

@@ -160,6 +160,29 @@ static void a_position_comes_back(void **state)
 	assert_int_equal(log_position_decode(bytes, len, &found), -EBADMSG);
 }
 
+static void so_does_where_a_link_led(void **state)
+{
+	const struct log_position position = {
+	    .name = "/a", .path = "/a", .service = "", .target = "/far/b"};
+	unsigned char bytes[LOG_POSITION_BYTES_MAX];
+	struct log_position found;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(log_position_encode(&position, bytes, &len), 0);
+	assert_int_equal(log_position_decode(bytes, len, &found), 0);
+	assert_string_equal(found.target, "/far/b");
+	for (size_t i = 0; i < len; i++)
+		assert_int_equal(log_position_decode(bytes, i, &found), -EBADMSG);
+	/* The version before had none. */
+	assert_int_equal(bytes[0], 2);
+	bytes[0] = 1;
+	assert_int_equal(log_position_decode(bytes, len, &found), -EBADMSG);
+	len -= sizeof("/far/b");
+	assert_int_equal(log_position_decode(bytes, len, &found), 0);
+	assert_string_equal(found.target, "");
+}
+
 static void a_position_of_too_long_a_path_is_refused(void **state)
 {
 	static char path[LOG_POSITION_BYTES_MAX];
@@ -181,6 +204,7 @@ int main(void)
 	    cmocka_unit_test(prints_are_of_every_byte_and_of_the_length),
 	    cmocka_unit_test(prints_are_compared_with_what_stands_there),
 	    cmocka_unit_test(a_position_comes_back),
+	    cmocka_unit_test(so_does_where_a_link_led),
 	    cmocka_unit_test(a_position_of_too_long_a_path_is_refused),
 	};
 
