@@ -151,12 +151,24 @@ static void take_over(struct log_files *files, struct log_file *file, const char
 	log_files_make_due(files, file);
 }
 
+/* Of what cannot be read yet: its last byte tells, when that can be, whether a line
+ * ended there. */
+static void begin_before_last_byte(struct log_file *file)
+{
+	if (!file->size)
+		return;
+	file->offset = file->read_end = file->size - 1;
+	file->lines.is_discarded = true;
+}
+
 /* Not in the middle of a line. */
 static void begin_at_end(struct log_file *file)
 {
 	char last = '\n';
 
-	if (log_file_open(file) != LOG_READ_END || !file->size)
+	if (log_file_open(file) != LOG_READ_END)
+		return begin_before_last_byte(file);
+	if (!file->size)
 		return;
 	if (pread(file->fd, &last, 1, (off_t)file->size - 1) == 1 && last != '\n')
 		file->lines.is_discarded = true;

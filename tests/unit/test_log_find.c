@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <sys/prctl.h>
+
 #include "log_case.h"
 
 static void start(struct log_case *test, const char *pattern)
@@ -377,6 +379,43 @@ static void what_is_there_at_first_may_be_left_out(void **state)
 	log_case_expect(test, "b.log:new\nd.log:of another life\n");
 }
 
+/* Root may read everything. */
+static void become(uid_t user)
+{
+	assert_int_equal(seteuid(user), 0);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* for the sanitizer's last look */
+}
+
+static void so_may_what_cannot_be_read_at_first(void **state)
+{
+	const uid_t user = geteuid(), stranger = user ? user : 65534;
+	struct log_case *test = *state;
+
+	test->configs[0].from_end = true;
+	log_case_write(test, "a.log", "old\nhalf");
+	log_case_write(test, "b.log", "old\n");
+	assert_int_equal(chmod(log_case_path(test, "a.log"), 0), 0);
+	assert_int_equal(chmod(log_case_path(test, "b.log"), 0), 0);
+	assert_int_equal(chmod(test->directory, 0755), 0);
+	become(stranger);
+	start(test, "*.log");
+	log_case_expect(test, "");
+	become(user);
+	assert_int_equal(chmod(log_case_path(test, "a.log"), 0644), 0);
+	assert_int_equal(chmod(log_case_path(test, "b.log"), 0644), 0);
+	become(stranger);
+	log_case_expect(test, "");
+	become(user);
+	log_case_append(test, "a.log", " a line\nnew\n");
+	become(stranger);
+	log_case_expect(test, "a.log:new\n");
+	become(user);
+	log_case_append(test, "b.log", "new\n");
+	become(stranger);
+	log_case_expect(test, "b.log:new\n");
+	become(user);
+}
+
 static void what_is_excluded_is_not_followed(void **state)
 {
 	struct log_case *test = *state;
@@ -410,6 +449,7 @@ int main(void)
 	    TEST(what_is_no_file_is_not_opened),
 	    TEST(a_directory_may_come_later),
 	    TEST(what_is_there_at_first_may_be_left_out),
+	    TEST(so_may_what_cannot_be_read_at_first),
 	    TEST(what_is_excluded_is_not_followed),
 	};
 
