@@ -344,6 +344,48 @@ static void what_is_no_file_is_not_opened(void **state)
 	assert_int_equal(log_files_sums(test->files).files, 1);
 }
 
+static void a_name_may_be_of_no_file_for_a_while(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a.log", "one\n");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	log_case_append(test, "a.log", "two\n");
+	log_case_unlink(test, "a.log");
+	make_directory(test, "a.log");
+	log_case_write(test, "a.log/b.log", "of nobody\n");
+	log_case_expect(test, "a.log:two\n");
+	log_case_unlink(test, "a.log/b.log");
+	assert_int_equal(rmdir(log_case_path(test, "a.log")), 0);
+	assert_int_equal(mkfifo(log_case_path(test, "a.log"), 0644), 0);
+	log_case_expect(test, "");
+	log_case_unlink(test, "a.log");
+	assert_int_equal(symlink("a.log", log_case_path(test, "a.log")), 0);
+	log_case_expect(test, "");
+	log_case_unlink(test, "a.log");
+	log_case_write(test, "a.log", "three\n");
+	log_case_expect(test, "a.log:three\n");
+	log_case_wait(test, 10000);
+	assert_int_equal(log_files_sums(test->files).files, 1);
+}
+
+static void a_name_may_have_any_byte(void **state)
+{
+	struct log_case *test = *state;
+
+	log_case_write(test, "a\n\t[*].log", "one\n");
+	start(test, "*.log");
+	log_case_expect(test, "a\n\t[*].log:one\n");
+	log_case_append(test, "a\n\t[*].log", "two\n");
+	log_case_rename(test, "a\n\t[*].log", "a\n\t[*].log.1");
+	log_case_write(test, "a\n\t[*].log", "three\n");
+	log_case_expect(test, "a\n\t[*].log:two\na\n\t[*].log:three\n");
+	log_case_start(test);
+	log_case_append(test, "a\n\t[*].log", "four\n");
+	log_case_expect(test, "a\n\t[*].log:four\n");
+}
+
 static void a_directory_may_come_later(void **state)
 {
 	struct log_case *test = *state;
@@ -447,6 +489,8 @@ int main(void)
 	    TEST(a_target_is_watched_in_the_next_life_too),
 	    TEST(a_target_may_be_rotated),
 	    TEST(what_is_no_file_is_not_opened),
+	    TEST(a_name_may_be_of_no_file_for_a_while),
+	    TEST(a_name_may_have_any_byte),
 	    TEST(a_directory_may_come_later),
 	    TEST(what_is_there_at_first_may_be_left_out),
 	    TEST(so_may_what_cannot_be_read_at_first),
