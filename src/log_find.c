@@ -73,6 +73,15 @@ static void watch_target(struct log_files *files, struct log_file *file)
 	watch_directory(files, directory, true);
 }
 
+/* Also where it is by now is to be watched: who has it open may write on. */
+static void watch_place(struct log_files *files, const struct log_file *file)
+{
+	char directory[PATH_MAX];
+
+	log_find_directory(file->path, directory, sizeof(directory));
+	watch_directory(files, directory, true);
+}
+
 static bool is_ours(const struct log_files *files, const char *path)
 {
 	const char *own = files->config.own_path;
@@ -237,14 +246,20 @@ static bool is_target_stale(const struct log_files *files, const struct log_file
 			       : files->is_first_scan && !file->target;
 }
 
-/* Of two names the one it had stays, while it has it. */
+/* Of two names the one it had stays, while it has it; but the one that it was found by
+ * is taken again: a link may have led elsewhere for a while. */
+static bool is_better(const struct log_file *file, const char *path)
+{
+	return !file->path || (strcmp(file->path, path) != 0 &&
+			       (!strcmp(file->name, path) || !is_at(file, file->path)));
+}
+
 static void has_name(struct log_files *files, struct log_file *file, const char *path)
 {
-	if (file->scan == files->scan)
+	if (file->scan == files->scan && strcmp(file->name, path) != 0)
 		return;
 	file->scan = files->scan;
-	if (!file->path ||
-	    (strcmp(file->path, path) != 0 && !is_at(file, file->path))) {
+	if (is_better(file, path)) {
 		log_files_move(files, file, path);
 		file->is_rotated = strcmp(file->name, path) != 0;
 		file->growth_ms = files->now_ms;
@@ -256,6 +271,7 @@ static void has_name(struct log_files *files, struct log_file *file, const char 
 	if (file->is_refused)
 		log_files_make_due(files, file);
 	watch_target(files, file);
+	watch_place(files, file);
 }
 
 struct scan {
@@ -329,15 +345,6 @@ static bool find_moved(const struct log_file *file, char *ret_path, size_t size)
 		return false;
 	ret_path[len] = 0;
 	return is_at(file, ret_path);
-}
-
-/* Also where it is by now is to be watched: who has it open may write on. */
-static void watch_place(struct log_files *files, const struct log_file *file)
-{
-	char directory[PATH_MAX];
-
-	log_find_directory(file->path, directory, sizeof(directory));
-	watch_directory(files, directory, true);
 }
 
 static void has_moved(struct log_files *files, struct log_file *file, const char *path)

@@ -251,6 +251,31 @@ static void what_a_link_led_to_is_read_to_its_end(void **state)
 	log_case_expect(test, "a.log:six\na.log:seven\n");
 }
 
+static void a_link_may_lead_back(void **state)
+{
+	struct log_case *test = *state;
+
+	test->open_max = 0;
+	make_directory(test, "1");
+	make_directory(test, "2");
+	log_case_write(test, "1/a", "one\n");
+	log_case_write(test, "2/a", "two\n");
+	lead(test, "a.log", "1/a");
+	start(test, "*.log");
+	log_case_expect(test, "a.log:one\n");
+	lead(test, "a.log", "2/a");
+	log_case_expect(test, "a.log:two\n");
+	lead(test, "a.log", "1/a");
+	log_case_expect(test, "");
+	log_case_append(test, "1/a", "three\n");
+	log_case_expect(test, "a.log:three\n");
+	log_case_append(test, "2/a", "four\n");
+	log_case_expect(test, "a.log:four\n");
+	log_case_append(test, "1/a", "no line yet");
+	log_case_wait(test, 60000); /* as it has its name */
+	log_case_expect(test, "");
+}
+
 static void so_is_what_is_behind_a_link_to_a_directory(void **state)
 {
 	static const char *const patterns[] = {"current/*.log", "c*/*.log"};
@@ -486,6 +511,7 @@ int main(void)
 	    TEST(a_link_is_followed_and_its_target_watched),
 	    TEST(what_a_link_led_to_is_read_to_its_end),
 	    TEST(so_is_what_is_behind_a_link_to_a_directory),
+	    TEST(a_link_may_lead_back),
 	    TEST(a_target_is_watched_in_the_next_life_too),
 	    TEST(a_target_may_be_rotated),
 	    TEST(what_is_no_file_is_not_opened),
