@@ -42,24 +42,40 @@ static __always_inline void count_in(__u64 *buckets, __u32 size, __u32 index)
 		add(&buckets[index], 1);
 }
 
+/* The first bucket, often the one, takes no call. */
+static __always_inline void count_duration(__u64 *buckets, __u64 duration_ns)
+{
+	if (duration_ns <= duration_bounds_ns[0])
+		add(&buckets[0], 1);
+	else
+		count_in(buckets, DURATION_BUCKETS, duration_index(duration_ns));
+}
+
+static __always_inline void count_size(__u64 *buckets, __u64 bytes)
+{
+	if (bytes <= size_bounds[0])
+		add(&buckets[0], 1);
+	else
+		count_in(buckets, SIZE_BUCKETS, size_index(bytes));
+}
+
 static __always_inline void series_add(struct tally_series *s,
 				       const struct sample *sample)
 {
-	count_in(s->duration, DURATION_BUCKETS, duration_index(sample->duration_ns));
+	count_duration(s->duration, sample->duration_ns);
 	count_in(s->native, NATIVE_BUCKETS, native_index(sample->duration_ns));
 	add(&s->duration_sum_ns, sample->duration_ns);
-	count_in(s->request_size, SIZE_BUCKETS, size_index(sample->request_bytes));
+	count_size(s->request_size, sample->request_bytes);
 	add(&s->request_bytes, sample->request_bytes);
 	if (sample->key.role == TALLY_ROLE_SERVER) {
-		count_in(s->queue, DURATION_BUCKETS, duration_index(sample->queue_ns));
+		count_duration(s->queue, sample->queue_ns);
 		add(&s->queue_sum_ns, sample->queue_ns);
 	}
 	if (!sample->answered)
 		return;
-	count_in(s->first_byte, DURATION_BUCKETS,
-		 duration_index(sample->first_byte_ns));
+	count_duration(s->first_byte, sample->first_byte_ns);
 	add(&s->first_byte_sum_ns, sample->first_byte_ns);
-	count_in(s->response_size, SIZE_BUCKETS, size_index(sample->response_bytes));
+	count_size(s->response_size, sample->response_bytes);
 	add(&s->response_bytes, sample->response_bytes);
 }
 
