@@ -205,8 +205,7 @@ static __always_inline void name_server(struct conversation *c, struct sock *sk)
  * lost: its send seems to begin, its bytes to arrive, when they are told to be over. */
 static __always_inline bool is_left_alone(const struct conversation *c)
 {
-	return c->state == CONVERSATION_OPAQUE ||
-	       (c->state == CONVERSATION_IGNORED && c->generation == generation);
+	return c->state == CONVERSATION_OPAQUE || is_ignored(c);
 }
 
 /* Whether traffic of pid, the current process, on this connection is observed. */

@@ -72,6 +72,13 @@ static __always_inline __u64 take_new(__u64 *carried, __u64 total)
 	return 0;
 }
 
+/* Its process was not selected when it moved bytes last, and no process was judged anew
+ * since. */
+static __always_inline bool is_ignored(const struct conversation *c)
+{
+	return c->state == CONVERSATION_IGNORED && c->generation == generation;
+}
+
 /* The service of the process that the conversation is of. Once it has ended it is
  * what it was when its bytes moved. False: of no service, or not selected. */
 static __always_inline bool traffic_counts(const struct conversation *c,
@@ -107,7 +114,7 @@ static __always_inline void carry_traffic(struct conversation *c, struct sock *s
 	__u64 received, sent;
 	__u32 service;
 
-	tp = config.counts_traffic ? bpf_skc_to_tcp_sock(sk) : NULL;
+	tp = config.counts_traffic && !is_ignored(c) ? bpf_skc_to_tcp_sock(sk) : NULL;
 	if (!tp)
 		return;
 	received = bytes_received(sk, tp);
