@@ -78,12 +78,12 @@ static __always_inline __u64 since(__u64 now_ns, __u64 then_ns)
 }
 
 /* The request is over: the tally's sample of it. error: it got no full response. */
-static __always_inline void sample_take(struct conversation *c,
+static __always_inline void sample_take(const struct conversation *c,
 					const struct inflight *request,
-					struct sample *sample, __u32 error)
+					const struct answer *answer,
+					__u64 request_bytes, struct sample *sample,
+					__u32 error)
 {
-	const struct answer *answer = &c->answer;
-
 	/* who asked, or was asked; its own name, if it is still there to know it */
 	sample->key.service =
 	    c->service && c->pid == request->pid ? c->service : request->service;
@@ -99,8 +99,7 @@ static __always_inline void sample_take(struct conversation *c,
 	sample->key.reserved = 0;
 	sample->duration_ns = since(answer->end_ns, request->start_ns);
 	sample->queue_ns = request->queue_ns;
-	sample->request_bytes =
-	    request->whole ? request->body_bytes : requests_of(c)->body_bytes;
+	sample->request_bytes = request_bytes;
 	sample->route_service = request->service;
 	sample->answered = answer->first_ns != 0;
 	sample->first_byte_ns = since(answer->first_ns, request->start_ns);
@@ -120,7 +119,10 @@ __noinline int conversation_answered(struct conversation *c, struct pipeline *pi
 		return 0;
 	oldest = queue_look(c, pipe, &ends, &head);
 	if (oldest) {
-		sample_take(c, oldest, &ws->sample, error);
+		sample_take(c, oldest, &c->answer,
+			    oldest->whole ? oldest->body_bytes
+					  : requests_of(c)->body_bytes,
+			    &ws->sample, error);
 		if (queue_take(ends, head)) {
 			ws->finished = 1;
 			return 1;
@@ -133,18 +135,24 @@ __noinline int conversation_answered(struct conversation *c, struct pipeline *pi
 	return 0;
 }
 
+static __always_inline void sample_count(const struct conversation *c,
+					 struct workspace *ws)
+{
+	if (ws->sample.key.service == TALLY_SERVICE_OTHER)
+		missed(TALLY_MISSED_PROCESS_FULL, 1);
+	tally_count(&ws->sample);
+	balance_ended(c, 1);
+}
+
 /* Counts the request that the last step finished, if it did. Apart from that step,
  * so that the depths of the two do not add up. */
-static __always_inline void conversation_settle(struct conversation *c,
+static __always_inline void conversation_settle(const struct conversation *c,
 						struct workspace *ws)
 {
 	if (!ws->finished)
 		return;
 	ws->finished = 0;
-	if (ws->sample.key.service == TALLY_SERVICE_OTHER)
-		missed(TALLY_MISSED_PROCESS_FULL, 1);
-	tally_count(&ws->sample);
-	balance_ended(c, 1);
+	sample_count(c, ws);
 }
 
 /* A response that came before its request's send was over: whoever of the two
@@ -310,6 +318,16 @@ static __always_inline void conversation_forget(struct conversation *c, __u32 st
 	}
 }
 
+/* What the last heads said is under the service that the connection had. */
+static __always_inline void service_set(struct conversation *c, __u32 service)
+{
+	if (c->service == service)
+		return;
+	c->service = service;
+	c->directions[0].head.len = 0;
+	c->directions[1].head.len = 0;
+}
+
 /* Looks the process up; true when it is observed. */
 __noinline int conversation_claim(struct conversation *c, __u32 pid,
 				  __u32 now_generation)
@@ -324,7 +342,7 @@ __noinline int conversation_claim(struct conversation *c, __u32 pid,
 	ignored = entry ? entry->flags & TALLY_PROCESS_IGNORED : config.ignore_unknown;
 	c->pid = pid;
 	c->generation = now_generation;
-	c->service = entry ? entry->service : 0;
+	service_set(c, entry ? entry->service : 0);
 	if (pid == config.self_pid)
 		ignored = true;
 	if (ignored)

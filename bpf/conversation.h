@@ -71,15 +71,20 @@ struct head {
 };
 
 struct direction {
-	__u32 seq;       /* TCP: sequence number of the next byte to account for */
-	__u32 busy;      /* a thread is in here */
-	__u8 positioned; /* seq is valid */
-	__u8 carry_len;
-	__u8 answered;   /* request under way: its response came first */
-	__u8 malformed;  /* message under way broke the rules */
-	__u8 wants_push; /* head complete, waits for room in the pipeline */
-	__u8 orphan;     /* response under way answers no request of ours */
-	__u8 reserved[2];
+	__u32 seq;  /* TCP: sequence number of the next byte to account for */
+	__u32 busy; /* a thread is in here */
+	union {
+		struct {
+			__u8 positioned; /* seq is valid */
+			__u8 carry_len;
+			__u8 answered;   /* before all of the request had come */
+			__u8 malformed;  /* message under way broke the rules */
+			__u8 wants_push; /* head complete, waits for the pipeline */
+			__u8 orphan;     /* response under way answers no request */
+			__u8 reserved[2];
+		};
+		__u64 under_way; /* all of them at once */
+	};
 	__u64 begun_ns; /* first byte of the message under way; 0: none is */
 	__u64 last_ns;  /* last byte so far */
 	__u64 body_bytes;

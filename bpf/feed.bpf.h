@@ -18,9 +18,9 @@
  * be made only where the socket is at hand.
  *
  * Most calls need none of it. They begin with a message, and its head is the last one
- * (repeat.bpf.h): feed_shortcut compares, and is done when the rest of the call is that
- * message's body. Else it has fed the head, or left the window filled, and steps go on
- * from there.
+ * (repeat.bpf.h): feed_from_head knows what it says, and is done when the rest of the
+ * call is that message's body. If the head is another one it is in the window, and
+ * steps go on from there.
  */
 #pragma once
 
@@ -290,54 +290,30 @@ static __always_inline int feed_last_head(struct conversation *c, struct directi
 	return feed_head(c, d, ws, pipe);
 }
 
-/* A message begins: with the last head? Then it is as good as parsed. If not, what
- * was read of it is in the window. */
-__noinline int feed_same_head(struct conversation *c, struct workspace *ws,
-			      struct pipeline *pipe)
+/* Of a call that begins with a message, as many bytes as the last head had are in the
+ * window. If they are the same again the head is done with, and maybe all of the rest.
+ */
+__noinline int feed_from_head(struct conversation *c, struct workspace *ws,
+			      struct pipeline *pipe, __u32 repeated)
 {
 	struct direction *d;
 	struct call *call;
-	__u64 here;
-	__u32 len;
-	bool same;
+	int result = FEED_AGAIN;
 
 	if (!c || !ws)
 		return FEED_SKIP;
 	call = &ws->call;
 	d = direction_of(c, call->chunk.direction);
-	len = d->head.len;
-	if (len > WINDOW_BYTES ||
-	    bpf_probe_read_user(ws->window.bytes, len, (void *)call->chunk.base)) {
+	if (!call_next_segment(call) || call->chunk.len < ws->window.len) {
+		/* what says where it is was changed meanwhile */
 		conversation_lose(c, call->chunk.direction, TALLY_MISSED_READ_FAULT);
 		return FEED_SKIP;
 	}
-	ws->window.len = len;
-	same = window_begins_with(&ws->window, &d->kept, len);
-	here = call->left - len;
-	if (same && d->head.plain && here <= d->head.length &&
-	    (d->http1.responses ? response_repeats(c, d, ws, here)
-				: request_repeats(c, d, ws, here)))
-		return FEED_DONE;
-	call->left -= call->chunk.len;
-	call->chunk.base += len;
-	call->chunk.len -= len;
-	if (!same) {
+	call->chunk.base += ws->window.len;
+	call->chunk.len -= ws->window.len;
+	if (repeated == REPEATED_HEAD)
+		result = feed_last_head(c, d, ws, pipe);
+	else
 		note_head(d, ws);
-		return FEED_AGAIN;
-	}
-	return feed_last_head(c, d, ws, pipe);
-}
-
-/* After a head: what follows it in the call, if that can be said at once. */
-static __always_inline int feed_shortcut(struct conversation *c, struct workspace *ws,
-					 struct pipeline *pipe)
-{
-	int result = feed_same_head(c, ws, pipe);
-
-	conversation_settle(c, ws);
-	if (result == FEED_AGAIN && skip_rest(c, ws, pipe)) {
-		conversation_settle(c, ws);
-		return FEED_DONE;
-	}
-	return result;
+	return result == FEED_AGAIN && skip_rest(c, ws, pipe) ? FEED_DONE : result;
 }

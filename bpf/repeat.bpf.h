@@ -10,6 +10,14 @@
 
 #include "conversation.bpf.h"
 
+/* What of the last message a call repeats. */
+enum repeated {
+	REPEATED_UNKNOWN, /* was not looked at */
+	REPEATED_NOT,     /* another head: as many bytes of it are in the window */
+	REPEATED_HEAD,    /* the head, and there is more to it */
+	REPEATED_WHOLE,   /* all: nothing is left to do */
+};
+
 /* Of a window just loaded: does it begin with a head? Its bytes are kept, for when
  * it turns out where it ends. */
 static __always_inline void note_head(struct direction *d, struct workspace *ws)
@@ -37,11 +45,16 @@ static __always_inline void remember_head(const struct conversation *c,
 					  struct direction *d, struct workspace *ws)
 {
 	struct head *head = &d->head;
+	const bool whole = ws->head_whole;
+	const __u32 len = ws->window.pos;
 
-	if (!ws->head_whole || ws->window.pos > WINDOW_KEPT)
+	ws->head_whole = 0; /* the next one does not begin the window */
+	if (config.no_shortcuts || !whole || len < WINDOW_KEPT_LEAST ||
+	    len > WINDOW_KEPT)
 		return;
-	ws->head_whole = 0;
-	head->len = (__u16)ws->window.pos;
+	if (!d->http1.responses && !c->route_service) /* found no room: asks again */
+		return;
+	head->len = (__u16)len;
 	head->status = d->http1.status;
 	head->method = d->http1.method;
 	head->framing = d->http1.framing;
@@ -51,32 +64,16 @@ static __always_inline void remember_head(const struct conversation *c,
 	head->route_service = c->route_service;
 }
 
-/* The first segment as the chunk, when it can be known without asking the user's
- * memory and is long enough for a head like the last one. */
-static __always_inline bool may_be_same_head(const struct conversation *c,
-					     const struct direction *d,
-					     struct call *call)
+/* Whether a message begins here, between two others, and may have the last head. */
+static __always_inline bool may_repeat(const struct conversation *c,
+				       const struct direction *d, __u32 len)
 {
-	const struct source *source = &call->source;
-	__u64 base, len = call->left;
+	const __u32 head_len = d->head.len;
 
-	if (config.no_shortcuts || !d->head.len || d->carry_len || d->wants_push ||
-	    d->http1.phase != HTTP1_START || c->state != CONVERSATION_HTTP1)
-		return false;
-	if (!d->http1.responses && (!c->service || d->head.route_service != c->service))
-		return false;
-	if (source->kind == SOURCE_KERNEL_IOVEC && source->first[1] >= source->skip) {
-		base = source->first[0];
-		if (len > source->first[1] - source->skip)
-			len = source->first[1] - source->skip;
-	} else if (source->kind == SOURCE_BUFFER) {
-		base = source->base;
-	} else {
-		return false;
-	}
-	call->chunk.base = base + source->skip;
-	call->chunk.len = len;
-	return len >= d->head.len;
+	/* of `under_way` only `positioned`, the lowest byte, may be set */
+	return head_len && head_len <= len && !(d->under_way >> 8) &&
+	       d->http1.phase == HTTP1_START && c->state == CONVERSATION_HTTP1 &&
+	       !c->refused;
 }
 
 /* A plain message of whose body only `here` bytes came in this call. */
@@ -84,6 +81,7 @@ static __always_inline void body_is_to_come(struct direction *d,
 					    const struct chunk *chunk, __u64 here)
 {
 	d->begun_ns = chunk->began_ns;
+	d->last_ns = chunk->now_ns;
 	d->body_bytes = here;
 	d->http1.status = d->head.status;
 	d->http1.method = d->head.method;
@@ -96,56 +94,90 @@ static __always_inline void body_is_to_come(struct direction *d,
 /* What request_line, request_push and request_end do, for a plain request. False: there
  * is more to it. */
 static __always_inline bool request_repeats(struct conversation *c, struct direction *d,
-					    struct workspace *ws, __u64 here)
+					    const struct chunk *chunk, __u64 here)
 {
-	struct inflight *slot = &c->ring[c->ring_ends.tail & (RING_SLOTS - 1)];
+	const __u32 tail = c->ring_ends.tail;
+	struct inflight *slot = &c->ring[tail & (RING_SLOTS - 1)];
 
-	if (queued(&c->ring_ends) >= RING_SLOTS || queued(&c->pipeline_ends) ||
+	if (tail - c->ring_ends.head >= RING_SLOTS || queued(&c->pipeline_ends) ||
 	    c->overflow)
 		return false;
 	balance_begun(c);
 	c->orphan_reason = 0;
-	c->route = d->head.route;
-	c->route_service = d->head.route_service;
-	slot->service = c->service;
+	slot->service = d->head.route_service;
 	slot->pid = c->pid;
-	slot->start_ns = ws->call.chunk.began_ns;
+	slot->start_ns = chunk->began_ns;
 	slot->route = d->head.route;
-	slot->queue_ns = ws->call.chunk.queue_ns;
+	slot->queue_ns = chunk->queue_ns;
 	slot->method = d->head.method;
 	slot->body_bytes = here;
 	slot->whole = here == d->head.length;
 	if (here < d->head.length)
-		body_is_to_come(d, &ws->call.chunk, here);
+		body_is_to_come(d, chunk, here);
 	__sync_fetch_and_add(&c->ring_ends.tail, 1);
 	return true;
 }
 
 /* What status_line, response_head and response_end do, for a plain response to a
- * request in the ring. False: there is more to it. */
+ * request in the ring that came whole. False: there is more to it. */
 static __always_inline bool response_repeats(struct conversation *c,
 					     struct direction *d, struct workspace *ws,
 					     __u64 here)
 {
-	struct chunk *chunk = &ws->call.chunk;
-	const __u8 method = c->ring[c->ring_ends.head & (RING_SLOTS - 1)].method;
+	const struct chunk *chunk = &ws->call.chunk;
+	const __u32 oldest = *(volatile __u32 *)&c->ring_ends.head;
+	const struct inflight *request = &c->ring[oldest & (RING_SLOTS - 1)];
+	const struct answer answer = {
+	    .first_ns = chunk->began_ns,
+	    .end_ns = chunk->now_ns,
+	    .body_bytes = here,
+	    .status = d->head.status,
+	};
 
-	if (!queued(&c->ring_ends) || method == TALLY_METHOD_HEAD ||
-	    method == TALLY_METHOD_CONNECT ||
-	    http1_awaits_continue(&requests_of(c)->http1))
+	if (c->ring_ends.tail == oldest || !request->whole ||
+	    request->method == TALLY_METHOD_HEAD ||
+	    request->method == TALLY_METHOD_CONNECT || c->answer.early != EARLY_NONE)
 		return false;
 	/* who ends the connection meanwhile must see that a response is under way */
-	d->begun_ns = chunk->began_ns;
-	c->answer.status = d->head.status;
-	c->answer.first_ns = chunk->began_ns;
+	d->begun_ns = answer.first_ns;
+	c->answer.status = answer.status;
+	c->answer.first_ns = answer.first_ns;
 	if (here < d->head.length) {
 		body_is_to_come(d, chunk, here);
 		return true;
 	}
-	c->answer.end_ns = chunk->now_ns;
-	c->answer.body_bytes = here;
-	c->answer.early = EARLY_NONE;
-	conversation_answered(c, NULL, ws, TALLY_ERROR_NONE);
+	sample_take(c, request, &answer, request->body_bytes, &ws->sample,
+		    TALLY_ERROR_NONE);
+	if (queue_take(&c->ring_ends, oldest))
+		sample_count(c, ws);
 	d->begun_ns = 0;
 	return true;
+}
+
+/* A message begins: the last one again? enum repeated. address: of the first byte that
+ * the call moved; len: how many. */
+__noinline int repeat(struct conversation *c, struct workspace *ws, __u64 address,
+		      __u32 len)
+{
+	struct direction *d;
+	__u32 head_len, here;
+
+	if (!c || !ws)
+		return REPEATED_WHOLE;
+	d = direction_of(c, ws->call.chunk.direction);
+	head_len = d->head.len;
+	if (head_len > WINDOW_KEPT ||
+	    bpf_probe_read_user(ws->window.bytes, head_len, (void *)address)) {
+		conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_READ_FAULT);
+		return REPEATED_WHOLE;
+	}
+	ws->window.len = head_len;
+	if (!window_begins_with(&ws->window, &d->kept, head_len))
+		return REPEATED_NOT;
+	here = len - head_len;
+	if (d->head.plain && here <= d->head.length &&
+	    (d->http1.responses ? response_repeats(c, d, ws, here)
+				: request_repeats(c, d, &ws->call.chunk, here)))
+		return REPEATED_WHOLE;
+	return REPEATED_HEAD;
 }

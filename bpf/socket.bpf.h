@@ -24,7 +24,10 @@ struct move {
 	__u32 len;
 	__u32 direction;
 	bool in_memory; /* the caller's: it was not thrown away */
-	bool is_found;  /* where: the call's source says it */
+	bool is_found;  /* where: the call's source says it, */
+	const struct sending
+	    *sending; /* or this, of `thread`, or NULL: the registers */
+	__u32 thread;
 };
 
 struct step {
@@ -49,10 +52,10 @@ static __always_inline struct step step_to(struct direction *d, const struct soc
 
 	if (!m->tp)
 		return step;
-	if (m->direction == DIRECTION_READ && advanced == m->len + 1 &&
-	    read_to_the_end(sk, m->tp))
-		advanced--;
 	if (d->positioned && advanced != m->len) {
+		if (m->direction == DIRECTION_READ && advanced == m->len + 1 &&
+		    read_to_the_end(sk, m->tp))
+			advanced--;
 		step.moved = advanced != 0;
 		step.overtaken = advanced < m->len;
 		step.gap = advanced - m->len;
@@ -76,23 +79,21 @@ static __always_inline struct pipeline *pipeline_of(struct conversation *c,
 
 /* Everything the call moved. */
 static __always_inline void feed_call(struct conversation *c, struct sock *sk,
-				      struct workspace *ws, const struct move *m)
+				      struct workspace *ws, const struct move *m,
+				      enum repeated repeated)
 {
-	struct direction *d = direction_of(c, m->direction);
 	struct pipeline *pipe = pipeline_of(c, sk);
 	struct call *call = &ws->call;
 	int result = FEED_AGAIN;
 
 	call->left = m->len;
-	if (may_be_same_head(c, d, call)) {
-		result = feed_shortcut(c, ws, pipe);
+	call->segment = 0;
+	call->chunk.len = 0;
+	if (repeated != REPEATED_UNKNOWN) {
+		result = feed_from_head(c, ws, pipe, repeated);
+		conversation_settle(c, ws);
 		if (result == FEED_DONE)
 			return;
-		call->source.skip = 0;
-		call->segment = 1;
-	} else {
-		call->segment = 0;
-		call->chunk.len = 0;
 	}
 	for (__u32 i = 0; i < ROUNDS; i++) {
 		if (result == FEED_WANTS_PIPELINE)
@@ -128,6 +129,56 @@ static __always_inline void advance(struct conversation *c, struct sock *sk,
 	conversation_settle(c, ws);
 }
 
+/* Whether what was noted when the send began is of it still: another thread's may
+ * begin now. */
+static __always_inline bool is_of_this_send(const struct move *m)
+{
+	barrier();
+	return *(const volatile __u32 *)&m->sending->thread == m->thread;
+}
+
+/* Puts down where the bytes are. */
+static __always_inline void source_find(struct source *source, struct conversation *c,
+					const struct move *m)
+{
+	if (m->is_found)
+		return;
+	if (m->sending) {
+		*source = m->sending->source;
+		if (is_of_this_send(m))
+			return;
+	}
+	source_from_registers(source, c, m->len);
+}
+
+/* Where the head is that the bytes may begin with; 0: not to be said at once. */
+static __always_inline __u64 head_address(const struct source *found,
+					  const struct move *m, __u32 head_len)
+{
+	__u64 address;
+
+	if (m->is_found)
+		return source_begins(found, head_len);
+	if (!m->sending)
+		return buffer_from_registers();
+	address = source_begins(&m->sending->source, head_len);
+	return is_of_this_send(m) ? address : 0;
+}
+
+static __always_inline enum repeated try_repeat(struct conversation *c,
+						struct direction *d,
+						struct workspace *ws,
+						const struct move *m)
+{
+	__u64 address;
+
+	if (!m->in_memory || !may_repeat(c, d, m->len))
+		return REPEATED_UNKNOWN;
+	address = head_address(&ws->call.source, m, d->head.len);
+	return address ? (enum repeated)repeat(c, ws, address, m->len)
+		       : REPEATED_UNKNOWN;
+}
+
 /* Bytes moved in one direction; the chunk has the times. */
 static __always_inline void moved(struct conversation *c, struct sock *sk,
 				  struct workspace *ws, const struct move *m)
@@ -135,6 +186,7 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	struct source *source = &ws->call.source;
 	struct direction *d = direction_of(c, m->direction);
 	struct step step = step_to(d, sk, m);
+	enum repeated repeated;
 
 	if (!step.moved)
 		return;
@@ -148,6 +200,9 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	}
 	if (step.gap)
 		advance(c, sk, ws, step.gap, TALLY_MISSED_LOST_SYNC);
+	repeated = try_repeat(c, d, ws, m);
+	if (repeated == REPEATED_WHOLE)
+		return;
 	if (c->refused && carries_requests(c, m->direction))
 		request_refused(c, d, pipeline_of(c, sk));
 	d->last_ns = ws->call.chunk.now_ns;
@@ -155,20 +210,18 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		advance(c, sk, ws, m->len, TALLY_MISSED_NO_WINDOW);
 		return;
 	}
-	if (!m->is_found)
-		source_from_registers(source, c, m->len);
+	source_find(source, c, m);
 	if (source->kind == SOURCE_NONE) {
 		flag_unknown(c, source->missing);
 		advance(c, sk, ws, m->len, source->missing);
 		return;
 	}
-	feed_call(c, sk, ws, m);
+	feed_call(c, sk, ws, m, repeated);
 }
 
 /* NULL for two threads in one direction at once (whose bytes come first, nobody
  * says), or when as many programs run at once as there are workspaces. */
-static __always_inline struct workspace *enter(struct conversation *c, __u32 direction,
-					       __u64 now_ns)
+static __always_inline struct workspace *enter(struct conversation *c, __u32 direction)
 {
 	struct direction *d = direction_of(c, direction);
 	struct workspace *ws;
@@ -177,7 +230,6 @@ static __always_inline struct workspace *enter(struct conversation *c, __u32 dir
 		ws = workspace_take();
 		if (ws) {
 			ws->call.chunk.direction = direction;
-			ws->call.chunk.now_ns = now_ns;
 			return ws;
 		}
 		direction_give(d);
@@ -344,11 +396,11 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 	if (ret <= 0 || !observed(c, sk, bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	now_ns = bpf_ktime_get_ns();
-	ws = enter(c, DIRECTION_READ, now_ns);
+	ws = enter(c, DIRECTION_READ);
 	if (!ws)
 		return 0;
 	m.in_memory = !(flags & MSG_TRUNC);
-	ws->call.chunk.began_ns = now_ns;
+	ws->call.chunk.began_ns = ws->call.chunk.now_ns = now_ns;
 	ws->call.chunk.queue_ns = queue_wait(c, receive_position(sk, &m), now_ns);
 	if (msg)
 		source_from_received(&ws->call.source, msg, (__u32)ret);
@@ -373,9 +425,10 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 
 	if (!tp || !d->positioned)
 		return;
-	ws = enter(c, DIRECTION_READ, now_ns);
+	ws = enter(c, DIRECTION_READ);
 	if (!ws)
 		return;
+	ws->call.chunk.now_ns = now_ns;
 	queue_wait(c, has_unread(sk), now_ns);
 	gap = tp->copied_seq - d->seq;
 	d->seq += gap;
@@ -429,10 +482,11 @@ static __always_inline int arrived(struct sock *sk)
 /* A send begins; of one that loops over its bytes, the first round counts. */
 static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 {
-	struct conversation *c =
-	    generation ? find_or_make(sk, TALLY_MISSED_COUNT, 0, 0) : NULL;
+	struct conversation *c = find(sk); /* of a stream, here */
 	__u32 thread;
 
+	if (!c && generation)
+		c = find_or_make(sk, TALLY_MISSED_COUNT, 0, 0);
 	if (!c || is_left_alone(c))
 		return 0;
 	thread = (__u32)bpf_get_current_pid_tgid();
@@ -446,44 +500,61 @@ static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 	return 0;
 }
 
-/* What was noted when this send began, if it was this one, and is it still: another
- * thread's may begin now. False: where its bytes are is not known. */
-static __always_inline bool sending_take(const struct conversation *c,
-					 struct call *call, __u32 thread)
+/* What was noted when this thread's send began; NULL: nothing. */
+static __always_inline const struct sending *sending_of(const struct conversation *c,
+							__u32 thread)
 {
-	const volatile __u32 *whose = &c->sending.thread;
-	bool known = c->sending.known;
+	const struct sending *sending = &c->sending;
 
-	call->chunk.queue_ns = 0;
-	call->chunk.began_ns = call->chunk.now_ns;
-	if (!c->sending.began_ns || *whose != thread)
-		return false;
-	call->chunk.began_ns = c->sending.began_ns;
-	call->source = c->sending.source;
-	barrier();
-	return known && *whose == thread;
+	return sending->began_ns && *(const volatile __u32 *)&sending->thread == thread
+		   ? sending
+		   : NULL;
+}
+
+/* The times of a send; what it says of its bytes is used if it knows. When the send of
+ * a request was over nobody asks. */
+static __always_inline void send_times(const struct conversation *c,
+				       const struct sending *sending,
+				       struct chunk *chunk)
+{
+	chunk->queue_ns = 0;
+	chunk->began_ns = sending ? sending->began_ns : 0;
+	if (chunk->began_ns && c->role == TALLY_ROLE_CLIENT)
+		chunk->now_ns = chunk->began_ns;
+	else
+		chunk->now_ns = bpf_ktime_get_ns();
+	if (!chunk->began_ns)
+		chunk->began_ns = chunk->now_ns;
 }
 
 /* A send is over: ret bytes, or an error. */
 static __always_inline int sent(struct sock *sk, int ret)
 {
 	struct conversation *c = find_for_move(sk, ret, DIRECTION_WRITE);
-	struct move m = {.direction = DIRECTION_WRITE, .len = (__u32)ret};
 	__u64 current = bpf_get_current_pid_tgid();
+	struct move m = {
+	    .direction = DIRECTION_WRITE,
+	    .len = (__u32)ret,
+	    .in_memory = true,
+	    .thread = (__u32)current,
+	};
 	struct workspace *ws = NULL;
 
 	if (!c)
 		return 0;
 	if (ret < 0)
 		failed(c, sk, ret);
-	m.in_memory = true;
 	if (ret > 0 && observed(c, sk, current >> 32))
-		ws = enter(c, DIRECTION_WRITE, bpf_ktime_get_ns());
+		ws = enter(c, DIRECTION_WRITE);
 	if (ws) {
+		const struct sending *sending = sending_of(c, (__u32)current);
+
+		send_times(c, sending, &ws->call.chunk);
 		m.tp = bpf_skc_to_tcp_sock(sk);
 		if (m.tp)
 			m.seq = m.tp->write_seq;
-		m.is_found = sending_take(c, &ws->call, (__u32)current);
+		if (sending && sending->known)
+			m.sending = sending;
 		moved(c, sk, ws, &m);
 		name_server(c, sk);
 		if (c->answer.early != EARLY_NONE)

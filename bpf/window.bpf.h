@@ -142,6 +142,34 @@ static __always_inline void source_from_registers(struct source *s,
 	}
 }
 
+/* Where the bytes of a call of one buffer are; 0: it is of another kind, or has none.
+ */
+static __always_inline __u64 buffer_from_registers(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	const unsigned long call = regs->orig_ax;
+
+	if (call > NR_RECVFROM ||
+	    !((1ull << NR_READ | 1ull << NR_WRITE | 1ull << NR_SENDTO |
+	       1ull << NR_RECVFROM) >>
+		  call &
+	      1) ||
+	    registers_lack(task, regs, call) != TALLY_MISSED_COUNT)
+		return 0;
+	return regs->si;
+}
+
+/* Where its first len bytes are; 0: not in one piece, or user memory says so. */
+static __always_inline __u64 source_begins(const struct source *s, __u32 len)
+{
+	if (s->kind == SOURCE_BUFFER)
+		return s->base + s->skip;
+	if (s->kind == SOURCE_KERNEL_IOVEC && s->first[1] >= s->skip + len)
+		return s->first[0] + s->skip;
+	return 0;
+}
+
 /* Calls that take bytes out of a TCP socket without sock_recv_length. */
 static __always_inline bool bytes_leave_unseen(void)
 {
@@ -155,17 +183,15 @@ static __always_inline bool bytes_leave_unseen(void)
 }
 
 /* Since 6.0; before, one buffer is an array of one. */
-static __always_inline bool is_buffer(const struct msghdr *msg)
+static __always_inline bool is_buffer(__u8 type)
 {
 	return bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
-	       msg->msg_iter.iter_type ==
-		   bpf_core_enum_value(enum iter_type, ITER_UBUF);
+	       type == bpf_core_enum_value(enum iter_type, ITER_UBUF);
 }
 
-static __always_inline bool is_array(const struct msghdr *msg)
+static __always_inline bool is_array(__u8 type)
 {
-	return msg->msg_iter.iter_type ==
-	       bpf_core_enum_value(enum iter_type, ITER_IOVEC);
+	return type == bpf_core_enum_value(enum iter_type, ITER_IOVEC);
 }
 
 static __always_inline const struct iovec *iter_array(const struct msghdr *msg)
@@ -200,13 +226,15 @@ static __always_inline void first_segment(const struct iovec *array,
 static __always_inline void source_from_message(struct source *s,
 						const struct msghdr *msg)
 {
+	const __u8 type = msg->msg_iter.iter_type; /* each look is checked, so one */
+
 	s->kind = SOURCE_NONE;
 	s->missing = TALLY_MISSED_NO_WINDOW;
 	s->skip = msg->msg_iter.iov_offset;
-	if (is_buffer(msg)) {
+	if (is_buffer(type)) {
 		s->kind = SOURCE_BUFFER;
 		s->base = (__u64)msg->msg_iter.ubuf;
-	} else if (is_array(msg)) {
+	} else if (is_array(type)) {
 		const struct iovec *array = iter_array(msg);
 
 		s->kind = SOURCE_KERNEL_IOVEC;

@@ -15,7 +15,8 @@
 
 #define WINDOW_BYTES 512
 #define WINDOW_STRIDE 32 /* looked through at a time */
-#define WINDOW_KEPT 160  /* how much of a window is worth keeping */
+#define WINDOW_KEPT 160  /* how much of a window is worth keeping: strides */
+#define WINDOW_KEPT_LEAST 16
 
 struct window {
 	__u32 pos; /* first byte not consumed, <= len */
@@ -181,41 +182,35 @@ PURE_INLINE __u64 window_nth_word(const struct window *w, __u32 i)
 #endif
 }
 
-typedef __u64 __attribute__((may_alias)) word_of_bytes;
-
-/* Whether the window begins with these len bytes; kept has WINDOW_KEPT of them, of
- * which the last word may hold more. By four words, then two, one, the rest. */
-VERIFIED_ONCE bool window_begins_with(const struct window *w, const struct kept *kept,
-				      __u32 len)
+PURE_INLINE __u64 pairs_differ(const __u8 *a, const __u8 *b)
 {
-	const word_of_bytes *a, *b;
-	__u32 same = 0; /* words */
+	return (word_at(a) ^ word_at(b)) | (word_at(a + 8) ^ word_at(b + 8));
+}
 
-	if (!w || !kept || len > WINDOW_KEPT || len > w->len)
+PURE_INLINE __u64 strides_differ(const __u8 *a, const __u8 *b)
+{
+	return pairs_differ(a, b) | pairs_differ(a + 16, b + 16);
+}
+
+/* Whether the window begins with these len bytes, WINDOW_KEPT_LEAST at least; kept has
+ * WINDOW_KEPT of them. By strides, the last of which overlaps the one before it. */
+PURE_INLINE bool window_begins_with(const struct window *w, const struct kept *kept,
+				    __u32 len)
+{
+	const __u8 *a = w->bytes, *b = (const __u8 *)kept->words;
+
+	if (len < WINDOW_KEPT_LEAST || len > WINDOW_KEPT || len > w->len)
 		return false;
-	a = (const word_of_bytes *)w->bytes;
-	b = kept->words;
-	UNROLLED for (__u32 i = 0; i < WINDOW_KEPT / 8; i += 4)
+	if (len < WINDOW_STRIDE)
+		return !(pairs_differ(a, b) | pairs_differ(a + len - 16, b + len - 16));
+	UNROLLED for (__u32 i = 0; i < WINDOW_KEPT; i += WINDOW_STRIDE)
 	{
-		if (len < (i + 4) * 8)
+		if (len < i + WINDOW_STRIDE)
 			break;
-		if ((a[i] ^ b[i]) | (a[i + 1] ^ b[i + 1]) | (a[i + 2] ^ b[i + 2]) |
-		    (a[i + 3] ^ b[i + 3]))
+		if (strides_differ(a + i, b + i))
 			return false;
-		same = i + 4;
 	}
-	a += same, b += same, len -= same * 8;
-	if (len >= 16) {
-		if ((a[0] ^ b[0]) | (a[1] ^ b[1]))
-			return false;
-		a += 2, b += 2, len -= 16;
-	}
-	if (len >= 8) {
-		if (*a != *b)
-			return false;
-		a++, b++, len -= 8;
-	}
-	return !len || !((*a ^ *b) << (64 - len * 8));
+	return !strides_differ(a + len - WINDOW_STRIDE, b + len - WINDOW_STRIDE);
 }
 
 /* The first WINDOW_KEPT bytes, whatever of them is valid. */

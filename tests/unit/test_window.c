@@ -114,16 +114,17 @@ static void a_window_begins_with_what_was_kept_of_it(void **state)
 	memset(w->bytes, 'x', sizeof(w->bytes));
 	w->len = WINDOW_BYTES;
 	window_keep(w, &kept);
-	for (uint32_t len = 0; len <= WINDOW_KEPT; len++)
+	for (uint32_t len = WINDOW_KEPT_LEAST; len <= WINDOW_KEPT; len++)
 		for (uint32_t at = 0; at < WINDOW_BYTES; at++) {
 			w->bytes[at] ^= 0x80;
 			assert_int_equal(window_begins_with(w, &kept, len), at >= len);
 			w->bytes[at] ^= 0x80;
 		}
+	assert_false(window_begins_with(w, &kept, WINDOW_KEPT_LEAST - 1));
 	assert_false(window_begins_with(w, &kept, WINDOW_KEPT + 1));
-	w->len = 9;
-	assert_true(window_begins_with(w, &kept, 9));
-	assert_false(window_begins_with(w, &kept, 10));
+	w->len = 40;
+	assert_true(window_begins_with(w, &kept, 40));
+	assert_false(window_begins_with(w, &kept, 41));
 }
 
 int main(void)
