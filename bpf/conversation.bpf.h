@@ -135,15 +135,6 @@ __noinline int conversation_answered(struct conversation *c, struct pipeline *pi
 	return 0;
 }
 
-static __always_inline void sample_count(const struct conversation *c,
-					 struct workspace *ws)
-{
-	if (ws->sample.key.service == TALLY_SERVICE_OTHER)
-		missed(TALLY_MISSED_PROCESS_FULL, 1);
-	tally_count(&ws->sample);
-	balance_ended(c, 1);
-}
-
 /* Counts the request that the last step finished, if it did. Apart from that step,
  * so that the depths of the two do not add up. */
 static __always_inline void conversation_settle(const struct conversation *c,
@@ -152,7 +143,10 @@ static __always_inline void conversation_settle(const struct conversation *c,
 	if (!ws->finished)
 		return;
 	ws->finished = 0;
-	sample_count(c, ws);
+	if (ws->sample.key.service == TALLY_SERVICE_OTHER)
+		missed(TALLY_MISSED_PROCESS_FULL, 1);
+	tally_count(&ws->sample);
+	balance_ended(c, 1);
 }
 
 /* A response that came before its request's send was over: whoever of the two

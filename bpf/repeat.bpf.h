@@ -133,8 +133,9 @@ static __always_inline bool response_repeats(struct conversation *c,
 	    .body_bytes = here,
 	    .status = d->head.status,
 	};
+	struct sample sample;
 
-	if (c->ring_ends.tail == oldest || !request->whole ||
+	if (c->ring_ends.tail == oldest || !request->whole || !request->service ||
 	    request->method == TALLY_METHOD_HEAD ||
 	    request->method == TALLY_METHOD_CONNECT || c->answer.early != EARLY_NONE)
 		return false;
@@ -146,25 +147,25 @@ static __always_inline bool response_repeats(struct conversation *c,
 		body_is_to_come(d, chunk, here);
 		return true;
 	}
-	sample_take(c, request, &answer, request->body_bytes, &ws->sample,
+	sample_take(c, request, &answer, request->body_bytes, &sample,
 		    TALLY_ERROR_NONE);
-	if (queue_take(&c->ring_ends, oldest))
-		sample_count(c, ws);
+	if (queue_take(&c->ring_ends, oldest)) {
+		tally_at_once(&sample);
+		balance_ended(c, 1);
+	}
 	d->begun_ns = 0;
 	return true;
 }
 
-/* A message begins: the last one again? enum repeated. address: of the first byte that
- * the call moved; len: how many. */
-__noinline int repeat(struct conversation *c, struct workspace *ws, __u64 address,
-		      __u32 len)
+/* A message begins: the last one again? enum repeated. d: direction_of it. address: of
+ * the first byte that the call moved; len: how many. */
+__noinline int repeat(struct conversation *c, struct direction *d, struct workspace *ws,
+		      __u64 address, __u32 len)
 {
-	struct direction *d;
 	__u32 head_len, here;
 
-	if (!c || !ws)
+	if (!c || !d || !ws)
 		return REPEATED_WHOLE;
-	d = direction_of(c, ws->call.chunk.direction);
 	head_len = d->head.len;
 	if (head_len > WINDOW_KEPT ||
 	    bpf_probe_read_user(ws->window.bytes, head_len, (void *)address)) {

@@ -175,7 +175,7 @@ static __always_inline enum repeated try_repeat(struct conversation *c,
 	if (!m->in_memory || !may_repeat(c, d, m->len))
 		return REPEATED_UNKNOWN;
 	address = head_address(&ws->call.source, m, d->head.len);
-	return address ? (enum repeated)repeat(c, ws, address, m->len)
+	return address ? (enum repeated)repeat(c, d, ws, address, m->len)
 		       : REPEATED_UNKNOWN;
 }
 
@@ -492,7 +492,7 @@ static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 	thread = (__u32)bpf_get_current_pid_tgid();
 	if (c->sending.began_ns && c->sending.thread == thread)
 		return 0;
-	*(volatile __u32 *)&c->sending.thread = thread; /* first: sending_take */
+	*(volatile __u32 *)&c->sending.thread = thread; /* first: is_of_this_send */
 	barrier();
 	source_from_message(&c->sending.source, msg);
 	c->sending.known = 1;

@@ -79,13 +79,6 @@ static __always_inline void series_add(struct tally_series *s,
 	add(&s->response_bytes, sample->response_bytes);
 }
 
-static __always_inline struct tally_series *
-series_make(const struct tally_series_key *key)
-{
-	insert(&series, key, &empty_series);
-	return bpf_map_lookup_elem(&series, key);
-}
-
 /* The map is full: the daemon made this row at start, so totals stay exact. */
 static __always_inline struct tally_series *
 series_overflow(const struct tally_series_key *key)
@@ -100,6 +93,39 @@ series_overflow(const struct tally_series_key *key)
 	return bpf_map_lookup_elem(&series, &other);
 }
 
+/* The first request of its kind, or one for which there is no room. */
+__noinline int tally_first(const struct sample *sample)
+{
+	struct tally_series_key key;
+	struct tally_series *s;
+
+	if (!sample)
+		return 0;
+	key = sample->key;
+	key.route = route_adopt(key.service, key.route, sample->route_service);
+	insert(&series, &key, &empty_series);
+	s = bpf_map_lookup_elem(&series, &key);
+	if (!s) {
+		s = series_overflow(&key);
+		missed(s ? TALLY_MISSED_SERIES_FULL : TALLY_MISSED_TALLY_FAILED, 1);
+	}
+	if (s)
+		series_add(s, sample);
+	return 0;
+}
+
+/* sample is on the caller's stack: before 6.2, no map takes a key from elsewhere but
+ * from maps. */
+static __always_inline void tally_at_once(const struct sample *sample)
+{
+	struct tally_series *s = bpf_map_lookup_elem(&series, &sample->key);
+
+	if (s)
+		series_add(s, sample);
+	else
+		tally_first(sample);
+}
+
 __noinline int tally_count(const struct sample *sample)
 {
 	struct tally_series_key key;
@@ -109,15 +135,8 @@ __noinline int tally_count(const struct sample *sample)
 		return 0;
 	key = sample->key;
 	s = bpf_map_lookup_elem(&series, &key);
-	if (!s) {
-		key.route = route_adopt(key.service, key.route, sample->route_service);
-		s = series_make(&key);
-	}
-	if (!s) {
-		s = series_overflow(&key);
-		missed(s ? TALLY_MISSED_SERIES_FULL : TALLY_MISSED_TALLY_FAILED, 1);
-	}
-	if (s)
-		series_add(s, sample);
+	if (!s)
+		return tally_first(sample);
+	series_add(s, sample);
 	return 0;
 }
