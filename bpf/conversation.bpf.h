@@ -312,16 +312,6 @@ static __always_inline void conversation_forget(struct conversation *c, __u32 st
 	}
 }
 
-/* What the last heads said is under the service that the connection had. */
-static __always_inline void service_set(struct conversation *c, __u32 service)
-{
-	if (c->service == service)
-		return;
-	c->service = service;
-	c->directions[0].head.len = 0;
-	c->directions[1].head.len = 0;
-}
-
 /* Looks the process up; true when it is observed. */
 __noinline int conversation_claim(struct conversation *c, __u32 pid,
 				  __u32 now_generation)
@@ -336,7 +326,7 @@ __noinline int conversation_claim(struct conversation *c, __u32 pid,
 	ignored = entry ? entry->flags & TALLY_PROCESS_IGNORED : config.ignore_unknown;
 	c->pid = pid;
 	c->generation = now_generation;
-	service_set(c, entry ? entry->service : 0);
+	c->service = entry ? entry->service : 0;
 	if (pid == config.self_pid)
 		ignored = true;
 	if (ignored)

@@ -6,10 +6,12 @@
  * is the attach cookie. An entry that needs the moment or the result of the return
  * leaves a frame, known by rule, function and stack pointer: what lies between (other
  * calls, recursion, a longjmp or an exception out of it) does not move it, and no
- * return can match the frame of another call. A frame that is never returned to is
- * replaced by the next call at its place, or ends with its thread; then it is in the
- * ledger. Frames are in storage of the thread; those of goroutines, which change
- * threads and stacks, in a hash by goroutine and distance from the stack's upper end.
+ * return can match the frame of another call. In a session, entry and return are one
+ * probe: its cookie has the points of both, and the entry's verdict says whether there
+ * shall be a return. A frame that is never returned to is replaced by the next call at
+ * its place, or ends with its thread; then it is in the ledger. Frames are in storage
+ * of the thread; those of goroutines, which change threads and stacks, in a hash by
+ * goroutine and distance from the stack's upper end.
  */
 #include "frame.bpf.h"
 

@@ -15,7 +15,7 @@ enum repeated {
 	REPEATED_UNKNOWN, /* was not looked at */
 	REPEATED_NOT,     /* another head: as many bytes of it are in the window */
 	REPEATED_HEAD,    /* the head, and there is more to it */
-	REPEATED_WHOLE,   /* all: nothing is left to do */
+	REPEATED_DONE,    /* all of it, or it is lost: nothing is left to do */
 };
 
 /* Of a window just loaded: does it begin with a head? Its bytes are kept, for when
@@ -52,7 +52,7 @@ static __always_inline void remember_head(const struct conversation *c,
 	if (config.no_shortcuts || !whole || len < WINDOW_KEPT_LEAST ||
 	    len > WINDOW_KEPT)
 		return;
-	if (!d->http1.responses && !c->route_service) /* found no room: asks again */
+	if (!d->http1.responses && !c->route_service) /* its process found no room */
 		return;
 	head->len = (__u16)len;
 	head->status = d->http1.status;
@@ -73,7 +73,8 @@ static __always_inline bool may_repeat(const struct conversation *c,
 	/* of `under_way` only `positioned`, the lowest byte, may be set */
 	return head_len && head_len <= len && !(d->under_way >> 8) &&
 	       d->http1.phase == HTTP1_START && c->state == CONVERSATION_HTTP1 &&
-	       !c->refused;
+	       !c->refused &&
+	       (d->http1.responses || d->head.route_service == c->service);
 }
 
 /* A plain message of whose body only `here` bytes came in this call. */
@@ -159,18 +160,18 @@ static __always_inline bool response_repeats(struct conversation *c,
 
 /* A message begins: the last one again? enum repeated. d: direction_of it. address: of
  * the first byte that the call moved; len: how many. */
-__noinline int repeat(struct conversation *c, struct direction *d, struct workspace *ws,
-		      __u64 address, __u32 len)
+__noinline int repeat_try(struct conversation *c, struct direction *d,
+			  struct workspace *ws, __u64 address, __u32 len)
 {
 	__u32 head_len, here;
 
 	if (!c || !d || !ws)
-		return REPEATED_WHOLE;
+		return REPEATED_DONE;
 	head_len = d->head.len;
 	if (head_len > WINDOW_KEPT ||
 	    bpf_probe_read_user(ws->window.bytes, head_len, (void *)address)) {
 		conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_READ_FAULT);
-		return REPEATED_WHOLE;
+		return REPEATED_DONE;
 	}
 	ws->window.len = head_len;
 	if (!window_begins_with(&ws->window, &d->kept, head_len))
@@ -179,6 +180,6 @@ __noinline int repeat(struct conversation *c, struct direction *d, struct worksp
 	if (d->head.plain && here <= d->head.length &&
 	    (d->http1.responses ? response_repeats(c, d, ws, here)
 				: request_repeats(c, d, &ws->call.chunk, here)))
-		return REPEATED_WHOLE;
+		return REPEATED_DONE;
 	return REPEATED_HEAD;
 }

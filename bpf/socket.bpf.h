@@ -17,17 +17,19 @@
 
 /* --- stream position ------------------------------------------------------------ */
 
+/* What says where a call's bytes are: the saved registers; the call's source, which a
+ * msghdr filled; what its conversation noted when the send began. */
+enum told_by { BY_REGISTERS, BY_MESSAGE, BY_SENDING };
+
 /* What a call moved, and where the stream stands since. */
 struct move {
 	const struct tcp_sock *tp; /* NULL for a Unix socket, which does not say */
 	__u32 seq;
 	__u32 len;
 	__u32 direction;
+	__u32 thread;   /* that sent it */
 	bool in_memory; /* the caller's: it was not thrown away */
-	bool is_found;  /* where: the call's source says it, */
-	const struct sending
-	    *sending; /* or this, of `thread`, or NULL: the registers */
-	__u32 thread;
+	enum told_by told_by;
 };
 
 struct step {
@@ -131,51 +133,56 @@ static __always_inline void advance(struct conversation *c, struct sock *sk,
 
 /* Whether what was noted when the send began is of it still: another thread's may
  * begin now. */
-static __always_inline bool is_of_this_send(const struct move *m)
+static __always_inline bool is_of_this_send(const struct conversation *c,
+					    const struct move *m)
 {
 	barrier();
-	return *(const volatile __u32 *)&m->sending->thread == m->thread;
+	return *(const volatile __u32 *)&c->sending.thread == m->thread;
 }
 
 /* Puts down where the bytes are. */
 static __always_inline void source_find(struct source *source, struct conversation *c,
 					const struct move *m)
 {
-	if (m->is_found)
+	if (m->told_by == BY_MESSAGE)
 		return;
-	if (m->sending) {
-		*source = m->sending->source;
-		if (is_of_this_send(m))
+	if (m->told_by == BY_SENDING) {
+		*source = c->sending.source;
+		if (is_of_this_send(c, m))
 			return;
 	}
 	source_from_registers(source, c, m->len);
 }
 
 /* Where the head is that the bytes may begin with; 0: not to be said at once. */
-static __always_inline __u64 head_address(const struct source *found,
+static __always_inline __u64 head_address(const struct source *source,
+					  const struct conversation *c,
 					  const struct move *m, __u32 head_len)
 {
 	__u64 address;
 
-	if (m->is_found)
-		return source_begins(found, head_len);
-	if (!m->sending)
+	switch (m->told_by) {
+	case BY_MESSAGE:
+		return source_begins(source, head_len);
+	case BY_SENDING:
+		address = source_begins(&c->sending.source, head_len);
+		return is_of_this_send(c, m) ? address : 0;
+	default:
 		return buffer_from_registers();
-	address = source_begins(&m->sending->source, head_len);
-	return is_of_this_send(m) ? address : 0;
+	}
 }
 
-static __always_inline enum repeated try_repeat(struct conversation *c,
-						struct direction *d,
-						struct workspace *ws,
-						const struct move *m)
+static __always_inline enum repeated move_repeats(struct conversation *c,
+						  struct direction *d,
+						  struct workspace *ws,
+						  const struct move *m)
 {
 	__u64 address;
 
 	if (!m->in_memory || !may_repeat(c, d, m->len))
 		return REPEATED_UNKNOWN;
-	address = head_address(&ws->call.source, m, d->head.len);
-	return address ? (enum repeated)repeat(c, d, ws, address, m->len)
+	address = head_address(&ws->call.source, c, m, d->head.len);
+	return address ? (enum repeated)repeat_try(c, d, ws, address, m->len)
 		       : REPEATED_UNKNOWN;
 }
 
@@ -200,8 +207,8 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	}
 	if (step.gap)
 		advance(c, sk, ws, step.gap, TALLY_MISSED_LOST_SYNC);
-	repeated = try_repeat(c, d, ws, m);
-	if (repeated == REPEATED_WHOLE)
+	repeated = move_repeats(c, d, ws, m);
+	if (repeated == REPEATED_DONE)
 		return;
 	if (c->refused && carries_requests(c, m->direction))
 		request_refused(c, d, pipeline_of(c, sk));
@@ -406,7 +413,7 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 		source_from_received(&ws->call.source, msg, (__u32)ret);
 	if (config.late_tcp_sends)
 		ws->call.chunk.is_writing = is_writing(c, m.tp);
-	m.is_found = msg != NULL;
+	m.told_by = msg ? BY_MESSAGE : BY_REGISTERS;
 	moved(c, sk, ws, &m);
 	name_server(c, sk);
 	leave(c, ws, DIRECTION_READ);
@@ -482,7 +489,7 @@ static __always_inline int arrived(struct sock *sk)
 /* A send begins; of one that loops over its bytes, the first round counts. */
 static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 {
-	struct conversation *c = find(sk); /* of a stream, here */
+	struct conversation *c = find(sk); /* all that come here are of streams */
 	__u32 thread;
 
 	if (!c && generation)
@@ -500,25 +507,20 @@ static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 	return 0;
 }
 
-/* What was noted when this thread's send began; NULL: nothing. */
-static __always_inline const struct sending *sending_of(const struct conversation *c,
-							__u32 thread)
+/* Whether a send of this thread is noted. */
+static __always_inline bool is_sending_by(const struct conversation *c, __u32 thread)
 {
-	const struct sending *sending = &c->sending;
-
-	return sending->began_ns && *(const volatile __u32 *)&sending->thread == thread
-		   ? sending
-		   : NULL;
+	return c->sending.began_ns &&
+	       *(const volatile __u32 *)&c->sending.thread == thread;
 }
 
-/* The times of a send; what it says of its bytes is used if it knows. When the send of
- * a request was over nobody asks. */
+/* The end of a client's send ends no request: nobody asks for it, and a look at the
+ * clock is spared. */
 static __always_inline void send_times(const struct conversation *c,
-				       const struct sending *sending,
-				       struct chunk *chunk)
+				       struct chunk *chunk, bool is_noted)
 {
 	chunk->queue_ns = 0;
-	chunk->began_ns = sending ? sending->began_ns : 0;
+	chunk->began_ns = is_noted ? c->sending.began_ns : 0;
 	if (chunk->began_ns && c->role == TALLY_ROLE_CLIENT)
 		chunk->now_ns = chunk->began_ns;
 	else
@@ -547,14 +549,14 @@ static __always_inline int sent(struct sock *sk, int ret)
 	if (ret > 0 && observed(c, sk, current >> 32))
 		ws = enter(c, DIRECTION_WRITE);
 	if (ws) {
-		const struct sending *sending = sending_of(c, (__u32)current);
+		const bool is_noted = is_sending_by(c, (__u32)current);
 
-		send_times(c, sending, &ws->call.chunk);
+		send_times(c, &ws->call.chunk, is_noted);
 		m.tp = bpf_skc_to_tcp_sock(sk);
 		if (m.tp)
 			m.seq = m.tp->write_seq;
-		if (sending && sending->known)
-			m.sending = sending;
+		if (is_noted && c->sending.known)
+			m.told_by = BY_SENDING;
 		moved(c, sk, ws, &m);
 		name_server(c, sk);
 		if (c->answer.early != EARLY_NONE)

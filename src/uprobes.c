@@ -403,7 +403,7 @@ static int attach_links(struct uprobes *uprobes, const char *path,
 				  &link->entries_fd);
 }
 
-/* In the same order. */
+/* One link or two, or an event a place; returns first, as above. */
 static int attach_all(struct uprobes *uprobes, const char *path,
 		      const struct uprobes_place *places, size_t count,
 		      struct uprobes_link *link)
