@@ -68,6 +68,7 @@ struct log_position {
 	uint64_t offset;
 	struct log_print tail; /* before offset */
 	bool is_anew;          /* what was missed beside it is to be looked for */
+	bool is_inside;        /* of a line that is not to be told */
 	const char *name;      /* what it is called: its first path */
 	const char *path;      /* where it was last */
 	const char *service;   /* or "" */

@@ -326,6 +326,7 @@ struct log_position log_file_position(struct log_file *file)
 	    .service = file->service ? file->service : "",
 	    .target = file->target ? file->target : "",
 	    .is_anew = file->is_anew || !file->identity.head.len,
+	    .is_inside = file->lines.is_discarded,
 	};
 
 	learn_head(file);

@@ -318,6 +318,7 @@ bool log_files_recall(struct log_files *files, uint32_t note_id,
 	file->growth_ms = now_ms;
 	file->is_rotated = strcmp(position->name, position->path) != 0;
 	file->is_anew = position->is_anew;
+	file->lines.is_discarded = position->is_inside;
 	file->target = *position->target ? strdup(position->target) : NULL;
 	file->is_linked = file->target && !file->is_rotated;
 	if (log_files_add(files, file))

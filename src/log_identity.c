@@ -136,8 +136,12 @@ struct record {
 	uint64_t offset;
 	uint64_t tail_hash;
 	uint32_t tail_len;
-	uint32_t is_anew;
+	uint32_t flags;
 };
+
+/* Versions before knew the first one alone, and take any for it. */
+#define FLAG_ANEW 1u
+#define FLAG_INSIDE 2u
 
 static bool add_string(char *bytes, size_t *len, const char *text)
 {
@@ -165,7 +169,8 @@ int log_position_encode(const struct log_position *position, void *ret_bytes,
 	    .offset = position->offset,
 	    .tail_hash = position->tail.hash,
 	    .tail_len = position->tail.len,
-	    .is_anew = position->is_anew,
+	    .flags = (position->is_anew ? FLAG_ANEW : 0) |
+		     (position->is_inside ? FLAG_INSIDE : 0),
 	};
 	size_t len = sizeof(record);
 
@@ -221,7 +226,8 @@ int log_position_decode(const void *bytes, size_t len,
 	};
 	position.offset = record.offset;
 	position.tail = (struct log_print){record.tail_len, record.tail_hash};
-	position.is_anew = record.is_anew;
+	position.is_anew = record.flags & FLAG_ANEW;
+	position.is_inside = record.flags & FLAG_INSIDE;
 	*ret_position = position;
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <sys/prctl.h>
 
+#include "length.h"
 #include "log_case.h"
 
 static void start(struct log_case *test, const char *pattern)
@@ -483,6 +484,38 @@ static void so_may_what_cannot_be_read_at_first(void **state)
 	become(user);
 }
 
+/* Whether it could be read then or not. */
+static void what_is_left_out_is_so_in_the_next_life_too(void **state)
+{
+	static const char *const unreadable[] = {"b.log", "c.log", "d.log"};
+	const uid_t user = geteuid(), stranger = user ? user : 65534;
+	struct log_case *test = *state;
+
+	test->configs[0].from_end = true;
+	log_case_write(test, "a.log", "old\nhalf");
+	log_case_write(test, "b.log", "old\nhalf");
+	log_case_write(test, "c.log", "old\n");
+	log_case_write(test, "d.log", "h");
+	for (size_t i = 0; i < LENGTH(unreadable); i++)
+		assert_int_equal(chmod(log_case_path(test, unreadable[i]), 0), 0);
+	assert_int_equal(chmod(test->directory, 0755), 0);
+	become(stranger);
+	start(test, "*.log");
+	log_case_expect(test, "");
+	become(user);
+	for (size_t i = 0; i < LENGTH(unreadable); i++)
+		assert_int_equal(chmod(log_case_path(test, unreadable[i]), 0644), 0);
+	log_case_start(test);
+	log_case_append(test, "a.log", " a line\nnew\n");
+	log_case_expect(test, "a.log:new\n");
+	log_case_append(test, "b.log", " a line\nnew\n");
+	log_case_expect(test, "b.log:new\n");
+	log_case_append(test, "c.log", "new\n");
+	log_case_expect(test, "c.log:new\n");
+	log_case_append(test, "d.log", "alf a line\nnew\n");
+	log_case_expect(test, "d.log:new\n");
+}
+
 static void what_is_excluded_is_not_followed(void **state)
 {
 	struct log_case *test = *state;
@@ -520,6 +553,7 @@ int main(void)
 	    TEST(a_directory_may_come_later),
 	    TEST(what_is_there_at_first_may_be_left_out),
 	    TEST(so_may_what_cannot_be_read_at_first),
+	    TEST(what_is_left_out_is_so_in_the_next_life_too),
 	    TEST(what_is_excluded_is_not_followed),
 	};
 

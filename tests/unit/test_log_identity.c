@@ -143,6 +143,7 @@ static void a_position_comes_back(void **state)
 	assert_int_equal(found.tail.len, 64);
 	assert_int_equal(found.tail.hash, 7);
 	assert_true(found.is_anew);
+	assert_false(found.is_inside);
 	assert_string_equal(found.name, position.name);
 	assert_string_equal(found.path, position.path);
 	assert_string_equal(found.service, "");
@@ -158,6 +159,21 @@ static void a_position_comes_back(void **state)
 	assert_int_equal(log_position_decode(bytes, len + 1, &found), -EBADMSG);
 	bytes[0] = 99; /* of another version */
 	assert_int_equal(log_position_decode(bytes, len, &found), -EBADMSG);
+}
+
+static void so_does_that_it_is_inside_of_a_line(void **state)
+{
+	const struct log_position position = {
+	    .is_inside = true, .name = "/a", .path = "/a", .service = ""};
+	unsigned char bytes[LOG_POSITION_BYTES_MAX];
+	struct log_position found;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(log_position_encode(&position, bytes, &len), 0);
+	assert_int_equal(log_position_decode(bytes, len, &found), 0);
+	assert_true(found.is_inside);
+	assert_false(found.is_anew);
 }
 
 static void so_does_where_a_link_led(void **state)
@@ -204,6 +220,7 @@ int main(void)
 	    cmocka_unit_test(prints_are_of_every_byte_and_of_the_length),
 	    cmocka_unit_test(prints_are_compared_with_what_stands_there),
 	    cmocka_unit_test(a_position_comes_back),
+	    cmocka_unit_test(so_does_that_it_is_inside_of_a_line),
 	    cmocka_unit_test(so_does_where_a_link_led),
 	    cmocka_unit_test(a_position_of_too_long_a_path_is_refused),
 	};
