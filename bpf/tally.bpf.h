@@ -79,6 +79,14 @@ static __always_inline void series_add(struct tally_series *s,
 	add(&s->response_bytes, sample->response_bytes);
 }
 
+/* The same for those who do not hurry: verified once. */
+__noinline int series_count(struct tally_series *s, const struct sample *sample)
+{
+	if (s && sample)
+		series_add(s, sample);
+	return 0;
+}
+
 /* The map is full: the daemon made this row at start, so totals stay exact. */
 static __always_inline struct tally_series *
 series_overflow(const struct tally_series_key *key)
@@ -110,7 +118,7 @@ __noinline int tally_first(const struct sample *sample)
 		missed(s ? TALLY_MISSED_SERIES_FULL : TALLY_MISSED_TALLY_FAILED, 1);
 	}
 	if (s)
-		series_add(s, sample);
+		series_count(s, sample);
 	return 0;
 }
 
@@ -137,6 +145,5 @@ __noinline int tally_count(const struct sample *sample)
 	s = bpf_map_lookup_elem(&series, &key);
 	if (!s)
 		return tally_first(sample);
-	series_add(s, sample);
-	return 0;
+	return series_count(s, sample);
 }
