@@ -71,9 +71,8 @@ static __always_inline bool may_repeat(const struct conversation *c,
 	const __u32 head_len = d->head.len;
 
 	/* of `under_way` only `positioned`, the lowest byte, may be set */
-	return head_len && head_len <= len && !(d->under_way >> 8) &&
-	       d->http1.phase == HTTP1_START && c->state == CONVERSATION_HTTP1 &&
-	       !c->refused &&
+	return d->http1.phase == HTTP1_START && head_len && head_len <= len &&
+	       !(d->under_way >> 8) && c->state == CONVERSATION_HTTP1 && !c->refused &&
 	       (d->http1.responses || d->head.route_service == c->service);
 }
 
