@@ -337,7 +337,8 @@ static inline void splice_away(int fd, size_t len)
 	close(ends[1]);
 }
 
-/* Less than a page is copied even so. glibc's struct has no such place (2.36). */
+/* It takes what is there and never waits. Less than a page is copied even so. glibc's
+ * struct has no such place (2.36). */
 static inline void zerocopy_away(int fd, size_t len)
 {
 	const size_t page_bytes = 4096;
@@ -356,6 +357,7 @@ static inline void zerocopy_away(int fd, size_t len)
 
 	REQUIRE(page != MAP_FAILED);
 	receive.address = (uintptr_t)page;
+	await_readable(fd);
 	REQUIRE(!getsockopt(fd, IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, &receive, &size));
 	REQUIRE(receive.copy_len == (int32_t)len);
 	REQUIRE(!munmap(page, page_bytes));
