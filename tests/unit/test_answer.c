@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is chosen; how it looks on the wire is test_httpd.c's. */
+/* What is chosen, and how it looks on the wire. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "answer.h"
 #include "body.h"
 #include "length.h"
+#include "serving.h"
 
 static const struct family memory = {"memory_bytes", "Memory.", "bytes", METRIC_GAUGE,
 				     0};
@@ -287,6 +289,318 @@ static void who_is_not_known_is_asked_for_a_password(void **state)
 	assert_int_equal(answer.header_count, 1);
 }
 
+/* --- over the wire ----------------------------------------------------------- */
+
+static void every_path_has_its_answer(void **state)
+{
+	static const struct {
+		const char *path;
+		int status;
+		const char *content_type, *body, *vary, *policy;
+	} cases[] = {
+	    {"/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", TEXT_BODY,
+	     "Accept, Accept-Encoding", NULL},
+	    {"/metrics?name=x", 200, "text/plain; version=0.0.4; charset=utf-8",
+	     TEXT_BODY, "Accept, Accept-Encoding", NULL},
+	    {"/", 200, "text/html; charset=utf-8",
+	     "<!doctype html><title>status</title>\n", "Accept-Encoding",
+	     "default-src 'none'; style-src 'unsafe-inline'"},
+	    {"/-/healthy", 200, "text/plain; charset=utf-8", "bpftally is healthy.\n",
+	     NULL, NULL},
+	    {"/-/ready", 503, "text/plain; charset=utf-8", "bpftally is not ready.\n",
+	     NULL, NULL},
+	    {"/metrics/", 404, "text/plain; charset=utf-8", "not found\n", NULL, NULL},
+	    {"/favicon.ico", 404, "text/plain; charset=utf-8", "not found\n", NULL,
+	     NULL},
+	    {"//", 404, "text/plain; charset=utf-8", "not found\n", NULL, NULL},
+	    {"/../metrics", 404, "text/plain; charset=utf-8", "not found\n", NULL,
+	     NULL},
+	    {"/-%2Fhealthy", 200, "text/plain; charset=utf-8", "bpftally is healthy.\n",
+	     NULL, NULL},
+	    {"/-/healthy%00x", 404, "text/plain; charset=utf-8", "not found\n", NULL,
+	     NULL},
+	    {"/-/healthy%00", 404, "text/plain; charset=utf-8", "not found\n", NULL,
+	     NULL},
+	    {"/-/healthy?x=%00", 200, "text/plain; charset=utf-8",
+	     "bpftally is healthy.\n", NULL, NULL},
+	    {"http://h/-/healthy", 200, "text/plain; charset=utf-8",
+	     "bpftally is healthy.\n", NULL, NULL},
+	    {"HTTPS://h:1/-/healthy?x", 200, "text/plain; charset=utf-8",
+	     "bpftally is healthy.\n", NULL, NULL},
+	    {"http://h", 200, "text/html; charset=utf-8",
+	     "<!doctype html><title>status</title>\n", "Accept-Encoding",
+	     "default-src 'none'; style-src 'unsafe-inline'"},
+	    {"ftp://h/-/healthy", 404, "text/plain; charset=utf-8", "not found\n", NULL,
+	     NULL},
+	};
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct reply reply = request(&server, "GET", cases[i].path, "");
+
+		assert_int_equal(reply.status, cases[i].status);
+		assert_field(&reply, "Content-Type", cases[i].content_type);
+		assert_field(&reply, "Vary", cases[i].vary);
+		assert_field(&reply, "Content-Security-Policy", cases[i].policy);
+		assert_field(&reply, "X-Content-Type-Options", "nosniff");
+		assert_field(&reply, "Content-Encoding", NULL);
+		assert_field(&reply, "Allow", NULL);
+		assert_body(&reply, cases[i].body);
+		free_reply(&reply);
+	}
+	stop_server(&server);
+}
+
+static void ready_follows_the_callback(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	struct reply reply;
+
+	(void)state;
+	server.control->ready = true;
+	reply = request(&server, "GET", "/-/ready", "");
+	assert_int_equal(reply.status, 200);
+	assert_body(&reply, "bpftally is ready.\n");
+	free_reply(&reply);
+	server.control->ready = false;
+	reply = request(&server, "GET", "/-/ready", "");
+	assert_int_equal(reply.status, 503);
+	free_reply(&reply);
+	stop_server(&server);
+}
+
+static void accept_chooses_format_and_content_type(void **state)
+{
+	static const struct {
+		const char *fields, *content_type, *body;
+	} cases[] = {
+	    {"Accept: application/openmetrics-text;version=1.0.0\r\n",
+	     "application/openmetrics-text; version=1.0.0; charset=utf-8",
+	     OPENMETRICS_BODY},
+	    {"accept: text/plain;q=0.5\r\nAccept: application/openmetrics-text\r\n",
+	     "application/openmetrics-text; version=1.0.0; charset=utf-8",
+	     OPENMETRICS_BODY},
+	    {"Accept: \r\n", "text/plain; version=0.0.4; charset=utf-8", TEXT_BODY},
+	};
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct reply reply =
+		    request(&server, "GET", "/metrics", cases[i].fields);
+
+		assert_field(&reply, "Content-Type", cases[i].content_type);
+		assert_body(&reply, cases[i].body);
+		free_reply(&reply);
+	}
+	stop_server(&server);
+}
+
+static void who_asks_for_protobuf_gets_delimited_messages(void **state)
+{
+	static const char family[] = "\x1a"
+				     "\n\3one"
+				     "\x12\4One."
+				     "\x18\1"                             /* a gauge */
+				     "\"\xb\x12\t\t\0\0\0\0\0\0\xf0\x3f"; /* 1.0 */
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	struct reply reply =
+	    request(&server, "GET", "/metrics",
+		    "Accept: application/vnd.google.protobuf;"
+		    "proto=io.prometheus.client.MetricFamily;encoding=delimited\r\n");
+
+	(void)state;
+	assert_field(&reply, "Content-Type",
+		     "application/vnd.google.protobuf; "
+		     "proto=io.prometheus.client.MetricFamily; encoding=delimited");
+	assert_int_equal(reply.body_len, sizeof(family) - 1);
+	assert_memory_equal(reply.body, family, sizeof(family) - 1);
+	free_reply(&reply);
+	stop_server(&server);
+}
+
+static char *gunzip(const struct reply *reply, size_t ret_room)
+{
+	char *text = calloc(1, ret_room + 1);
+	z_stream stream = {
+	    .next_in = (unsigned char *)reply->body,
+	    .avail_in = (unsigned int)reply->body_len,
+	    .next_out = (unsigned char *)text,
+	    .avail_out = (unsigned int)ret_room,
+	};
+
+	assert_non_null(text);
+	assert_int_equal(inflateInit2(&stream, 15 + 16), Z_OK);
+	assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+	assert_int_equal(stream.avail_in, 0);
+	text[stream.total_out] = '\0';
+	inflateEnd(&stream);
+	return text;
+}
+
+static void gzip_holds_the_same_bytes_at_every_size(void **state)
+{
+	static const size_t sizes[] = {0, 1000, 16384, 1000000, 4000000};
+	static const char *const paths[] = {"/metrics", "/"};
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) * 4; i++) {
+		const char *path = paths[i % 2];
+		struct reply plain, packed;
+		char *text;
+
+		server.control->body_bytes = sizes[i / 4];
+		server.control->is_random = i / 2 % 2;
+		plain = request(&server, "GET", path, "");
+		packed = request(&server, "GET", path, "Accept-Encoding: gzip\r\n");
+		assert_field(&plain, "Content-Encoding", NULL);
+		assert_field(&packed, "Content-Encoding", "gzip");
+		assert_true(plain.body_len >= sizes[i / 4]);
+		text = gunzip(&packed, plain.body_len);
+		assert_string_equal(text, plain.body);
+		if (sizes[i / 4] >= 1000)
+			assert_true(packed.body_len < plain.body_len);
+		free(text);
+		free_reply(&plain);
+		free_reply(&packed);
+	}
+	stop_server(&server);
+}
+
+static void what_did_not_ask_for_gzip_does_not_get_it(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	struct reply reply;
+
+	(void)state;
+	reply = request(&server, "GET", "/metrics", "Accept-Encoding: gzip;q=0\r\n");
+	assert_field(&reply, "Content-Encoding", NULL);
+	assert_body(&reply, TEXT_BODY);
+	free_reply(&reply);
+	reply = request(&server, "GET", "/-/healthy", "Accept-Encoding: gzip\r\n");
+	assert_field(&reply, "Content-Encoding", NULL);
+	free_reply(&reply);
+	stop_server(&server);
+}
+
+static void blank(struct reply *reply, const char *name)
+{
+	char *line = strstr(reply->head, name);
+
+	if (line)
+		memset(line, '-', strcspn(line, "\r"));
+}
+
+/* The head, with the body's length where chunks carried it. */
+static const char *with_length(const struct reply *reply)
+{
+	const char *chunked = strstr(reply->head, "Transfer-Encoding: chunked");
+	static char head[8192];
+
+	if (!chunked)
+		return reply->head;
+	snprintf(head, sizeof(head), "%.*sContent-Length: %zu%s",
+		 (int)(chunked - reply->head), reply->head, reply->body_len,
+		 chunked + strlen("Transfer-Encoding: chunked"));
+	return head;
+}
+
+static void head_has_the_fields_of_get_and_no_body(void **state)
+{
+	static const char *const paths[] = {"/metrics", "/", "/-/healthy", "/-/ready",
+					    "/nothing"};
+	static const char *const fields[] = {"", "Accept-Encoding: gzip\r\n"};
+	struct server server =
+	    start_server("127.0.0.1:0", (struct control){.body_bytes = 100000});
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(paths) / sizeof(paths[0]); i++) {
+		struct reply get = request(&server, "GET", paths[i / 2], fields[i % 2]);
+		struct reply head =
+		    request(&server, "HEAD", paths[i / 2], fields[i % 2]);
+
+		blank(&get, "Date: ");
+		blank(&head, "Date: ");
+		assert_string_equal(head.head, with_length(&get));
+		assert_true(get.body_len > 0);
+		assert_int_equal(head.body_len, 0);
+		free_reply(&get);
+		free_reply(&head);
+	}
+	stop_server(&server);
+}
+
+static void other_methods_are_405_and_name_the_two_that_are_allowed(void **state)
+{
+	static const char *const methods[] = {"POST",  "PUT",     "DELETE",
+					      "PATCH", "OPTIONS", "TRACE",
+					      "get",   "HEADS",   "PROPFIND"};
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		struct reply reply = request(&server, methods[i], "/metrics", "");
+
+		assert_int_equal(reply.status, 405);
+		assert_field(&reply, "Allow", "GET, HEAD");
+		free_reply(&reply);
+		reply = request(&server, methods[i], "/nothing", "");
+		assert_int_equal(reply.status, 404);
+		free_reply(&reply);
+	}
+	assert_int_equal(server.control->metrics_calls, 0);
+	stop_server(&server);
+}
+
+static void assert_failure(const struct server *server, const char *path)
+{
+	struct reply reply = request(server, "GET", path, "Accept-Encoding: gzip\r\n");
+
+	assert_int_equal(reply.status, 500);
+	assert_field(&reply, "Content-Encoding", NULL);
+	assert_field(&reply, "Content-Type", "text/plain; charset=utf-8");
+	assert_body(&reply, "failed: EPERM\n");
+	free_reply(&reply);
+}
+
+/* The log says it when it begins, not at every scrape. */
+static void a_page_that_fails_is_a_500_with_the_name_of_the_error(void **state)
+{
+	static const char *const paths[] = {"/metrics", "/"};
+	struct server server = start_server("127.0.0.1:0", (struct control){0});
+	struct reply reply;
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		server.control->error = -EPERM;
+		for (size_t i = 0; i < 6; i++)
+			assert_failure(&server, paths[i % 2]);
+		server.control->error = 0;
+		reply = request(&server, "GET", "/metrics", "");
+		assert_body(&reply, TEXT_BODY);
+		free_reply(&reply);
+	}
+	stop_server_that_said(&server,
+			      "bpftally: error: cannot serve \"/metrics\": EPERM\n"
+			      "bpftally: error: cannot serve \"/\": EPERM\n"
+			      "bpftally: error: cannot serve \"/metrics\": EPERM\n");
+}
+
+static void a_status_page_above_its_ceiling_is_a_500_that_says_so(void **state)
+{
+	struct server server = start_server(
+	    "127.0.0.1:0", (struct control){.body_bytes = (size_t)5 << 20});
+	struct reply reply = request(&server, "GET", "/", "");
+
+	(void)state;
+	assert_int_equal(reply.status, 500);
+	assert_body(&reply, "failed: E2BIG\n");
+	free_reply(&reply);
+	stop_server_that_said(&server, "bpftally: error: cannot serve \"/\": E2BIG\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,7 +611,18 @@ int main(void)
 	    cmocka_unit_test(a_head_is_told_the_length_of_a_get),
 	    cmocka_unit_test(a_page_that_fails_says_why),
 	    cmocka_unit_test(who_is_not_known_is_asked_for_a_password),
+	    cmocka_unit_test(every_path_has_its_answer),
+	    cmocka_unit_test(ready_follows_the_callback),
+	    cmocka_unit_test(accept_chooses_format_and_content_type),
+	    cmocka_unit_test(who_asks_for_protobuf_gets_delimited_messages),
+	    cmocka_unit_test(gzip_holds_the_same_bytes_at_every_size),
+	    cmocka_unit_test(what_did_not_ask_for_gzip_does_not_get_it),
+	    cmocka_unit_test(head_has_the_fields_of_get_and_no_body),
+	    cmocka_unit_test(other_methods_are_405_and_name_the_two_that_are_allowed),
+	    cmocka_unit_test(a_page_that_fails_is_a_500_with_the_name_of_the_error),
+	    cmocka_unit_test(a_status_page_above_its_ceiling_is_a_500_that_says_so),
 	};
 
+	alarm(300); /* a server that never answers is a failure too */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

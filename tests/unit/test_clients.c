@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clients.h"
+#include "serving.h"
 
 #define CONNECTION ((struct MHD_Connection *)1)
 
@@ -218,6 +219,178 @@ static void who_may_stay_a_while_does(void **state)
 	empty(&house);
 }
 
+/* --- of the real server ------------------------------------------------------ */
+
+#define HEALTHY "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static void ask(int fd)
+{
+	struct reply reply;
+
+	send_string(fd, HEALTHY);
+	read_reply(fd, true, &reply);
+	assert_int_equal(reply.status, 200);
+	free_reply(&reply);
+}
+
+static void assert_made_way(int fd)
+{
+	char byte;
+
+	assert_true(is_readable_within(fd, PATIENCE_MS));
+	assert_int_equal(recv(fd, &byte, 1, 0), 0);
+	close(fd);
+}
+
+static void dial_until_full(const struct server *server, int *fds, size_t first)
+{
+	unsigned int before = open_descriptors(server->pid);
+
+	for (size_t i = first; i < 64; i++)
+		fds[i] = dial(server);
+	assert_true(has_descriptors_within(
+	    server->pid, before + (unsigned int)(64 - first), PATIENCE_MS));
+}
+
+static void for_a_newcomer_the_oldest_that_never_asked_goes(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", frozen);
+	int fds[64], more[64];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		fds[i] = dial(&server);
+		ask(fds[i]);
+	}
+	dial_until_full(&server, fds, 2);
+	send_string(fds[3], "GET /metr"); /* says something, asks for nothing */
+	for (size_t i = 2; i < 64; i++) {
+		more[i] = dial(&server);
+		ask(more[i]);
+		assert_made_way(fds[i]);
+	}
+	/* All have asked: the one that did so longest ago. */
+	ask(fds[0]);
+	more[0] = dial(&server);
+	ask(more[0]);
+	assert_made_way(fds[1]);
+	ask(fds[0]);
+	for (size_t i = 2; i < 64; i++)
+		close(more[i]);
+	close(more[0]);
+	close(fds[0]);
+	stop_server(&server);
+}
+
+/* Ten times as many as there are places, none of which leaves by itself. */
+static void scrapers_are_answered_while_600_connections_are_held(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", frozen);
+	unsigned int before = open_descriptors(server.pid);
+	int fds[600];
+
+	(void)state;
+	for (size_t i = 0; i < 600; i++) {
+		fds[i] = dial(&server);
+		if (i % 100 == 50)
+			assert_true(is_answering(&server));
+	}
+	assert_true(has_descriptors_within(server.pid, before + 64, PATIENCE_MS));
+	assert_true(is_answering(&server));
+	for (size_t i = 0; i < 600; i++)
+		close(fds[i]);
+	assert_true(has_descriptors_within(server.pid, before, PATIENCE_MS));
+	stop_server(&server);
+}
+
+static void a_page_on_its_way_makes_no_room(void **state)
+{
+	struct control control = {.body_bytes = (size_t)16 << 20};
+	struct server server = start_server("127.0.0.1:0", control);
+	int fd = dial(&server), silent[200];
+	struct reply reply;
+
+	(void)state;
+	send_string(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(is_readable_within(fd, PATIENCE_MS));
+	for (size_t i = 0; i < 200; i++)
+		silent[i] = dial(&server);
+	assert_true(is_answering(&server));
+	read_reply(fd, true, &reply);
+	assert_int_equal(reply.status, 200);
+	assert_true(reply.body_len >= control.body_bytes);
+	free_reply(&reply);
+	for (size_t i = 0; i < 200; i++)
+		close(silent[i]);
+	close(fd);
+	stop_server(&server);
+}
+
+/* One byte a second keeps idle limits away for ever. */
+static void trickle_until_cut_off(const struct server *server, int fd)
+{
+	send_string(fd, "GET /metrics HTTP/1.1\r\nX: ");
+	for (int second = 1; second < 20; second++) {
+		advance(server, 1000);
+		assert_open(fd);
+		send_string(fd, "a");
+	}
+	advance(server, 999);
+	assert_open(fd);
+	advance(server, 1);
+	assert_closed(fd);
+}
+
+static void a_request_that_trickles_is_cut_off_after_twenty_seconds(void **state)
+{
+	struct server server = start_server("127.0.0.1:0", frozen);
+	struct reply reply;
+	int fd;
+
+	(void)state;
+	trickle_until_cut_off(&server, dial_accepted(&server));
+	fd = dial(&server);
+	send_string(fd, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n");
+	read_reply(fd, true, &reply);
+	free_reply(&reply);
+	trickle_until_cut_off(&server, fd);
+	stop_server(&server);
+}
+
+#define SIP_BYTES 262144
+
+/* False at the end of the stream. */
+static bool sip(int fd)
+{
+	static char bytes[SIP_BYTES];
+
+	return read_bytes(fd, bytes, sizeof(bytes)) == sizeof(bytes);
+}
+
+/* With each sip the server makes some progress. What it had sent when it was cut
+ * off, up to what sockets hold, is still read. */
+static void a_response_that_is_sipped_is_cut_off_after_sixty_seconds(void **state)
+{
+	struct control control = {.is_frozen = true, .body_bytes = (size_t)100 << 20};
+	struct server server = start_server("127.0.0.1:0", control);
+	size_t sips = 0;
+	int fd = dial(&server);
+
+	(void)state;
+	send_string(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+	for (; sips < 120; sips++) {
+		assert_true(sip(fd));
+		advance(&server, sips < 119 ? 500 : 499);
+	}
+	advance(&server, 1);
+	while (sip(fd))
+		sips++;
+	assert_true(sips < control.body_bytes / SIP_BYTES);
+	close(fd);
+	assert_true(is_answering(&server));
+	stop_server(&server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,7 +403,13 @@ int main(void)
 	    cmocka_unit_test(who_is_being_answered_stays),
 	    cmocka_unit_test(the_newcomer_itself_does_not_go),
 	    cmocka_unit_test(who_may_stay_a_while_does),
+	    cmocka_unit_test(for_a_newcomer_the_oldest_that_never_asked_goes),
+	    cmocka_unit_test(scrapers_are_answered_while_600_connections_are_held),
+	    cmocka_unit_test(a_page_on_its_way_makes_no_room),
+	    cmocka_unit_test(a_request_that_trickles_is_cut_off_after_twenty_seconds),
+	    cmocka_unit_test(a_response_that_is_sipped_is_cut_off_after_sixty_seconds),
 	};
 
+	alarm(300); /* a server that never answers is a failure too */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
