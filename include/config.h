@@ -389,5 +389,7 @@ enum config_action {
 int config_load(int argc, char **argv, struct config *ret_config,
 		enum config_action *ret_action, char ret_error[CONFIG_ERROR_LEN]);
 void config_free(struct config *config);
+/* The value of that name; NULL: there is none. */
+const char *config_label(const struct config_labels *labels, const char *name);
 /* The text of --help: grouped, one line an option. */
 const char *config_help(void);

@@ -266,15 +266,6 @@ static void on_hashed(void *context, uint32_t events)
 /* --- judging -------------------------------------------------------------------------
  */
 
-static const char *hash_of(const struct config_labels *users, const char *name)
-{
-	for (size_t i = 0; i < users->count; i++) {
-		if (!strcmp(users->items[i].name, name))
-			return users->items[i].value;
-	}
-	return NULL;
-}
-
 /* What takes longest, so that who is nobody is not told by the time. */
 static const char *costliest_hash(const struct config_labels *users)
 {
@@ -334,7 +325,7 @@ enum basic_auth_verdict basic_auth_judge(struct basic_auth *auth,
 
 	if (!take_apart(authorization, &name, &password))
 		return BASIC_AUTH_DENIED;
-	expected = hash_of(users, name);
+	expected = config_label(users, name);
 	if (expected && is_known(auth, name, expected, password))
 		return BASIC_AUTH_GRANTED;
 	if (auth->job_count >= BASIC_AUTH_WAITING)

@@ -357,6 +357,15 @@ bool config_add_label(struct config_labels *labels, const char *name, const char
 	return items->name && items->value;
 }
 
+const char *config_label(const struct config_labels *labels, const char *name)
+{
+	for (size_t i = 0; i < labels->count; i++) {
+		if (!strcmp(labels->items[i].name, name))
+			return labels->items[i].value;
+	}
+	return NULL;
+}
+
 void config_free_labels(struct config_labels *labels)
 {
 	for (size_t i = 0; i < labels->count; i++) {

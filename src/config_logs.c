@@ -334,27 +334,18 @@ int config_read_logs(struct config_reader *reader, const struct config_node *nod
 
 /* --- together ----------------------------------------------------------------- */
 
-static bool has_label(const struct config_labels *labels, const char *name)
-{
-	for (size_t i = 0; i < labels->count; i++) {
-		if (!strcmp(labels->items[i].name, name))
-			return true;
-	}
-	return false;
-}
-
 /* Of a stream: with job, filename and, where it is not a constant, service_name. */
 static size_t count_labels(const struct config_log *log,
 			   const struct config_labels *external)
 {
 	size_t count = 2 + log->labels.count;
 
-	count += log->is_auto && !has_label(&log->labels, "service_name");
+	count += log->is_auto && !config_label(&log->labels, "service_name");
 	for (size_t i = 0; i < external->count; i++) {
 		const char *name = external->items[i].name;
 
 		count += strcmp(name, "job") != 0 && strcmp(name, "filename") != 0 &&
-			 !has_label(&log->labels, name);
+			 !config_label(&log->labels, name);
 	}
 	return count;
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cleanup.h"
 #include "log_glob.h"
@@ -126,19 +125,10 @@ bool log_rule_takes(struct log_rule *rule, struct slice entry)
 
 /* --- labels ------------------------------------------------------------------- */
 
-static bool has_label(const struct config_labels *labels, const char *name)
-{
-	for (size_t i = 0; i < labels->count; i++) {
-		if (!strcmp(labels->items[i].name, name))
-			return true;
-	}
-	return false;
-}
-
 /* The first one of a name stays. */
 static void add(struct config_labels *labels, const char *name, const char *value)
 {
-	if (value && *value && !has_label(labels, name))
+	if (value && *value && !config_label(labels, name))
 		labels->items[labels->count++] =
 		    (struct config_label){(char *)name, (char *)value};
 }

@@ -6,8 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "cleanup.h"
-#include "config.h"
+#include "constants.h"
 #include "otlp_names.h"
 
 static bool is_of_service(const char *label)
@@ -216,23 +215,6 @@ void otlp_resources_clear(struct otlp_resources *resources)
 	resources->table = (struct table){0};
 }
 
-static int copy_external(struct otlp_resources *resources,
-			 const struct config_labels *external)
-{
-	struct snapshot *arena = &resources->constants;
-	AUTO_FREE struct label *labels = calloc(external->count + 1, sizeof(*labels));
-
-	if (!labels)
-		return -ENOMEM;
-	for (size_t i = 0; i < external->count; i++) {
-		labels[i].name = snapshot_text(arena, external->items[i].name);
-		labels[i].value = snapshot_text(arena, external->items[i].value);
-	}
-	if (!arena->error)
-		resources->external = snapshot_labels(arena, labels, external->count);
-	return arena->error;
-}
-
 int otlp_resources_init(struct otlp_resources *resources,
 			const struct config_labels *external)
 {
@@ -240,7 +222,7 @@ int otlp_resources_init(struct otlp_resources *resources,
 	/* Before the kernel has entropy there is none: the table works with any. */
 	if (getrandom(&resources->seed, sizeof(resources->seed), GRND_NONBLOCK) < 0)
 		resources->seed = 0;
-	return copy_external(resources, external);
+	return constants_copy(external, &resources->constants, &resources->external);
 }
 
 void otlp_resources_free(struct otlp_resources *resources)

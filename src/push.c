@@ -374,20 +374,11 @@ void push_flush(struct push *push, uint64_t deadline_ms)
 
 /* --- making ---------------------------------------------------------------------- */
 
-static bool has_label(const struct config_labels *labels, const char *name)
-{
-	for (size_t i = 0; i < labels->count; i++) {
-		if (!strcmp(labels->items[i].name, name))
-			return true;
-	}
-	return false;
-}
-
 static void add_default(struct config_labels *labels,
 			const struct config_labels *external, const char *name,
 			char *value)
 {
-	if (!has_label(external, name))
+	if (!config_label(external, name))
 		labels->items[labels->count++] =
 		    (struct config_label){(char *)name, value};
 }

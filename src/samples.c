@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "constants.h"
 #include "log.h"
 #include "text.h"
 
@@ -673,22 +674,6 @@ static int64_t new_start_ms(const struct samples *samples,
 
 /* --- all of it ---------------------------------------------------------------- */
 
-static int copy_external(struct samples *samples, const struct config_labels *external)
-{
-	struct snapshot *arena = &samples->constants;
-	AUTO_FREE struct label *labels = calloc(external->count + 1, sizeof(*labels));
-
-	if (!labels)
-		return -ENOMEM;
-	for (size_t i = 0; i < external->count; i++) {
-		labels[i].name = snapshot_text(arena, external->items[i].name);
-		labels[i].value = snapshot_text(arena, external->items[i].value);
-	}
-	if (!arena->error)
-		samples->external = snapshot_labels(arena, labels, external->count);
-	return arena->error;
-}
-
 int samples_create(const struct config_labels *external, struct samples **ret_samples)
 {
 	CLEANUP(samples_free) struct samples *samples = calloc(1, sizeof(*samples));
@@ -696,7 +681,7 @@ int samples_create(const struct config_labels *external, struct samples **ret_sa
 
 	if (!samples)
 		return -ENOMEM;
-	err = copy_external(samples, external);
+	err = constants_copy(external, &samples->constants, &samples->external);
 	if (err)
 		return err;
 	*ret_samples = TAKE(samples);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "constants.h"
 #include "relabel.h"
 
 #define EXPORTED "exported_"
@@ -418,26 +419,6 @@ uint64_t scrape_labels_failures(const struct scrape_labels *labels)
 
 /* --- life --------------------------------------------------------------------- */
 
-static int copy_labels(struct snapshot *arena, const struct config_labels *from,
-		       struct label_set *ret_set)
-{
-	AUTO_FREE struct label *labels = NULL;
-
-	if (!from || !from->count)
-		return 0;
-	labels = calloc(from->count, sizeof(*labels));
-	if (!labels)
-		return -ENOMEM;
-	for (size_t i = 0; i < from->count; i++) {
-		const struct config_label *label = &from->items[i];
-
-		labels[i].name = snapshot_text(arena, label->name);
-		labels[i].value = snapshot_text(arena, label->value);
-	}
-	*ret_set = snapshot_labels(arena, labels, from->count);
-	return arena->error;
-}
-
 int scrape_labels_create(const struct scrape_series_config *config,
 			 struct scrape_labels **ret_labels)
 {
@@ -449,10 +430,10 @@ int scrape_labels_create(const struct scrape_series_config *config,
 		return -ENOMEM;
 	labels->config = config;
 	snapshot_init(&labels->constants, 0);
-	err = copy_labels(&labels->constants, config->labels, &labels->target);
+	err = constants_copy(config->labels, &labels->constants, &labels->target);
 	if (!err)
-		err = copy_labels(&labels->constants, config->external,
-				  &labels->external);
+		err = constants_copy(config->external, &labels->constants,
+				     &labels->external);
 	if (!err && config->relabel_count)
 		err = relabel_create(config->relabels, config->relabel_count,
 				     &labels->relabel);

@@ -307,6 +307,21 @@ static void a_file_of_others_cannot_be_read(void **state)
 	remove_file(*state, "token");
 }
 
+static void a_label_is_found_by_its_whole_name(void **state)
+{
+	struct config_labels labels = {0};
+
+	(void)state;
+	assert_null(config_label(&labels, "a"));
+	assert_true(config_add_label(&labels, "ab", "1"));
+	assert_true(config_add_label(&labels, "a", "2"));
+	assert_true(config_add_label(&labels, "a", "3"));
+	assert_string_equal(config_label(&labels, "a"), "2");
+	assert_string_equal(config_label(&labels, "ab"), "1");
+	assert_null(config_label(&labels, "b"));
+	config_free_labels(&labels);
+}
+
 static void labels_keep_their_order(void **state)
 {
 	struct config_labels labels = {0};
@@ -333,6 +348,7 @@ int main(void)
 	    cmocka_unit_test(paths_are_relative_to_the_file),
 	    cmocka_unit_test(a_pem_file_is_told_by_its_first_line),
 	    cmocka_unit_test(a_file_of_others_cannot_be_read),
+	    cmocka_unit_test(a_label_is_found_by_its_whole_name),
 	    cmocka_unit_test(labels_keep_their_order),
 	};
 
