@@ -45,6 +45,7 @@ ASAN_OBJECTS := $(OBJECTS:$(B)/obj/%=$(B)/asan/%)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/test_*.c))
 TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(wildcard tools/*.c))
+PROFILER := $(B)/tests/vm/profile.so
 CONFIG_SOURCES := $(wildcard src/config*.c) src/options.c src/address.c src/buf.c \
 	src/slice.c src/capture.c src/pattern.c src/log_glob.c
 ELF_SOURCES := $(wildcard src/elf*.c) src/demangle.c src/site.c src/instruction.c src/buf.c
@@ -163,12 +164,18 @@ $(B)/tools/%: tools/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< -lpthread
 
-$(B)/tools/verifier $(B)/tools/attach $(B)/tools/empty $(B)/tools/parse: $(B)/tools/%: tools/%.c $(B)/lib/libbpftally.a
+$(addprefix $(B)/tools/,verifier attach empty parse lines): $(B)/tools/%: tools/%.c $(B)/lib/libbpftally.a
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -o $@ $< $(B)/lib/libbpftally.a $(LIBS)
 
-tools: $(TOOLS)
+# QEMU has what it calls.
+$(PROFILER): tests/vm/profile.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -shared -MMD -MP -o $@ $<
+
+tools: $(TOOLS) $(PROFILER)
 
 test: test-unit test-kernel test-e2e
 
@@ -226,8 +233,8 @@ check:
 bench: $(B)/bpftally $(TOOLS)
 	$(Q)tools/bench
 
-# BENCH='--write', or '--quick', or names of scenarios
-bench-instructions: $(B)/bpftally $(TOOLS)
+# BENCH='--write', or '--quick', or names of scenarios, or '--parts [--write]'
+bench-instructions: $(B)/bpftally $(TOOLS) $(PROFILER)
 	$(Q)tools/bench-instructions $(BENCH)
 
 install: $(B)/bpftally

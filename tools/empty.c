@@ -2,9 +2,11 @@
 /*
  * empty - attaches `return 0` wherever the daemon would attach a program on this
  * kernel: what is left of its cost then is the kernel's own.
- *   empty                 root; says "ready", then waits to be ended
+ *   empty [PROGRAM...]    root; instead of these programs only, else of all. Says
+ *                         "attached PROGRAM" for each, "ready", then waits to be ended
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,7 +56,17 @@ static int attach(const struct btf *btf, const struct capture_hook *hook)
 	return link < 0 ? link : 0;
 }
 
-static int attach_all(const struct btf *btf)
+/* Without any names every program is wanted. */
+static bool is_wanted(const char *program, char **names)
+{
+	if (!*names)
+		return true;
+	while (*names && strcmp(*names, program) != 0)
+		names++;
+	return *names;
+}
+
+static int attach_wanted(const struct btf *btf, char **names)
 {
 	const struct capture_hook *hook;
 	struct capture_facts facts;
@@ -65,17 +77,22 @@ static int attach_all(const struct btf *btf)
 	way = capture_choose(&facts, CAPTURE_AUTO);
 	if (way == CAPTURE_AUTO)
 		return -ENOTSUP;
-	for (size_t i = 0; (hook = capture_hook(i)) && !err; i++)
-		if (capture_takes(&facts, way, hook->program))
-			err = attach(btf, hook);
+	for (size_t i = 0; (hook = capture_hook(i)) && !err; i++) {
+		if (!capture_takes(&facts, way, hook->program) ||
+		    !is_wanted(hook->program, names))
+			continue;
+		err = attach(btf, hook);
+		printf("attached %s\n", hook->program);
+	}
 	return err;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	CLEANUP(free_btf) struct btf *btf = btf__load_vmlinux_btf();
-	int err = btf ? attach_all(btf) : -errno;
+	int err = btf ? attach_wanted(btf, argv + 1) : -errno;
 
+	(void)argc;
 	if (err) {
 		fprintf(stderr, "empty: cannot attach: %s\n", strerror(-err));
 		return 1;
