@@ -70,6 +70,12 @@ static __always_inline void direction_give(struct direction *d)
 	*(volatile __u32 *)&d->busy = 0;
 }
 
+/* Whether it is the caller's now. */
+static __always_inline bool direction_take(struct direction *d)
+{
+	return !__sync_lock_test_and_set(&d->busy, 1);
+}
+
 /* --- finishing ---------------------------------------------------------------- */
 
 static __always_inline __u64 since(__u64 now_ns, __u64 then_ns)
@@ -156,11 +162,13 @@ __noinline int early_settle(struct conversation *c, struct pipeline *pipe,
 {
 	if (!c || !ws || !waiting(c) || c->answer.early != EARLY_DONE)
 		return 0;
-	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_NONE) !=
+	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_TAKEN) !=
 	    EARLY_DONE)
 		return 0;
 	early_over(c);
-	return conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
+	conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
+	__sync_val_compare_and_swap(&c->answer.early, EARLY_TAKEN, EARLY_NONE);
+	return 0;
 }
 
 static __always_inline void response_end(struct conversation *c, struct direction *d,
@@ -378,6 +386,23 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 	return 0;
 }
 
+/* So did a call of this direction, or some of it, and nobody knows what began in it: a
+ * message under way is lost, and requests are counted by their responses. Only by whom
+ * the direction belongs to. */
+static __always_inline void conversation_lose_unknown(struct conversation *c,
+						      __u32 direction, __u32 reason)
+{
+	struct direction *d = direction_of(c, direction);
+
+	d->unseen = 0; /* first: another one may come */
+	if (d->http1.phase == HTTP1_START && !d->http1.responses && !d->begun_ns) {
+		d->http1.phase = HTTP1_SEEK;
+		c->orphan_reason = reason;
+	} else {
+		conversation_lose(c, direction, reason);
+	}
+}
+
 /* The message under way broke the rules. A request may still be answered (400),
  * and is then counted with that status: the ledger waits for it. */
 static __always_inline void
@@ -432,7 +457,10 @@ __noinline int conversation_advance(struct conversation *c, struct pipeline *pip
 			message_end(c, d, pipe, ws, chunk->now_ns);
 		len -= skip;
 	}
-	if (len)
+	if (len && d->unseen)
+		conversation_lose_unknown(c, chunk->direction,
+					  TALLY_MISSED_CONCURRENT_IO);
+	else if (len)
 		conversation_lose(c, chunk->direction, reason);
 	return 0;
 }
@@ -507,20 +535,34 @@ static __always_inline bool may_be_sending(const struct conversation *c)
 	       c->state == CONVERSATION_HTTP1;
 }
 
+/* A function of its own, so that the verifier need not follow each way it can go. */
+__noinline int is_answerable(struct conversation *c, struct pipeline *pipe)
+{
+	return c && (c->overflow || queue_oldest(c, pipe));
+}
+
 /* A response begins: which request does it answer? Whether a send is under way is
  * looked at first: its end is marked after its request is queued, so that one of
  * the two shows. Likewise what ends the connection says so before it empties the
  * queues. */
 static __always_inline void response_begins(struct conversation *c, struct direction *d,
-					    const struct chunk *chunk,
-					    struct pipeline *pipe)
+					    struct workspace *ws, struct pipeline *pipe)
 {
 	struct direction *requests = requests_of(c);
-	bool sending = is_sending(c, chunk);
+	bool sending = is_sending(c, &ws->call.chunk);
+	bool early =
+	    early_is_whole(c); /* first: it is over when its request is taken */
+	bool answerable = is_answerable(c, pipe);
 
-	if (c->overflow || queue_oldest(c, pipe))
+	if (early && answerable) { /* the early one's request was told just now */
+		early_settle(c, pipe, ws);
+		early_await(c);
+		answerable = is_answerable(c, pipe);
+	}
+	if (answerable)
 		return;
 	early_disown(c, TALLY_MISSED_NO_REQUEST); /* of two, whose is the request? */
+	early_await(c);
 	if (sending) {
 		c->answer.early = EARLY_BEGUN;
 		return;
@@ -553,20 +595,20 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 		       1);
 }
 
-__noinline int status_line(struct conversation *c, struct chunk *chunk,
+__noinline int status_line(struct conversation *c, struct workspace *ws,
 			   struct pipeline *pipe)
 {
 	struct direction *d;
 
-	if (!c || !chunk)
+	if (!c || !ws)
 		return 0;
-	d = direction_of(c, chunk->direction);
+	d = direction_of(c, ws->call.chunk.direction);
 	d->http1.phase = HTTP1_HEADERS;
 	if (c->state == CONVERSATION_CANDIDATE)
 		c->state = CONVERSATION_HTTP1;
 	if (d->http1.status < 200 && d->http1.status != 101)
 		return 0;
-	response_begins(c, d, chunk, pipe);
+	response_begins(c, d, ws, pipe);
 	if (!d->orphan) {
 		c->answer.status = d->http1.status;
 		c->answer.first_ns = d->begun_ns;

@@ -81,7 +81,8 @@ struct direction {
 			__u8 malformed;  /* message under way broke the rules */
 			__u8 wants_push; /* head complete, waits for the pipeline */
 			__u8 orphan;     /* response under way answers no request */
-			__u8 reserved[2];
+			__u8 unseen;     /* calls went by; set by whom they were of */
+			__u8 reserved;
 		};
 		__u64 under_way; /* all of them at once */
 	};
@@ -118,7 +119,13 @@ struct sending {
 };
 
 /* A response that was read before the send of its request was over (early.bpf.h). */
-enum early_state { EARLY_NONE, EARLY_BEGUN, EARLY_DONE, EARLY_LOST };
+enum early_state {
+	EARLY_NONE,
+	EARLY_BEGUN,
+	EARLY_DONE,
+	EARLY_TAKEN, /* the pair is being counted: `answer` is not another's yet */
+	EARLY_LOST,
+};
 
 struct answer {
 	__u64 first_ns;

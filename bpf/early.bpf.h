@@ -23,6 +23,7 @@
 /* A send that is told later than this after a response was not under way when that was
  * read. More than a thread waits for its processor: a quota's periods are of 100 ms. */
 #define EARLY_MAX_NS 250000000
+#define EARLY_AWAIT_TURNS 32
 
 static __always_inline void early_presume(struct conversation *c)
 {
@@ -50,6 +51,27 @@ static __always_inline bool early_was_wrong(const struct conversation *c, __u64 
 	       send_ns > c->answer.end_ns + EARLY_MAX_NS;
 }
 
+/* A response that waits for its request, or the pair of which is being counted. */
+static __always_inline bool early_is_whole(const struct conversation *c)
+{
+	__u32 early = *(const volatile __u32 *)&c->answer.early;
+
+	return early == EARLY_DONE || early == EARLY_TAKEN;
+}
+
+/* Until the pair is counted, by the thread that sent: some hundred instructions. */
+__noinline int early_await(const struct conversation *c)
+{
+	if (!c)
+		return 0;
+	for (__u32 i = 0; i < EARLY_AWAIT_TURNS; i++) {
+		if (*(const volatile __u32 *)&c->answer.early != EARLY_TAKEN)
+			break;
+		bpf_ktime_get_ns(); /* lets time pass */
+	}
+	return 0;
+}
+
 /* The response answers none of the requests to come. If one was lost meanwhile, it was
  * that one's, which is in the ledger. */
 __noinline int early_disown(struct conversation *c, __u32 reason)
@@ -58,8 +80,9 @@ __noinline int early_disown(struct conversation *c, __u32 reason)
 
 	if (!c)
 		return 0;
-	early = __sync_lock_test_and_set(&c->answer.early, EARLY_NONE);
-	if (early == EARLY_NONE)
+	early = *(volatile __u32 *)&c->answer.early;
+	if (early == EARLY_NONE || early == EARLY_TAKEN ||
+	    __sync_val_compare_and_swap(&c->answer.early, early, EARLY_NONE) != early)
 		return 0;
 	early_over(c);
 	if (early == EARLY_LOST)

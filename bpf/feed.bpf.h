@@ -116,7 +116,7 @@ __noinline int feed_line(struct conversation *c, struct workspace *ws,
 		return FEED_AGAIN;
 	case HTTP1_START_LINE:
 		if (d->http1.responses)
-			status_line(c, chunk, pipe);
+			status_line(c, ws, pipe);
 		else
 			request_line(c, ws);
 		return FEED_AGAIN;
@@ -282,7 +282,7 @@ static __always_inline int feed_last_head(struct conversation *c, struct directi
 	d->http1.length = d->head.length;
 	d->http1.phase = HTTP1_HEADERS;
 	if (d->http1.responses) {
-		status_line(c, chunk, pipe);
+		status_line(c, ws, pipe);
 	} else {
 		c->route = d->head.route;
 		c->route_service = d->head.route_service;

@@ -125,6 +125,8 @@ static __always_inline bool response_repeats(struct conversation *c,
 					     __u64 here)
 {
 	const struct chunk *chunk = &ws->call.chunk;
+	/* first: an early response takes its request, then it is over */
+	const __u32 early = *(volatile __u32 *)&c->answer.early;
 	const __u32 oldest = *(volatile __u32 *)&c->ring_ends.head;
 	const struct inflight *request = &c->ring[oldest & (RING_SLOTS - 1)];
 	const struct answer answer = {
@@ -137,7 +139,7 @@ static __always_inline bool response_repeats(struct conversation *c,
 
 	if (c->ring_ends.tail == oldest || !request->whole || !request->service ||
 	    request->method == TALLY_METHOD_HEAD ||
-	    request->method == TALLY_METHOD_CONNECT || c->answer.early != EARLY_NONE)
+	    request->method == TALLY_METHOD_CONNECT || early != EARLY_NONE)
 		return false;
 	/* who ends the connection meanwhile must see that a response is under way */
 	d->begun_ns = answer.first_ns;
@@ -180,5 +182,7 @@ __noinline int repeat_try(struct conversation *c, struct direction *d,
 	    (d->http1.responses ? response_repeats(c, d, ws, here)
 				: request_repeats(c, d, &ws->call.chunk, here)))
 		return REPEATED_DONE;
-	return REPEATED_HEAD;
+	/* an early response may have to be counted before this one begins */
+	return d->http1.responses && c->answer.early != EARLY_NONE ? REPEATED_NOT
+								   : REPEATED_HEAD;
 }

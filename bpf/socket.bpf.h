@@ -15,6 +15,11 @@
 #define EPIPE 32
 #define ECONNRESET 104
 
+#define AWAIT_NS 200000  /* the longest that a thread waits for another one, */
+#define AWAIT_WATCHES 32 /* and how often it looks: more often than it takes */
+#define WATCH_LOOKS 32
+#define WATCH_PAUSE 8
+
 /* --- stream position ------------------------------------------------------------ */
 
 /* What says where a call's bytes are: the saved registers; the call's source, which a
@@ -186,6 +191,15 @@ static __always_inline enum repeated move_repeats(struct conversation *c,
 		       : REPEATED_UNKNOWN;
 }
 
+/* Another thread waited in vain to tell its call; for TCP the position told. */
+static __always_inline void unseen_lose(struct conversation *c, struct direction *d,
+					const struct move *m)
+{
+	d->unseen = 0;
+	if (!m->tp)
+		conversation_lose_unknown(c, m->direction, TALLY_MISSED_CONCURRENT_IO);
+}
+
 /* Bytes moved in one direction; the chunk has the times. */
 static __always_inline void moved(struct conversation *c, struct sock *sk,
 				  struct workspace *ws, const struct move *m)
@@ -201,8 +215,8 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		give_up(c, TALLY_MISSED_TLS);
 		return;
 	}
-	if (step.overtaken) {
-		conversation_lose(c, m->direction, TALLY_MISSED_CONCURRENT_IO);
+	if (step.overtaken) { /* what came before was a gap, and is in the ledger */
+		conversation_lose_unknown(c, m->direction, TALLY_MISSED_CONCURRENT_IO);
 		return;
 	}
 	if (step.gap)
@@ -210,6 +224,8 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	repeated = move_repeats(c, d, ws, m);
 	if (repeated == REPEATED_DONE)
 		return;
+	if (repeated == REPEATED_UNKNOWN && d->unseen)
+		unseen_lose(c, d, m);
 	if (c->refused && carries_requests(c, m->direction))
 		request_refused(c, d, pipeline_of(c, sk));
 	d->last_ns = ws->call.chunk.now_ns;
@@ -226,22 +242,63 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	feed_call(c, sk, ws, m, repeated);
 }
 
-/* NULL for two threads in one direction at once (whose bytes come first, nobody
- * says), or when as many programs run at once as there are workspaces. */
+/* A few microseconds at most, as soon as nobody is in this direction. Reading the clock
+ * is what a program can do to let time pass. */
+__noinline int direction_watch(struct direction *d)
+{
+	if (!d)
+		return 0;
+	for (__u32 i = 0; i < WATCH_LOOKS; i++) {
+		if (!*(volatile __u32 *)&d->busy)
+			break;
+#pragma unroll
+		for (__u32 j = 0; j < WATCH_PAUSE; j++)
+			bpf_ktime_get_ns();
+	}
+	return 0;
+}
+
+/* Another thread is in this direction, for some thousand instructions: waited for, of
+ * two calls one is looked at after the other. Which was first nobody says; but who
+ * moves a part of a message does so alone, or it would be none. False: it takes too
+ * long, for that thread's processor is a virtual one that does not run now, or has
+ * interrupts to see to, or it was preempted (preempt.bpf.h: where that cannot be kept
+ * from it). */
+__noinline int direction_await(struct direction *d)
+{
+	const __u64 until_ns = bpf_ktime_get_ns() + AWAIT_NS;
+
+	if (!d || config.no_waiting)
+		return 0;
+	for (__u32 i = 0; i < AWAIT_WATCHES; i++) {
+		direction_watch(d);
+		if (direction_take(d))
+			return 1;
+		if (bpf_ktime_get_ns() > until_ns)
+			break;
+	}
+	return 0;
+}
+
+/* NULL for a thread that waited in vain for another one in its direction, which is left
+ * to the next to come (`unseen`): it changes nothing in what is another's. NULL too
+ * when as many programs run at once as there are workspaces. */
 static __always_inline struct workspace *enter(struct conversation *c, __u32 direction)
 {
 	struct direction *d = direction_of(c, direction);
 	struct workspace *ws;
 
-	if (!__sync_lock_test_and_set(&d->busy, 1)) {
-		ws = workspace_take();
-		if (ws) {
-			ws->call.chunk.direction = direction;
-			return ws;
-		}
-		direction_give(d);
+	if (!direction_take(d) && !direction_await(d)) {
+		*(volatile __u8 *)&d->unseen = 1;
+		return NULL;
+	}
+	ws = workspace_take();
+	if (ws) {
+		ws->call.chunk.direction = direction;
+		return ws;
 	}
 	conversation_lose(c, direction, TALLY_MISSED_CONCURRENT_IO);
+	direction_give(d);
 	return NULL;
 }
 

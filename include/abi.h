@@ -207,7 +207,7 @@ struct tally_config {
 	__u8 counts_traffic;    /* by process */
 	__u8 late_tcp_sends;    /* no program sees that a send begins, only its end */
 	__u8 late_unix_sends;   /* none before its bytes can be read */
-	__u8 reserved[1];
+	__u8 no_waiting;        /* of a thread for another's program (for tests) */
 };
 
 /* Hooks that several programs are attached to where one may be preempted. */
