@@ -158,7 +158,7 @@ struct conversation {
 	__u64 ended_ns;    /* TCP: when it was over, though not yet closed */
 	__u64 queue_ns;    /* of the request under way */
 	__u64 route;       /* of the request under way */
-	__u64 mmsg_base;   /* recvmmsg: array of the call in progress, next entry */
+	__u64 mmsg_call;   /* of several messages: which one, its next entry */
 	__u32 mmsg_index;
 	__u32 mmsg_last;
 	__u32 overflow;

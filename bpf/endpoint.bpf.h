@@ -82,11 +82,12 @@ static __always_inline struct conversation *find_or_make(struct sock *sk, __u32 
 	return NULL;
 }
 
-/* The conversation of a socket that moved ret bytes, or failed to. */
+/* The conversation of a socket that moved ret bytes, or failed to. Of several messages
+ * in one call the first may be empty. */
 static __always_inline struct conversation *find_for_move(struct sock *sk, int ret,
 							  __u32 direction)
 {
-	if (ret <= 0)
+	if (ret < 0 || (!ret && !in_mmsg()))
 		return find(sk);
 	return find_or_make(sk, TALLY_MISSED_CONNECTION_FULL,
 			    direction == DIRECTION_READ ? (__u32)ret : 0,

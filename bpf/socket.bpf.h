@@ -230,6 +230,8 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		request_refused(c, d, pipeline_of(c, sk));
 	d->last_ns = ws->call.chunk.now_ns;
 	if (!m->in_memory || http1_skippable(&d->http1, m->len) == m->len) {
+		if (m->told_by == BY_REGISTERS)
+			mmsg_pass(c, m->len);
 		advance(c, sk, ws, m->len, TALLY_MISSED_NO_WINDOW);
 		return;
 	}
@@ -416,6 +418,15 @@ static __always_inline void end_of_file(struct conversation *c, struct sock *sk)
 	break_off(c, sk, now_ns);
 }
 
+/* msg: as in received() */
+static __always_inline void nothing_received(struct conversation *c, struct sock *sk,
+					     const struct msghdr *msg)
+{
+	if (!msg)
+		mmsg_pass(c, 0);
+	end_of_file(c, sk);
+}
+
 static __always_inline void failed(struct conversation *c, struct sock *sk, int ret)
 {
 	c->mmsg_index = 0;
@@ -456,7 +467,7 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 	if (ret < 0)
 		failed(c, sk, ret);
 	else if (!ret)
-		end_of_file(c, sk);
+		nothing_received(c, sk, msg);
 	if (ret <= 0 || !observed(c, sk, bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	now_ns = bpf_ktime_get_ns();
@@ -603,6 +614,8 @@ static __always_inline int sent(struct sock *sk, int ret)
 		return 0;
 	if (ret < 0)
 		failed(c, sk, ret);
+	else if (!ret)
+		mmsg_pass(c, 0);
 	if (ret > 0 && observed(c, sk, current >> 32))
 		ws = enter(c, DIRECTION_WRITE);
 	if (ws) {

@@ -54,18 +54,21 @@ static __always_inline void source_from_msghdr(struct source *s, __u64 address)
 	s->segments = (__u32)header.iovlen;
 }
 
-/* recvmmsg and sendmmsg tell nobody which entry they are at. We count: a call
- * ends at vlen or with an error, both of which we see; and the length that the
- * kernel wrote into the entry before must be the one we saw. A timeout would end
- * it unseen: then there is no telling, unless there is but one entry. */
-static __always_inline void source_from_mmsg(struct source *s, struct conversation *c,
-					     __u64 array, __u32 vlen, __u32 moved)
+/* recvmmsg and sendmmsg tell nobody which entry they are at. We count, those too that
+ * move nothing or only a body: a call ends at vlen or with an error, both of which we
+ * see; and the length that the kernel wrote into the entry before must be the one we
+ * saw. A timeout would end it unseen: then there is no telling, unless there is but one
+ * entry. Returns where this one is. */
+static __always_inline __u64 mmsg_entry(struct conversation *c,
+					const struct pt_regs *regs, __u32 moved)
 {
+	const __u64 array = regs->si;
+	const __u64 call = array ^ (regs->orig_ax == NR_SENDMMSG); /* it is aligned */
 	__u32 before = 0;
 
-	if (c->mmsg_base != array || c->mmsg_index >= vlen)
+	if (c->mmsg_call != call || c->mmsg_index >= (__u32)regs->dx)
 		c->mmsg_index = 0;
-	c->mmsg_base = array;
+	c->mmsg_call = call;
 	if (c->mmsg_index) {
 		bpf_probe_read_user(&before, sizeof(before),
 				    (void *)(array +
@@ -74,9 +77,8 @@ static __always_inline void source_from_mmsg(struct source *s, struct conversati
 		if (before != c->mmsg_last)
 			c->mmsg_index = 0;
 	}
-	source_from_msghdr(s, array + (__u64)c->mmsg_index * USER_MMSGHDR_BYTES);
-	c->mmsg_index++;
 	c->mmsg_last = moved;
+	return array + (__u64)c->mmsg_index++ * USER_MMSGHDR_BYTES;
 }
 
 /* Why the saved registers are not the arguments of `call`, one that moves bytes of this
@@ -135,11 +137,38 @@ static __always_inline void source_from_registers(struct source *s,
 			break;
 		/* fall through */
 	case NR_SENDMMSG:
-		source_from_mmsg(s, c, regs->si, (__u32)regs->dx, moved);
+		source_from_msghdr(s, mmsg_entry(c, regs, moved));
 		break;
 	default:
 		break;
 	}
+}
+
+static __always_inline bool is_mmsg(unsigned long call)
+{
+	return call == NR_RECVMMSG || call == NR_SENDMMSG;
+}
+
+/* Whether this thread is in a call of several messages. */
+static __always_inline bool in_mmsg(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	const unsigned long call = regs->orig_ax;
+
+	return is_mmsg(call) && registers_lack(task, regs, call) == TALLY_MISSED_COUNT;
+}
+
+/* A message whose bytes nobody looks for is an entry all the same. A function of its
+ * own: few come here. */
+__noinline int mmsg_pass(struct conversation *c, __u32 moved)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	if (c && in_mmsg())
+		mmsg_entry(c, regs, moved);
+	return 0;
 }
 
 /* Where the bytes of a call of one buffer are; 0: it is of another kind, or has none.

@@ -182,6 +182,82 @@ static void beyond_any_bound_of_a_vector_nothing_vanishes(void **state)
 	}
 }
 
+/* --- several messages in one call --------------------------------------------- */
+
+/* One or two HTTP messages, as the entries of one call: 'W' is a whole one, 'H' its
+ * head, 'B' its body, 'h' ten bytes of its head and 't' what is left of it, '0'
+ * nothing. */
+static unsigned int entries_of(struct mmsghdr ret_entries[SLICES_MAX],
+			       struct iovec ret_slices[SLICES_MAX], char *bytes,
+			       size_t len, size_t body, const char *pattern)
+{
+	int count = (int)strlen(pattern);
+
+	for (int i = 0; i < count; i++) {
+		const char kind = pattern[i];
+		size_t size = kind == 'W'   ? len
+			      : kind == 'H' ? len - body
+			      : kind == 'B' ? body
+			      : kind == 'h' ? 10
+			      : kind == 't' ? len - 10
+					    : 0;
+
+		ret_slices[i] = (struct iovec){bytes, size};
+		bytes += size;
+	}
+	return messages_of(ret_entries, ret_slices, count);
+}
+
+/* What is empty at the end waits for more when it is received. */
+static void move_entries(const struct pair *pair, enum side side, const char *text,
+			 size_t len, size_t body, const char *pattern)
+{
+	static struct mmsghdr entries[SLICES_MAX];
+	static struct iovec slices[SLICES_MAX];
+	char out[256], in[256] = "";
+	unsigned int count;
+	ssize_t size;
+
+	REQUIRE(2 * len <= sizeof(out));
+	memcpy(out, text, len);
+	memcpy(out + len, text, len);
+	count = entries_of(entries, slices, out, len, body, pattern);
+	REQUIRE(sendmmsg(pair->fd[side], entries, count, 0) == (int)count);
+	size = sum_of_lengths(entries, (int)count);
+	count = entries_of(entries, slices, in, len, body, pattern);
+	while (!slices[count - 1].iov_len)
+		count--;
+	REQUIRE(recvmmsg(pair->fd[!side], entries, count, MSG_WAITALL, NULL) ==
+		(int)count);
+	REQUIRE(sum_of_lengths(entries, (int)count) == size);
+	REQUIRE(!memcmp(in, out, (size_t)size));
+}
+
+static void empty_messages_and_bodies_in_one_call_are_exact(void **state)
+{
+	static const struct {
+		const char *pattern;
+		unsigned int messages;
+	} cases[] = {{"0W", 1},  {"W0", 1},     {"00W", 1},       {"0W0W", 2},
+		     {"W0W", 2}, {"W000W0", 2}, {"0h0t", 1},      {"h00t0ht", 2},
+		     {"HB", 1},  {"HBHB", 2},   {"0H0B00H0B", 2}, {"HBW", 2}};
+
+	for (enum transport transport = 0; transport < TRANSPORTS; transport++)
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			struct stage stage = stage_open(*state, transport);
+			const char *pattern = cases[i].pattern;
+
+			for (int turn = 0; turn < 3; turn++) {
+				move_entries(&stage.pair, CLIENT, REQUEST, LEN(REQUEST),
+					     3, pattern);
+				move_entries(&stage.pair, SERVER, RESPONSE,
+					     LEN(RESPONSE), 5, pattern);
+			}
+			stage_judge(&stage, pattern, ROWS(calls(3 * cases[i].messages)),
+				    nothing_missed);
+		}
+}
+
 /* A recvmmsg that ends by its timeout fires no event of its end, so nobody knows
  * which entry the next one fills: what it reads is in the ledger, each once. */
 static void a_recvmmsg_with_a_timeout_is_named(void **state)
@@ -577,6 +653,7 @@ int main(void)
 	    cmocka_unit_test(vectors_that_start_empty_or_split_anywhere_are_exact),
 	    cmocka_unit_test(vectors_cut_at_every_byte_with_holes_are_exact),
 	    cmocka_unit_test(beyond_any_bound_of_a_vector_nothing_vanishes),
+	    cmocka_unit_test(empty_messages_and_bodies_in_one_call_are_exact),
 	    cmocka_unit_test(a_recvmmsg_with_a_timeout_is_named),
 	    cmocka_unit_test(a_peek_before_the_read_is_not_a_second_request),
 	    cmocka_unit_test(waiting_for_all_of_a_read_in_parts_is_exact),
