@@ -457,7 +457,7 @@ __noinline int conversation_advance(struct conversation *c, struct pipeline *pip
 			message_end(c, d, pipe, ws, chunk->now_ns);
 		len -= skip;
 	}
-	if (len && d->unseen)
+	if (len && reason == TALLY_MISSED_LOST_SYNC && (d->unseen || d->awaited))
 		conversation_lose_unknown(c, chunk->direction,
 					  TALLY_MISSED_CONCURRENT_IO);
 	else if (len)

@@ -82,7 +82,7 @@ struct direction {
 			__u8 wants_push; /* head complete, waits for the pipeline */
 			__u8 orphan;     /* response under way answers no request */
 			__u8 unseen;     /* calls went by; set by whom they were of */
-			__u8 reserved;
+			__u8 awaited;    /* another thread waits for it */
 		};
 		__u64 under_way; /* all of them at once */
 	};

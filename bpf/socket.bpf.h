@@ -268,18 +268,22 @@ __noinline int direction_watch(struct direction *d)
  * from it). */
 __noinline int direction_await(struct direction *d)
 {
-	const __u64 until_ns = bpf_ktime_get_ns() + AWAIT_NS;
+	const __u64 until_ns = bpf_ktime_get_ns() + (config.no_waiting ? 0 : AWAIT_NS);
+	bool taken = false;
 
-	if (!d || config.no_waiting)
+	if (!d)
 		return 0;
-	for (__u32 i = 0; i < AWAIT_WATCHES; i++) {
+	*(volatile __u8 *)&d->awaited = 1; /* a gap for the other may be these bytes */
+	for (__u32 i = 0; i < AWAIT_WATCHES && !config.no_waiting; i++) {
 		direction_watch(d);
-		if (direction_take(d))
-			return 1;
-		if (bpf_ktime_get_ns() > until_ns)
+		taken = direction_take(d);
+		if (taken || bpf_ktime_get_ns() > until_ns)
 			break;
 	}
-	return 0;
+	*(volatile __u8 *)&d->awaited = 0;
+	if (!taken)
+		*(volatile __u8 *)&d->unseen = 1;
+	return taken;
 }
 
 /* NULL for a thread that waited in vain for another one in its direction, which is left
@@ -290,10 +294,8 @@ static __always_inline struct workspace *enter(struct conversation *c, __u32 dir
 	struct direction *d = direction_of(c, direction);
 	struct workspace *ws;
 
-	if (!direction_take(d) && !direction_await(d)) {
-		*(volatile __u8 *)&d->unseen = 1;
+	if (!direction_take(d) && !direction_await(d))
 		return NULL;
-	}
 	ws = workspace_take();
 	if (ws) {
 		ws->call.chunk.direction = direction;
