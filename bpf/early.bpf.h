@@ -23,7 +23,7 @@
 /* A send that is told later than this after a response was not under way when that was
  * read. More than a thread waits for its processor: a quota's periods are of 100 ms. */
 #define EARLY_MAX_NS 250000000
-#define EARLY_AWAIT_TURNS 32
+#define EARLY_AWAIT_TURNS 8
 
 static __always_inline void early_presume(struct conversation *c)
 {

@@ -15,10 +15,10 @@
 #define EPIPE 32
 #define ECONNRESET 104
 
-#define AWAIT_NS 200000  /* the longest that a thread waits for another one, */
-#define AWAIT_WATCHES 32 /* and how often it looks: more often than it takes */
-#define WATCH_LOOKS 32
-#define WATCH_PAUSE 8
+#define AWAIT_NS 50000  /* the longest that a thread waits for another one, */
+#define AWAIT_WATCHES 8 /* and how often it looks: more often than it takes */
+#define WATCH_LOOKS 16
+#define WATCH_PAUSE 24
 
 /* --- stream position ------------------------------------------------------------ */
 
