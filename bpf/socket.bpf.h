@@ -32,8 +32,8 @@ struct move {
 	__u32 seq;
 	__u32 len;
 	__u32 direction;
-	__u32 thread;   /* that sent it */
-	bool in_memory; /* the caller's: it was not thrown away */
+	struct task_struct *task; /* whose call it was */
+	bool in_memory;           /* the caller's: it was not thrown away */
 	enum told_by told_by;
 };
 
@@ -142,7 +142,7 @@ static __always_inline bool is_of_this_send(const struct conversation *c,
 					    const struct move *m)
 {
 	barrier();
-	return *(const volatile __u32 *)&c->sending.thread == m->thread;
+	return *(const volatile __u32 *)&c->sending.thread == (__u32)m->task->pid;
 }
 
 /* Puts down where the bytes are. */
@@ -156,7 +156,7 @@ static __always_inline void source_find(struct source *source, struct conversati
 		if (is_of_this_send(c, m))
 			return;
 	}
-	source_from_registers(source, c, m->len);
+	source_from_registers(source, c, m->task, m->len);
 }
 
 /* Where the head is that the bytes may begin with; 0: not to be said at once. */
@@ -173,7 +173,7 @@ static __always_inline __u64 head_address(const struct source *source,
 		address = source_begins(&c->sending.source, head_len);
 		return is_of_this_send(c, m) ? address : 0;
 	default:
-		return buffer_from_registers();
+		return buffer_from_registers(m->task);
 	}
 }
 
@@ -470,7 +470,10 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 		failed(c, sk, ret);
 	else if (!ret)
 		nothing_received(c, sk, msg);
-	if (ret <= 0 || !observed(c, sk, bpf_get_current_pid_tgid() >> 32))
+	if (ret <= 0)
+		return 0;
+	m.task = bpf_get_current_task_btf();
+	if (!observed(c, sk, m.task->tgid))
 		return 0;
 	now_ns = bpf_ktime_get_ns();
 	ws = enter(c, DIRECTION_READ);
@@ -566,7 +569,7 @@ static __always_inline int send_begins(struct sock *sk, struct msghdr *msg)
 		c = find_or_make(sk, TALLY_MISSED_COUNT, 0, 0);
 	if (!c || is_left_alone(c))
 		return 0;
-	thread = (__u32)bpf_get_current_pid_tgid();
+	thread = bpf_get_current_task_btf()->pid;
 	if (c->sending.began_ns && c->sending.thread == thread)
 		return 0;
 	*(volatile __u32 *)&c->sending.thread = thread; /* first: is_of_this_send */
@@ -603,13 +606,13 @@ static __always_inline void send_times(const struct conversation *c,
 static __always_inline int sent(struct sock *sk, int ret)
 {
 	struct conversation *c = find_for_move(sk, ret, DIRECTION_WRITE);
-	__u64 current = bpf_get_current_pid_tgid();
 	struct move m = {
 	    .direction = DIRECTION_WRITE,
 	    .len = (__u32)ret,
 	    .in_memory = true,
-	    .thread = (__u32)current,
+	    .task = bpf_get_current_task_btf(),
 	};
+	const __u32 thread = m.task->pid;
 	struct workspace *ws = NULL;
 
 	if (!c)
@@ -618,10 +621,10 @@ static __always_inline int sent(struct sock *sk, int ret)
 		failed(c, sk, ret);
 	else if (!ret)
 		mmsg_pass(c, 0);
-	if (ret > 0 && observed(c, sk, current >> 32))
+	if (ret > 0 && observed(c, sk, m.task->tgid))
 		ws = enter(c, DIRECTION_WRITE);
 	if (ws) {
-		const bool is_noted = is_sending_by(c, (__u32)current);
+		const bool is_noted = is_sending_by(c, thread);
 
 		send_times(c, &ws->call.chunk, is_noted);
 		m.tp = bpf_skc_to_tcp_sock(sk);
@@ -635,7 +638,7 @@ static __always_inline int sent(struct sock *sk, int ret)
 			early_meets_send(c, pipeline_of(c, sk), ws);
 		leave(c, ws, DIRECTION_WRITE);
 	}
-	if (c->sending.thread == (__u32)current)
+	if (c->sending.thread == thread)
 		c->sending.began_ns = 0;
 	return 0;
 }

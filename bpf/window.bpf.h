@@ -98,9 +98,9 @@ static __always_inline __u32 registers_lack(const struct task_struct *task,
 }
 
 static __always_inline void source_from_registers(struct source *s,
-						  struct conversation *c, __u32 moved)
+						  struct conversation *c,
+						  struct task_struct *task, __u32 moved)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	const unsigned long call = regs->orig_ax; /* each look is checked, so one */
 	__u32 lack = registers_lack(task, regs, call);
@@ -173,9 +173,8 @@ __noinline int mmsg_pass(struct conversation *c, __u32 moved)
 
 /* Where the bytes of a call of one buffer are; 0: it is of another kind, or has none.
  */
-static __always_inline __u64 buffer_from_registers(void)
+static __always_inline __u64 buffer_from_registers(struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	const unsigned long call = regs->orig_ax;
 
