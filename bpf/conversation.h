@@ -62,12 +62,12 @@ struct head {
 	__u64 length;
 	__u64 route;
 	__u32 route_service;
-	__u16 len; /* of the head, in bytes; 0: none is kept */
 	__u16 status;
+	__u8 len; /* of the head, in bytes; 0: none is kept */
 	__u8 method;
 	__u8 framing;
 	__u8 plain; /* its body, if any, is `length` bytes and nothing else */
-	__u8 reserved[5];
+	__u8 reserved[6];
 };
 
 struct direction {
@@ -185,3 +185,5 @@ _Static_assert(CARRY_BYTES * 2 <= WINDOW_BYTES,
 	       "a window holds a line that was carried");
 _Static_assert(CARRY_BYTES <= WINDOW_KEPT, "one memory for both");
 _Static_assert(CARRY_BYTES % 8 == 0, "copied by words");
+_Static_assert(WINDOW_KEPT <= 255 && WINDOW_BYTES >= 255,
+	       "head.len has room for it, and whatever it is, a window for that");

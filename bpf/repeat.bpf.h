@@ -54,7 +54,7 @@ static __always_inline void remember_head(const struct conversation *c,
 		return;
 	if (!d->http1.responses && !c->route_service) /* its process found no room */
 		return;
-	head->len = (__u16)len;
+	head->len = (__u8)len;
 	head->status = d->http1.status;
 	head->method = d->http1.method;
 	head->framing = d->http1.framing;
@@ -135,7 +135,7 @@ static __always_inline bool response_repeats(struct conversation *c,
 	    .body_bytes = here,
 	    .status = d->head.status,
 	};
-	struct sample sample;
+	struct sample *sample = &ws->sample;
 
 	if (c->ring_ends.tail == oldest || !request->whole || !request->service ||
 	    request->method == TALLY_METHOD_HEAD ||
@@ -149,28 +149,27 @@ static __always_inline bool response_repeats(struct conversation *c,
 		body_is_to_come(d, chunk, here);
 		return true;
 	}
-	sample_take(c, request, &answer, request->body_bytes, &sample,
-		    TALLY_ERROR_NONE);
+	sample_take(c, request, &answer, request->body_bytes, sample, TALLY_ERROR_NONE);
 	if (queue_take(&c->ring_ends, oldest)) {
-		tally_at_once(&sample);
+		tally_at_once(sample);
 		balance_ended(c, 1);
 	}
 	d->begun_ns = 0;
 	return true;
 }
 
-/* A message begins: the last one again? enum repeated. d: direction_of it. address: of
- * the first byte that the call moved; len: how many. */
-__noinline int repeat_try(struct conversation *c, struct direction *d,
-			  struct workspace *ws, __u64 address, __u32 len)
+/* A message begins: the last one again? d: direction_of it. address: of the first byte
+ * that the call moved; len: how many. Not a function: ws would be an argument's memory,
+ * which is no place for a key (tally_at_once). */
+static __always_inline enum repeated repeat_try(struct conversation *c,
+						struct direction *d,
+						struct workspace *ws, __u64 address,
+						__u32 len)
 {
-	__u32 head_len, here;
+	const __u32 head_len = d->head.len;
+	__u32 here;
 
-	if (!c || !d || !ws)
-		return REPEATED_DONE;
-	head_len = d->head.len;
-	if (head_len > WINDOW_KEPT ||
-	    bpf_probe_read_user(ws->window.bytes, head_len, (void *)address)) {
+	if (bpf_probe_read_user(ws->window.bytes, head_len, (void *)address)) {
 		conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_READ_FAULT);
 		return REPEATED_DONE;
 	}

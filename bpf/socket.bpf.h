@@ -187,8 +187,7 @@ static __always_inline enum repeated move_repeats(struct conversation *c,
 	if (!m->in_memory || !may_repeat(c, d, m->len))
 		return REPEATED_UNKNOWN;
 	address = head_address(&ws->call.source, c, m, d->head.len);
-	return address ? (enum repeated)repeat_try(c, d, ws, address, m->len)
-		       : REPEATED_UNKNOWN;
+	return address ? repeat_try(c, d, ws, address, m->len) : REPEATED_UNKNOWN;
 }
 
 /* Another thread waited in vain to tell its call; for TCP the position told. */

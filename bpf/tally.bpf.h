@@ -122,8 +122,8 @@ __noinline int tally_first(const struct sample *sample)
 	return 0;
 }
 
-/* sample is on the caller's stack: before 6.2, no map takes a key from elsewhere but
- * from maps. */
+/* sample is in a workspace that its caller took, or on its stack: before 6.2, no map
+ * takes a key from elsewhere. */
 static __always_inline void tally_at_once(const struct sample *sample)
 {
 	struct tally_series *s = bpf_map_lookup_elem(&series, &sample->key);
