@@ -274,7 +274,6 @@ static __always_inline int feed_last_head(struct conversation *c, struct directi
 	struct chunk *chunk = &ws->call.chunk;
 
 	ws->head_whole = 0;
-	ws->window.pos = ws->window.len;
 	message_begins(c, d, chunk);
 	d->http1.status = d->head.status;
 	d->http1.method = d->head.method;
@@ -291,10 +290,10 @@ static __always_inline int feed_last_head(struct conversation *c, struct directi
 }
 
 /* Of a call that begins with a message, as many bytes as the last head had are in the
- * window. If they are the same again the head is done with, and maybe all of the rest.
- */
+ * window. If they are the same again (repeat_try) the head is done with, and maybe all
+ * of the rest. */
 __noinline int feed_from_head(struct conversation *c, struct workspace *ws,
-			      struct pipeline *pipe, __u32 repeated)
+			      struct pipeline *pipe)
 {
 	struct direction *d;
 	struct call *call;
@@ -311,7 +310,7 @@ __noinline int feed_from_head(struct conversation *c, struct workspace *ws,
 	}
 	call->chunk.base += ws->window.len;
 	call->chunk.len -= ws->window.len;
-	if (repeated == REPEATED_HEAD)
+	if (ws->window.pos)
 		result = feed_last_head(c, d, ws, pipe);
 	else
 		note_head(d, ws);

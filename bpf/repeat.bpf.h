@@ -10,14 +10,6 @@
 
 #include "conversation.bpf.h"
 
-/* What of the last message a call repeats. */
-enum repeated {
-	REPEATED_UNKNOWN, /* was not looked at */
-	REPEATED_NOT,     /* another head: as many bytes of it are in the window */
-	REPEATED_HEAD,    /* the head, and there is more to it */
-	REPEATED_DONE,    /* all of it, or it is lost: nothing is left to do */
-};
-
 /* Of a window just loaded: does it begin with a head? Its bytes are kept, for when
  * it turns out where it ends. */
 static __always_inline void note_head(struct direction *d, struct workspace *ws)
@@ -158,30 +150,31 @@ static __always_inline bool response_repeats(struct conversation *c,
 	return true;
 }
 
-/* A message begins: the last one again? d: direction_of it. address: of the first byte
- * that the call moved; len: how many. Not a function: ws would be an argument's memory,
- * which is no place for a key (tally_at_once). */
-static __always_inline enum repeated repeat_try(struct conversation *c,
-						struct direction *d,
-						struct workspace *ws, __u64 address,
-						__u32 len)
+/* A message begins: the last one again? Then it is done with, or lost. False: what was
+ * looked at is in the window, and its head is before pos if that is the last one.
+ * d: direction_of it. address: of the first byte that the call moved; len: how many.
+ * Not a function: ws would be an argument's memory, no place for a key (tally_at_once).
+ */
+static __always_inline bool repeat_try(struct conversation *c, struct direction *d,
+				       struct workspace *ws, __u64 address, __u32 len)
 {
 	const __u32 head_len = d->head.len;
 	__u32 here;
 
 	if (bpf_probe_read_user(ws->window.bytes, head_len, (void *)address)) {
 		conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_READ_FAULT);
-		return REPEATED_DONE;
+		return true;
 	}
 	ws->window.len = head_len;
 	if (!window_begins_with(&ws->window, &d->kept, head_len))
-		return REPEATED_NOT;
+		return false;
 	here = len - head_len;
 	if (d->head.plain && here <= d->head.length &&
 	    (d->http1.responses ? response_repeats(c, d, ws, here)
 				: request_repeats(c, d, &ws->call.chunk, here)))
-		return REPEATED_DONE;
+		return true;
 	/* an early response may have to be counted before this one begins */
-	return d->http1.responses && c->answer.early != EARLY_NONE ? REPEATED_NOT
-								   : REPEATED_HEAD;
+	if (!d->http1.responses || c->answer.early == EARLY_NONE)
+		ws->window.pos = head_len;
+	return false;
 }

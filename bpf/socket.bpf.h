@@ -86,8 +86,7 @@ static __always_inline struct pipeline *pipeline_of(struct conversation *c,
 
 /* Everything the call moved. */
 static __always_inline void feed_call(struct conversation *c, struct sock *sk,
-				      struct workspace *ws, const struct move *m,
-				      enum repeated repeated)
+				      struct workspace *ws, const struct move *m)
 {
 	struct pipeline *pipe = pipeline_of(c, sk);
 	struct call *call = &ws->call;
@@ -96,8 +95,8 @@ static __always_inline void feed_call(struct conversation *c, struct sock *sk,
 	call->left = m->len;
 	call->segment = 0;
 	call->chunk.len = 0;
-	if (repeated != REPEATED_UNKNOWN) {
-		result = feed_from_head(c, ws, pipe, repeated);
+	if (ws->window.len) {
+		result = feed_from_head(c, ws, pipe);
 		conversation_settle(c, ws);
 		if (result == FEED_DONE)
 			return;
@@ -177,17 +176,15 @@ static __always_inline __u64 head_address(const struct source *source,
 	}
 }
 
-static __always_inline enum repeated move_repeats(struct conversation *c,
-						  struct direction *d,
-						  struct workspace *ws,
-						  const struct move *m)
+static __always_inline bool move_repeats(struct conversation *c, struct direction *d,
+					 struct workspace *ws, const struct move *m)
 {
 	__u64 address;
 
 	if (!m->in_memory || !may_repeat(c, d, m->len))
-		return REPEATED_UNKNOWN;
+		return false;
 	address = head_address(&ws->call.source, c, m, d->head.len);
-	return address ? repeat_try(c, d, ws, address, m->len) : REPEATED_UNKNOWN;
+	return address && repeat_try(c, d, ws, address, m->len);
 }
 
 /* Another thread waited in vain to tell its call; for TCP the position told. */
@@ -206,7 +203,6 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	struct source *source = &ws->call.source;
 	struct direction *d = direction_of(c, m->direction);
 	struct step step = step_to(d, sk, m);
-	enum repeated repeated;
 
 	if (!step.moved)
 		return;
@@ -220,10 +216,9 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	}
 	if (step.gap)
 		advance(c, sk, ws, step.gap, TALLY_MISSED_LOST_SYNC);
-	repeated = move_repeats(c, d, ws, m);
-	if (repeated == REPEATED_DONE)
+	if (move_repeats(c, d, ws, m))
 		return;
-	if (repeated == REPEATED_UNKNOWN && d->unseen)
+	if (d->unseen && !ws->window.len)
 		unseen_lose(c, d, m);
 	if (c->refused && carries_requests(c, m->direction))
 		request_refused(c, d, pipeline_of(c, sk));
@@ -240,7 +235,8 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		advance(c, sk, ws, m->len, source->missing);
 		return;
 	}
-	feed_call(c, sk, ws, m, repeated);
+	feed_call(c, sk, ws, m);
+	name_server(c, sk);
 }
 
 /* A few microseconds at most, as soon as nobody is in this direction. Reading the clock
@@ -487,7 +483,6 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 		ws->call.chunk.is_writing = is_writing(c, m.tp);
 	m.told_by = msg ? BY_MESSAGE : BY_REGISTERS;
 	moved(c, sk, ws, &m);
-	name_server(c, sk);
 	leave(c, ws, DIRECTION_READ);
 	return 0;
 }
@@ -632,7 +627,6 @@ static __always_inline int sent(struct sock *sk, int ret)
 		if (is_noted && c->sending.known)
 			m.told_by = BY_SENDING;
 		moved(c, sk, ws, &m);
-		name_server(c, sk);
 		if (c->answer.early != EARLY_NONE)
 			early_meets_send(c, pipeline_of(c, sk), ws);
 		leave(c, ws, DIRECTION_WRITE);
