@@ -50,7 +50,6 @@ extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
 extern struct qemu_plugin_insn *
 qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *block, size_t index);
 extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-
 extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 
@@ -163,6 +162,8 @@ static int print_counts(FILE *out)
 		if (counters[i].between)
 			fprintf(out, "%016" PRIx64 " %" PRIu64 "\n",
 				counters[i].address, counters[i].between);
+	if (ferror(out))
+		return -EIO;
 	return unplaced.between ? -ENOSPC : 0;
 }
 
