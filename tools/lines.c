@@ -3,7 +3,8 @@
  * lines - of which line of the source each piece of the machine code is that the kernel
  * made of the loaded BPF programs: "ADDRESS FILE:LINE", the address as 16 digits, where
  * the piece begins. bpftool prints this only with a disassembler, which Debian's has
- * not. lines            root; of all programs that brought line numbers
+ * not.
+ *   lines            root; of all programs that brought line numbers
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -70,21 +71,34 @@ static int program_print(int program)
 		return -errno;
 	len = sizeof(info);
 	err = bpf_obj_get_info_by_fd(program, &info, &len);
+	if (!err && !info.jited_line_info) /* kernel.kptr_restrict forbids it */
+		err = -EPERM;
 	return err ? err : print_lines(btf, lines, addresses, count);
+}
+
+/* One that ended meanwhile has no lines. */
+static int id_print(__u32 id)
+{
+	AUTO_CLOSE int program = bpf_prog_get_fd_by_id(id);
+
+	if (program == -ENOENT)
+		return 0;
+	return program < 0 ? program : program_print(program);
 }
 
 int main(void)
 {
 	__u32 id = 0;
+	int err;
 
-	while (!bpf_prog_get_next_id(id, &id)) {
-		AUTO_CLOSE int program = bpf_prog_get_fd_by_id(id);
-		int err = program < 0 ? program : program_print(program);
-
+	while (!(err = bpf_prog_get_next_id(id, &id))) {
+		err = id_print(id);
 		if (err) {
 			fprintf(stderr, "lines: program %u: %s\n", id, strerror(-err));
 			return 1;
 		}
 	}
-	return 0;
+	if (err != -ENOENT) /* that there are no more */
+		fprintf(stderr, "lines: cannot list programs: %s\n", strerror(-err));
+	return err != -ENOENT;
 }
