@@ -70,6 +70,7 @@ static int attach_wanted(const struct btf *btf, char **names)
 {
 	const struct capture_hook *hook;
 	struct capture_facts facts;
+	bool any = false;
 	enum capture way;
 	int err = 0;
 
@@ -82,9 +83,11 @@ static int attach_wanted(const struct btf *btf, char **names)
 		    !is_wanted(hook->program, names))
 			continue;
 		err = attach(btf, hook);
-		printf("attached %s\n", hook->program);
+		if (!err)
+			printf("attached %s\n", hook->program);
+		any = true;
 	}
-	return err;
+	return any ? err : -ENOENT;
 }
 
 int main(int argc, char **argv)
