@@ -15,8 +15,11 @@
 #define EPIPE 32
 #define ECONNRESET 104
 
-#define AWAIT_NS 50000  /* the longest that a thread waits for another one, */
-#define AWAIT_WATCHES 8 /* and how often it looks: more often than it takes */
+/* The longest that a thread waits for another one. The verifier wants a bound that is
+ * no time: 8 times 16 looks, 24 readings of the clock between two, are 3,200 readings,
+ * which take longer where one takes 16 ns or more (45 in a virtual machine). */
+#define AWAIT_NS 50000
+#define AWAIT_WATCHES 8
 #define WATCH_LOOKS 16
 #define WATCH_PAUSE 24
 
@@ -218,6 +221,7 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		advance(c, sk, ws, step.gap, TALLY_MISSED_LOST_SYNC);
 	if (move_repeats(c, d, ws, m))
 		return;
+	/* else it came while we looked for the last head, in step: the next call's */
 	if (d->unseen && !ws->window.len)
 		unseen_lose(c, d, m);
 	if (c->refused && carries_requests(c, m->direction))
@@ -239,14 +243,14 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	name_server(c, sk);
 }
 
-/* A few microseconds at most, as soon as nobody is in this direction. Reading the clock
- * is what a program can do to let time pass. */
-__noinline int direction_watch(struct direction *d)
+/* Until nobody is in this direction, or it is until_ns, or for a part of the time up to
+ * then. Reading the clock is what a program can do to let time pass. */
+__noinline int direction_watch(struct direction *d, __u64 until_ns)
 {
 	if (!d)
 		return 0;
 	for (__u32 i = 0; i < WATCH_LOOKS; i++) {
-		if (!*(volatile __u32 *)&d->busy)
+		if (!*(volatile __u32 *)&d->busy || bpf_ktime_get_ns() > until_ns)
 			break;
 #pragma unroll
 		for (__u32 j = 0; j < WATCH_PAUSE; j++)
@@ -263,14 +267,14 @@ __noinline int direction_watch(struct direction *d)
  * from it). */
 __noinline int direction_await(struct direction *d)
 {
-	const __u64 until_ns = bpf_ktime_get_ns() + (config.no_waiting ? 0 : AWAIT_NS);
+	const __u64 until_ns = bpf_ktime_get_ns() + AWAIT_NS;
 	bool taken = false;
 
 	if (!d)
 		return 0;
 	*(volatile __u8 *)&d->awaited = 1; /* a gap for the other may be these bytes */
 	for (__u32 i = 0; i < AWAIT_WATCHES && !config.no_waiting; i++) {
-		direction_watch(d);
+		direction_watch(d, until_ns);
 		taken = direction_take(d);
 		if (taken || bpf_ktime_get_ns() > until_ns)
 			break;
