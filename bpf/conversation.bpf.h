@@ -386,9 +386,9 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 	return 0;
 }
 
-/* So did a call of this direction, or some of it, and nobody knows what began in it: a
- * message under way is lost, and requests are counted by their responses. Only by whom
- * the direction belongs to. */
+/* A call of this direction went by, or some of it, and nobody knows what began in it: a
+ * message under way is lost; requests are counted by their responses, so that one which
+ * may or may not be in it costs nothing now. Only for whom the direction belongs to. */
 static __always_inline void conversation_lose_unknown(struct conversation *c,
 						      __u32 direction, __u32 reason)
 {
@@ -684,7 +684,7 @@ __noinline int early_meets_head(struct conversation *c, struct pipeline *pipe,
 	if (!c || !ws)
 		return 0;
 	d = &c->directions[DIRECTION_READ];
-	if (__sync_lock_test_and_set(&d->busy, 1))
+	if (!direction_take(d))
 		return 0;
 	if (c->answer.early == EARLY_BEGUN && d->begun_ns && !d->body_bytes &&
 	    d->http1.phase > HTTP1_HEADERS) {

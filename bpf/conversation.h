@@ -131,7 +131,7 @@ struct answer {
 	__u64 first_ns;
 	__u64 end_ns;
 	__u64 body_bytes;
-	__u32 early; /* enum early_state, claimed by exchange */
+	__u32 early; /* enum early_state, claimed by compare-and-swap */
 	__u16 status;
 	__u16 reserved;
 };
