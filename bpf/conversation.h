@@ -136,6 +136,12 @@ struct answer {
 	__u16 reserved;
 };
 
+/* A call of several messages (window.bpf.h): what it is known by, its next entry. */
+struct mmsg {
+	__u32 sign;
+	__u32 index;
+};
+
 struct conversation {
 	__u32 pid;        /* whose it was at the last event */
 	__u32 generation; /* of the process table when that was looked up */
@@ -152,15 +158,13 @@ struct conversation {
 	__u8 refused; /* the request under way got its answer before its body */
 	__u16 local_port;
 	__u16 remote_port;
-	__u32 presumed_by; /* reader of a response that presumes a request; 0: none */
-	__u64 address;     /* of the server end */
-	__u64 ready_ns;    /* bytes wait unread since; 0: none do */
-	__u64 ended_ns;    /* TCP: when it was over, though not yet closed */
-	__u64 queue_ns;    /* of the request under way */
-	__u64 route;       /* of the request under way */
-	__u64 mmsg_call;   /* of several messages: which one, its next entry */
-	__u32 mmsg_index;
-	__u32 mmsg_last;
+	__u32 presumed_by;   /* reader of a response that presumes a request; 0: none */
+	__u64 address;       /* of the server end */
+	__u64 ready_ns;      /* bytes wait unread since; 0: none do */
+	__u64 ended_ns;      /* TCP: when it was over, though not yet closed */
+	__u64 queue_ns;      /* of the request under way */
+	__u64 route;         /* of the request under way */
+	struct mmsg mmsg[2]; /* DIRECTION_READ, DIRECTION_WRITE */
 	__u32 overflow;
 	__u32 paid;          /* responses to come whose requests are in the ledger */
 	__u32 orphan_reason; /* why requests are not seen; 0: no reason */

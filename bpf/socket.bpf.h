@@ -428,9 +428,11 @@ static __always_inline void nothing_received(struct conversation *c, struct sock
 	end_of_file(c, sk);
 }
 
-static __always_inline void failed(struct conversation *c, struct sock *sk, int ret)
+static __always_inline void failed(struct conversation *c, struct sock *sk, int ret,
+				   __u32 direction)
 {
-	c->mmsg_index = 0;
+	if (c->mmsg[direction & 1].index && in_mmsg())
+		c->mmsg[direction & 1].index = 0;
 	if (c->is_unix && (ret == -EPIPE || ret == -ECONNRESET) && !has_unread(sk) &&
 	    c->state != CONVERSATION_OPAQUE)
 		break_off(c, sk, bpf_ktime_get_ns());
@@ -466,7 +468,7 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 	if (!c)
 		return 0;
 	if (ret < 0)
-		failed(c, sk, ret);
+		failed(c, sk, ret, DIRECTION_READ);
 	else if (!ret)
 		nothing_received(c, sk, msg);
 	if (ret <= 0)
@@ -616,7 +618,7 @@ static __always_inline int sent(struct sock *sk, int ret)
 	if (!c)
 		return 0;
 	if (ret < 0)
-		failed(c, sk, ret);
+		failed(c, sk, ret, DIRECTION_WRITE);
 	else if (!ret)
 		mmsg_pass(c, 0);
 	if (ret > 0 && observed(c, sk, m.task->tgid))

@@ -14,6 +14,7 @@
 #define ENOSYS 38
 #define IOV_MAX 1024 /* the kernel's UIO_MAXIOV */
 #define REVERT_STEPS 128
+#define MMSG_SEGMENTS 64
 
 /* x86-64 system call numbers */
 enum {
@@ -54,31 +55,67 @@ static __always_inline void source_from_msghdr(struct source *s, __u64 address)
 	s->segments = (__u32)header.iovlen;
 }
 
+/* An array and the length of the last entry in it, as one number. */
+static __always_inline __u32 mmsg_sign(__u64 array, __u32 len)
+{
+	return (__u32)(array >> 3) + len * 0x9e3779b1;
+}
+
+/* Whether less was sent than an entry has, of whose segments MMSG_SEGMENTS are looked
+ * at: the call is over then. */
+__noinline int mmsg_is_cut(__u64 entry, __u32 moved)
+{
+	struct source s = {};
+	__u64 segment[2], sum = 0;
+
+	source_from_msghdr(&s, entry);
+	for (__u32 i = 0; i < MMSG_SEGMENTS && i < s.segments; i++) {
+		if (bpf_probe_read_user(segment, sizeof(segment),
+					(void *)(s.base + i * sizeof(segment))))
+			return 0;
+		sum += segment[1];
+		if (sum > moved)
+			return 1;
+	}
+	return 0;
+}
+
+/* How many entries the call is to move at most: net/socket.c. */
+static __always_inline __u32 mmsg_count(const struct pt_regs *regs)
+{
+	const __u32 count = (__u32)regs->dx;
+
+	return regs->orig_ax == NR_SENDMMSG && count > IOV_MAX ? IOV_MAX : count;
+}
+
 /* recvmmsg and sendmmsg tell nobody which entry they are at. We count, those too that
- * move nothing or only a body: a call ends at vlen or with an error, both of which we
- * see; and the length that the kernel wrote into the entry before must be the one we
- * saw. A timeout would end it unseen: then there is no telling, unless there is but one
- * entry. Returns where this one is. */
+ * move nothing or only a body: a call ends at vlen, with an error, or with an entry
+ * that was sent in part, all of which we see; and the length that the kernel wrote into
+ * the entry before must be the one we saw. A timeout would end it unseen: then there is
+ * no telling, unless there is but one entry. Returns where this one is. */
 static __always_inline __u64 mmsg_entry(struct conversation *c,
 					const struct pt_regs *regs, __u32 moved)
 {
+	const bool sends = regs->orig_ax == NR_SENDMMSG;
+	const __u32 count = mmsg_count(regs);
+	struct mmsg *call = &c->mmsg[sends];
 	const __u64 array = regs->si;
-	const __u64 call = array ^ (regs->orig_ax == NR_SENDMMSG); /* it is aligned */
-	__u32 before = 0;
+	__u32 index = call->index, before = 0;
+	__u64 entry;
 
-	if (c->mmsg_call != call || c->mmsg_index >= (__u32)regs->dx)
-		c->mmsg_index = 0;
-	c->mmsg_call = call;
-	if (c->mmsg_index) {
+	if (index) {
 		bpf_probe_read_user(&before, sizeof(before),
-				    (void *)(array +
-					     (c->mmsg_index - 1) * USER_MMSGHDR_BYTES +
+				    (void *)(array + (index - 1) * USER_MMSGHDR_BYTES +
 					     USER_MMSGHDR_LEN));
-		if (before != c->mmsg_last)
-			c->mmsg_index = 0;
+		if (mmsg_sign(array, before) != call->sign || index >= count)
+			index = 0;
 	}
-	c->mmsg_last = moved;
-	return array + (__u64)c->mmsg_index++ * USER_MMSGHDR_BYTES;
+	entry = array + (__u64)index * USER_MMSGHDR_BYTES;
+	call->sign = mmsg_sign(array, moved);
+	index++;
+	call->index =
+	    index >= count || (sends && mmsg_is_cut(entry, moved)) ? 0 : index;
+	return entry;
 }
 
 /* Why the saved registers are not the arguments of `call`, one that moves bytes of this

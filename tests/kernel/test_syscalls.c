@@ -4,6 +4,7 @@
 #include "call.h"
 
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #define REQUEST "POST /call HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
@@ -256,6 +257,151 @@ static void empty_messages_and_bodies_in_one_call_are_exact(void **state)
 			stage_judge(&stage, pattern, ROWS(calls(3 * cases[i].messages)),
 				    nothing_missed);
 		}
+}
+
+/* One message an entry, each with a route of its own and of another length. */
+#define BATCH_MAX 4
+
+struct batch {
+	struct mmsghdr entries[BATCH_MAX];
+	struct iovec slices[BATCH_MAX];
+	char in[BATCH_MAX][64];
+};
+
+static const char *const batch_texts[BATCH_MAX] = {
+    "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "GET /bb HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /ccc HTTP/1.1\r\nHost: x\r\n\r\n", "GET /dddd HTTP/1.1\r\nHost: x\r\n\r\n"};
+
+/* The lengths that the kernel wrote stay in the entries, as they do in programs. */
+static void batch_fill(struct batch *batch, bool sends)
+{
+	for (int i = 0; i < BATCH_MAX; i++) {
+		const char *text = batch_texts[i];
+
+		batch->slices[i] = (struct iovec){
+		    sends ? (void *)(uintptr_t)text : batch->in[i], strlen(text)};
+		batch->entries[i].msg_hdr =
+		    (struct msghdr){.msg_iov = &batch->slices[i], .msg_iovlen = 1};
+	}
+}
+
+static void answer_batch(struct pair *pair, int count)
+{
+	for (int i = 0; i < count; i++)
+		put(pair->fd[SERVER], RESPONSE, LEN(RESPONSE));
+	for (int i = 0; i < count; i++)
+		take(pair->fd[CLIENT], RESPONSE, LEN(RESPONSE), 0);
+}
+
+static struct expected batch_row(const char *route, uint64_t count)
+{
+	return (struct expected){.method = TALLY_METHOD_GET,
+				 .status = 200,
+				 .route = route,
+				 .requests = count,
+				 .response_bytes = 5 * count};
+}
+
+/* Nothing tells one call from the next but that the last one had all its entries. */
+static void calls_of_more_and_more_messages_in_one_array_are_exact(void **state)
+{
+	for (enum transport transport = 0; transport < TRANSPORTS; transport++) {
+		struct stage stage = stage_open(*state, transport);
+		struct batch out = {0}, in = {0};
+
+		batch_fill(&out, true);
+		batch_fill(&in, false);
+		for (unsigned int count = 1; count <= BATCH_MAX; count++) {
+			REQUIRE(sendmmsg(stage.pair.fd[CLIENT], out.entries, count,
+					 0) == (int)count);
+			REQUIRE(recvmmsg(stage.pair.fd[SERVER], in.entries, count,
+					 MSG_WAITALL, NULL) == (int)count);
+			answer_batch(&stage.pair, (int)count);
+		}
+		stage_judge(&stage, "calls of more and more messages",
+			    ROWS(batch_row("/a", 4), batch_row("/bb", 3),
+				 batch_row("/ccc", 2), batch_row("/dddd", 1)),
+			    nothing_missed);
+	}
+}
+
+/* Some more than a socket's buffer takes: what is left fits in once that was read. */
+#define PART_BODY 300000
+#define PART_LENGTH "300000"
+
+/* What was sent of an entry in part ends its call; the next one has the rest of it. */
+static void a_message_sent_in_part_ends_its_call(void **state)
+{
+	static char text[PART_BODY + 128], in[sizeof(text)];
+	int head =
+	    snprintf(text, sizeof(text),
+		     "POST /call HTTP/1.1\r\nContent-Length: " PART_LENGTH "\r\n\r\n");
+	size_t len = (size_t)head + PART_BODY;
+	struct stage stage = stage_open(*state, UNIX);
+	struct batch out = {0};
+	ssize_t part, rest = (ssize_t)strlen(batch_texts[1]);
+	struct expected row = calls(1);
+
+	memset(text + head, 'x', PART_BODY);
+	batch_fill(&out, true);
+	out.slices[0] = (struct iovec){text, len};
+	REQUIRE(sendmmsg(stage.pair.fd[CLIENT], out.entries, 2, MSG_DONTWAIT) == 1);
+	part = out.entries[0].msg_len;
+	REQUIRE(part > head && part < (ssize_t)len);
+	REQUIRE(recv(stage.pair.fd[SERVER], in, (size_t)part, MSG_WAITALL) == part);
+	out.slices[0] = (struct iovec){text + part, len - (size_t)part};
+	REQUIRE(sendmmsg(stage.pair.fd[CLIENT], out.entries, 2, MSG_DONTWAIT) == 2);
+	rest += (ssize_t)len - part;
+	REQUIRE(recv(stage.pair.fd[SERVER], in, (size_t)rest, MSG_WAITALL) == rest);
+	answer_batch(&stage.pair, 2);
+	row.request_bytes = PART_BODY;
+	stage_judge(&stage, "a message sent in part", ROWS(row, batch_row("/bb", 1)),
+		    nothing_missed);
+}
+
+static void *receive_two(void *context)
+{
+	const struct pair *pair = context;
+	struct batch in = {0};
+
+	batch_fill(&in, false);
+	REQUIRE(recvmmsg(pair->fd[SERVER], in.entries, 2, MSG_WAITALL, NULL) == 2);
+	return NULL;
+}
+
+static void await_taken(int fd)
+{
+	uint64_t start_ns = now_ns();
+	int there = 1;
+
+	while (!ioctl(fd, FIONREAD, &there) && there)
+		REQUIRE(keep_waiting(start_ns));
+	take_time(20000000); /* until that is told */
+}
+
+/* While a thread is between two messages of its call. */
+static void calls_of_other_threads_do_not_end_one_of_several_messages(void **state)
+{
+	for (enum transport transport = 0; transport < TRANSPORTS; transport++) {
+		struct stage stage = stage_open(*state, transport);
+		int client = stage.pair.fd[CLIENT], server = stage.pair.fd[SERVER];
+		struct slicing whole = {0};
+		pthread_t thread;
+		char byte;
+
+		REQUIRE(!pthread_create(&thread, NULL, receive_two, &stage.pair));
+		put(client, batch_texts[0], strlen(batch_texts[0]));
+		await_taken(server);
+		REQUIRE(recv(server, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+		put_by(BY_SENDMMSG, server, RESPONSE, LEN(RESPONSE), whole);
+		take(client, RESPONSE, LEN(RESPONSE), 0);
+		put(client, batch_texts[1], strlen(batch_texts[1]));
+		REQUIRE(!pthread_join(thread, NULL));
+		answer_batch(&stage.pair, 1);
+		stage_judge(&stage, "calls beside one of several messages",
+			    ROWS(batch_row("/a", 1), batch_row("/bb", 1)),
+			    nothing_missed);
+	}
 }
 
 /* A recvmmsg that ends by its timeout fires no event of its end, so nobody knows
@@ -654,6 +800,9 @@ int main(void)
 	    cmocka_unit_test(vectors_cut_at_every_byte_with_holes_are_exact),
 	    cmocka_unit_test(beyond_any_bound_of_a_vector_nothing_vanishes),
 	    cmocka_unit_test(empty_messages_and_bodies_in_one_call_are_exact),
+	    cmocka_unit_test(calls_of_more_and_more_messages_in_one_array_are_exact),
+	    cmocka_unit_test(a_message_sent_in_part_ends_its_call),
+	    cmocka_unit_test(calls_of_other_threads_do_not_end_one_of_several_messages),
 	    cmocka_unit_test(a_recvmmsg_with_a_timeout_is_named),
 	    cmocka_unit_test(a_peek_before_the_read_is_not_a_second_request),
 	    cmocka_unit_test(waiting_for_all_of_a_read_in_parts_is_exact),
