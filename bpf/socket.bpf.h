@@ -15,14 +15,6 @@
 #define EPIPE 32
 #define ECONNRESET 104
 
-/* The longest that a thread waits for another one. The verifier wants a bound that is
- * no time: 8 times 16 looks, 24 readings of the clock between two, are 3,200 readings,
- * which take longer where one takes 16 ns or more (45 in a virtual machine). */
-#define AWAIT_NS 50000
-#define AWAIT_WATCHES 8
-#define WATCH_LOOKS 16
-#define WATCH_PAUSE 24
-
 /* --- stream position ------------------------------------------------------------ */
 
 /* What says where a call's bytes are: the saved registers; the call's source, which a
@@ -241,22 +233,6 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	}
 	feed_call(c, sk, ws, m);
 	name_server(c, sk);
-}
-
-/* Until nobody is in this direction, or it is until_ns, or for a part of the time up to
- * then. Reading the clock is what a program can do to let time pass. */
-__noinline int direction_watch(struct direction *d, __u64 until_ns)
-{
-	if (!d)
-		return 0;
-	for (__u32 i = 0; i < WATCH_LOOKS; i++) {
-		if (!*(volatile __u32 *)&d->busy || bpf_ktime_get_ns() > until_ns)
-			break;
-#pragma unroll
-		for (__u32 j = 0; j < WATCH_PAUSE; j++)
-			bpf_ktime_get_ns();
-	}
-	return 0;
 }
 
 /* Another thread is in this direction, for some thousand instructions: waited for, of
