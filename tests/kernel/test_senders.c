@@ -106,12 +106,20 @@ static uint64_t unseen_closes(const struct scene *scene)
 	return balance->begun - balance->ended;
 }
 
+/* Other reasons are of what others on this machine do meanwhile, or of requests that
+ * are in rows too (docs/metrics.md). */
 static uint64_t all_missed(const struct scene *scene)
 {
+	static const enum tally_missed reasons[] = {
+	    TALLY_MISSED_JOINED_MIDWAY, TALLY_MISSED_LOST_SYNC,
+	    TALLY_MISSED_NO_REQUEST,    TALLY_MISSED_MALFORMED,
+	    TALLY_MISSED_READ_FAULT,    TALLY_MISSED_PIPELINE_FULL,
+	    TALLY_MISSED_CONCURRENT_IO,
+	};
 	uint64_t missed = 0;
 
-	for (enum tally_missed reason = 0; reason < TALLY_MISSED_COUNT; reason++)
-		missed += missed_since(scene, reason);
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		missed += missed_since(scene, reasons[i]);
 	return missed;
 }
 
@@ -136,7 +144,7 @@ static void assert_adds_up(struct scene *scene, enum transport transport, int ah
 		      transport_name(transport), ahead_max, counted, missed);
 	if (counted + missed != ALL + 1)
 		misses_print("  ", scene);
-	assert_in_range(counted, 0, ALL + 1);
+	assert_in_range(counted, ALL / 2, ALL + 1);
 	if (transport == UNIX && probes_capture(scene->probes) != CAPTURE_FENTRY)
 		assert_int_equal(counted + missed, ALL + 1);
 	assert_int_equal(rows_requests_of(rows, TALLY_ROLE_SERVER), ALL + 1);
