@@ -155,8 +155,8 @@ static void compose(struct chat *chat, enum side side, struct said *ret_said)
 		ret_said->len -= below(chat, ret_said->len);
 }
 
-/* How a buffer is cut for a call that takes slices. Of messages none is empty: which
- * one it is at is found by counting those that move bytes (window.bpf.h). */
+/* How a buffer is cut for a call that takes slices. Of messages none is empty: those
+ * are in test_syscalls. */
 static struct slicing any_slicing(struct chat *chat, size_t len, bool are_messages)
 {
 	struct slicing slicing = {0};
