@@ -113,6 +113,12 @@ struct tally_series {
 	__u64 response_bytes;
 };
 
+/* In the series map under the hash of its key (series_key.h). */
+struct tally_row {
+	struct tally_series series;
+	struct tally_series_key key; /* all 0 while the row is being made */
+};
+
 struct tally_route_key {
 	__u64 hash;
 	__u32 service;
@@ -249,3 +255,4 @@ _Static_assert(sizeof(struct tally_connections_key) == 8, "key layout");
 _Static_assert(sizeof(struct tally_connections_record) == 24, "record layout");
 _Static_assert(sizeof(struct tally_traffic) == 24, "value layout");
 _Static_assert(sizeof(struct tally_series) % 8 == 0, "atomics need 8");
+_Static_assert(sizeof(struct tally_row) == 2472, "value layout");

@@ -16,9 +16,15 @@ typedef void (*drain_visit_pair)(void *context, const void *key, const void *val
 int drain_each(int map_fd, size_t key_bytes, size_t value_bytes, drain_visit_pair visit,
 	       void *context);
 
+/* The map of series; only drain.c knows by what its rows are found. */
+struct series_map {
+	int fd;
+	uint64_t seed; /* of the kernel's configuration */
+};
+
 typedef void (*drain_visit_row)(void *context, const struct tally_series_key *key,
 				const struct tally_series *value);
-int drain_series(int map_fd, drain_visit_row visit, void *context);
+int drain_series(struct series_map map, drain_visit_row visit, void *context);
 
 typedef void (*drain_visit_process)(void *context, uint32_t pid,
 				    const struct tally_process *process);
@@ -51,10 +57,12 @@ int drain_capacity(int map_fd, uint32_t *ret_rows);
 /* Removes a row and says what it held at that moment, in one step of the kernel
  * (lookup-and-delete, 5.14): no count between reading and deleting is lost.
  * -ENOENT when there is no such row. */
-int drain_take_series(int map_fd, const struct tally_series_key *key,
+int drain_take_series(struct series_map map, const struct tally_series_key *key,
 		      struct tally_series *ret_value);
+/* A row that is empty, unless there is one. */
+int drain_make_series(struct series_map map, const struct tally_series_key *key);
 /* Deletes a row / a route; -ENOENT is success. */
-int drain_delete_series(int map_fd, const struct tally_series_key *key);
+int drain_delete_series(struct series_map map, const struct tally_series_key *key);
 int drain_delete_route(int map_fd, const struct tally_route_key *key);
 int drain_delete_route_count(int map_fd, uint32_t service);
 /* Puts a route under a service, unless that one has it; -E2BIG when the map is full. */

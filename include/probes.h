@@ -11,6 +11,7 @@
 
 #include "abi.h"
 #include "capture.h"
+#include "drain.h"
 #include "objects.h"
 
 #define PROBES_ERROR_LEN 512
@@ -18,7 +19,7 @@
 struct probes;
 
 enum probes_map {
-	PROBES_SERIES,       /* tally_series_key -> tally_series */
+	PROBES_SERIES,       /* __u64 hash -> tally_row, see probes_series */
 	PROBES_ROUTES,       /* tally_route_key -> tally_route */
 	PROBES_ADDRESSES,    /* __u64 hash -> tally_address */
 	PROBES_PROCESSES,    /* __u32 pid -> tally_process */
@@ -36,6 +37,7 @@ void probes_close(struct probes **probes);
 /* The way that was taken. */
 enum capture probes_capture(const struct probes *probes);
 int probes_map_fd(const struct probes *probes, enum probes_map map);
+struct series_map probes_series(const struct probes *probes);
 /* The programs' counters, mapped: they change under the reader. */
 const struct tally_counters *probes_counters(const struct probes *probes);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "cleanup.h"
+#include "series_key.h"
 
 /* Rows per system call. A hash map's batch is made of whole buckets, so it must
  * hold the fullest one; the kernel sizes maps for one row a bucket. */
@@ -95,23 +96,28 @@ int drain_each(int map_fd, size_t key_bytes, size_t value_bytes, drain_visit_pai
 }
 
 struct series_visitor {
+	uint64_t seed;
 	drain_visit_row visit;
 	void *context;
 };
 
+/* A row whose key is not its hash's is being made at this moment: what it counts stays
+ * in the map, and is there with its key the next time. */
 static void visit_series(void *context, const void *key, const void *value)
 {
 	const struct series_visitor *visitor = context;
+	const struct tally_row *row = value;
 
-	visitor->visit(visitor->context, key, value);
+	if (series_key_hash(visitor->seed, &row->key) == *(const uint64_t *)key)
+		visitor->visit(visitor->context, &row->key, &row->series);
 }
 
-int drain_series(int map_fd, drain_visit_row visit, void *context)
+int drain_series(struct series_map map, drain_visit_row visit, void *context)
 {
-	struct series_visitor visitor = {visit, context};
+	struct series_visitor visitor = {map.seed, visit, context};
 
-	return each_pair(bpf_map_lookup_batch, map_fd, sizeof(struct tally_series_key),
-			 sizeof(struct tally_series), visit_series, &visitor);
+	return each_pair(bpf_map_lookup_batch, map.fd, sizeof(uint64_t),
+			 sizeof(struct tally_row), visit_series, &visitor);
 }
 
 struct process_visitor {
@@ -226,10 +232,24 @@ int drain_capacity(int map_fd, uint32_t *ret_rows)
 	return 0;
 }
 
-int drain_take_series(int map_fd, const struct tally_series_key *key,
+int drain_take_series(struct series_map map, const struct tally_series_key *key,
 		      struct tally_series *ret_value)
 {
-	return bpf_map_lookup_and_delete_elem(map_fd, key, ret_value);
+	const uint64_t hash = series_key_hash(map.seed, key);
+	struct tally_row row;
+	int err = bpf_map_lookup_and_delete_elem(map.fd, &hash, &row);
+
+	if (!err)
+		*ret_value = row.series;
+	return err;
+}
+
+int drain_make_series(struct series_map map, const struct tally_series_key *key)
+{
+	const uint64_t hash = series_key_hash(map.seed, key);
+	const struct tally_row row = {.key = *key};
+
+	return bpf_map_update_elem(map.fd, &hash, &row, BPF_NOEXIST);
 }
 
 int drain_take_traffic(int map_fd, uint32_t pid, struct tally_traffic *ret_traffic)
@@ -244,9 +264,11 @@ static int delete_key(int map_fd, const void *key)
 	return err == -ENOENT ? 0 : err;
 }
 
-int drain_delete_series(int map_fd, const struct tally_series_key *key)
+int drain_delete_series(struct series_map map, const struct tally_series_key *key)
 {
-	return delete_key(map_fd, key);
+	const uint64_t hash = series_key_hash(map.seed, key);
+
+	return delete_key(map.fd, &hash);
 }
 
 int drain_delete_route(int map_fd, const struct tally_route_key *key)

@@ -336,8 +336,7 @@ bool observer_saw_request(const struct observer *observer)
 {
 	bool seen = false;
 
-	drain_series(probes_map_fd(observer->probes, PROBES_SERIES), see_requests,
-		     &seen);
+	drain_series(probes_series(observer->probes), see_requests, &seen);
 	return seen;
 }
 

@@ -131,27 +131,30 @@ static int configure(const struct probes *probes, const struct tally_config *con
 	return bpf_map__set_max_entries(skeleton->maps.series, config->series_max + 2);
 }
 
-/* The rows that take what finds no room must be there before the map is full. */
-static int make_overflow_rows(struct bpftally *skeleton)
+static struct series_map series_of(const struct bpftally *skeleton)
 {
-	AUTO_FREE struct tally_series *zero = calloc(1, sizeof(*zero));
+	return (struct series_map){
+	    .fd = bpf_map__fd(skeleton->maps.series),
+	    .seed = skeleton->rodata->config.seed,
+	};
+}
 
-	if (!zero)
-		return -ENOMEM;
-	for (int role = TALLY_ROLE_SERVER; role <= TALLY_ROLE_CLIENT; role++) {
-		struct tally_series_key key = {
+/* The rows that take what finds no room must be there before the map is full. */
+static int make_overflow_rows(const struct bpftally *skeleton)
+{
+	int err = 0;
+
+	for (int role = TALLY_ROLE_SERVER; !err && role <= TALLY_ROLE_CLIENT; role++) {
+		const struct tally_series_key key = {
 		    .service = TALLY_SERVICE_OTHER,
 		    .route = TALLY_ROUTE_OTHER,
 		    .protocol = TALLY_PROTOCOL_HTTP1,
 		    .role = (__u8)role,
 		};
-		int err = bpf_map__update_elem(skeleton->maps.series, &key, sizeof(key),
-					       zero, sizeof(*zero), BPF_NOEXIST);
 
-		if (err)
-			return err;
+		err = drain_make_series(series_of(skeleton), &key);
 	}
-	return 0;
+	return err;
 }
 
 static int attach_iterator(struct probes *probes)
@@ -321,6 +324,11 @@ int probes_map_fd(const struct probes *probes, enum probes_map map)
 		return bpf_map__fd(skeleton->maps.traffic);
 	}
 	return -EINVAL;
+}
+
+struct series_map probes_series(const struct probes *probes)
+{
+	return series_of(probes->skeleton);
 }
 
 const struct tally_counters *probes_counters(const struct probes *probes)

@@ -70,8 +70,7 @@ int series_read(struct series_collection *collection)
 	if (err)
 		return err;
 	targets_live_end(collection->targets, collection->now_ms);
-	err = drain_series(probes_map_fd(collection->probes, PROBES_SERIES), see_row,
-			   collection);
+	err = drain_series(probes_series(collection->probes), see_row, collection);
 	if (err)
 		return err;
 	return drain_routes(probes_map_fd(collection->probes, PROBES_ROUTES),
@@ -86,8 +85,7 @@ void series_row_left(struct series_row *row)
 
 int series_row_delete(struct series_collection *collection, struct series_row *row)
 {
-	int err = drain_delete_series(probes_map_fd(collection->probes, PROBES_SERIES),
-				      &row->key);
+	int err = drain_delete_series(probes_series(collection->probes), &row->key);
 
 	if (!err)
 		series_row_left(row);

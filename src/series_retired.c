@@ -70,8 +70,8 @@ static int retire_into_new(struct series_collection *collection,
 		 series_address_text(collection, key->address));
 	if (series_has_failed(collection))
 		return 0;
-	err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
-				&row->key, &retired->value);
+	err = drain_take_series(probes_series(collection->probes), &row->key,
+				&retired->value);
 	if (err)
 		return err;
 	/* A failure here only means that the next row of these labels gets an
@@ -86,8 +86,8 @@ static int retire_into(struct series_collection *collection,
 		       const struct series_row *row, struct series_retired *retired)
 {
 	struct tally_series last;
-	int err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
-				    &row->key, &last);
+	int err =
+	    drain_take_series(probes_series(collection->probes), &row->key, &last);
 
 	if (!err)
 		drain_add(&retired->value, &last);
@@ -138,8 +138,7 @@ static int drop_row(struct series_collection *collection, struct series_row *row
 
 	if (!targets_unjudged(collection->targets, row->owner->id))
 		return series_row_delete(collection, row);
-	err = drain_take_series(probes_map_fd(collection->probes, PROBES_SERIES),
-				&row->key, &last);
+	err = drain_take_series(probes_series(collection->probes), &row->key, &last);
 	if (err)
 		return err;
 	collection->series->unjudged += count_requests(&last);

@@ -154,8 +154,7 @@ static inline struct rows *rows_read(const struct scene *scene,
 	REQUIRE(rows);
 	rows->scene = scene;
 	rows->endpoint = endpoint;
-	REQUIRE(
-	    !drain_series(probes_map_fd(scene->probes, PROBES_SERIES), rows_add, rows));
+	REQUIRE(!drain_series(probes_series(scene->probes), rows_add, rows));
 	return rows;
 }
 

@@ -85,8 +85,7 @@ static void series_beyond_the_limit_are_counted_as_other(void **state)
 	rows = rows_await(scene, NULL, 2 * STATUSES * ROUNDS);
 	assert_int_equal(rows_requests_of(rows, TALLY_ROLE_SERVER), STATUSES * ROUNDS);
 	assert_int_equal(rows_requests_of(rows, TALLY_ROLE_CLIENT), STATUSES * ROUNDS);
-	REQUIRE(!drain_series(probes_map_fd(scene->probes, PROBES_SERIES), count_series,
-			      &tally));
+	REQUIRE(!drain_series(probes_series(scene->probes), count_series, &tally));
 	assert_int_equal(tally.rows, ROOM);
 	assert_int_equal(tally.named, ROOM * ROUNDS);
 	assert_int_equal(tally.other, (2 * STATUSES - ROOM) * ROUNDS);
@@ -116,8 +115,7 @@ static void the_overflow_series_holds_whole_histograms(void **state)
 	for (unsigned int i = 0; i < 100; i++)
 		exchange_status(&pair, 400 + i);
 	free(rows_await(scene, NULL, 200));
-	REQUIRE(!drain_series(probes_map_fd(scene->probes, PROBES_SERIES), sum_bytes,
-			      &sum));
+	REQUIRE(!drain_series(probes_series(scene->probes), sum_bytes, &sum));
 	assert_int_equal(SUM(sum.duration), 200);
 	assert_int_equal(SUM(sum.native), 200);
 	assert_int_equal(SUM(sum.first_byte), 200);
@@ -134,17 +132,15 @@ static void take_away_overflow(void *context, const struct tally_series_key *key
 {
 	(void)value;
 	if (key->service == TALLY_SERVICE_OTHER)
-		REQUIRE(!drain_delete_series(*(int *)context, key));
+		REQUIRE(!drain_delete_series(*(struct series_map *)context, key));
 }
 
-static void fill_series(int map)
+static void fill_series(struct series_map map)
 {
-	static const struct tally_series empty;
-
 	for (uint32_t i = 0; i < 1000; i++) {
 		const struct tally_series_key key = {.service = 1000 + i};
 
-		if (bpf_map_update_elem(map, &key, &empty, BPF_NOEXIST))
+		if (drain_make_series(map, &key))
 			return;
 	}
 	REQUIRE(!"the series map has an end");
@@ -159,11 +155,11 @@ static void what_even_the_overflow_series_refuses_is_named(void **state)
 	struct endpoint *endpoint = endpoint_open(scene, IPV4);
 	struct pair pair = pair_open(endpoint);
 	struct rows *rows;
-	int map;
+	struct series_map map;
 
 	config.series_max = 4;
 	scene_attach(scene, &config);
-	map = probes_map_fd(scene->probes, PROBES_SERIES);
+	map = probes_series(scene->probes);
 	REQUIRE(!drain_series(map, take_away_overflow, &map));
 	fill_series(map);
 	exchange_status(&pair, 400);
@@ -377,8 +373,7 @@ static void a_process_without_room_is_counted_as_other(void **state)
 	for (int i = 0; i < 5; i++)
 		exchange(&pair, "GET /limit HTTP/1.1\r\n\r\n", OK_EMPTY);
 	free(rows_await(scene, NULL, 10));
-	REQUIRE(!drain_series(probes_map_fd(scene->probes, PROBES_SERIES), count_series,
-			      &tally));
+	REQUIRE(!drain_series(probes_series(scene->probes), count_series, &tally));
 	assert_int_equal(tally.other, 10);
 	assert_int_equal(tally.named, 0);
 	assert_missed(scene, "processes", MISSES({TALLY_MISSED_PROCESS_FULL, 10}));

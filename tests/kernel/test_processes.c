@@ -273,8 +273,7 @@ static struct services read_services(const struct scene *scene)
 {
 	struct services services = {.scene = scene};
 
-	REQUIRE(!drain_series(probes_map_fd(scene->probes, PROBES_SERIES),
-			      count_services, &services));
+	REQUIRE(!drain_series(probes_series(scene->probes), count_services, &services));
 	return services;
 }
 

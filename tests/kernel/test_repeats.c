@@ -297,8 +297,7 @@ static void counted_read(const struct scene *scene, struct counted *ret_counted)
 		rows->scene = scene;
 		ret_counted->of_service[i] = rows;
 	}
-	REQUIRE(!drain_series(probes_map_fd(scene->probes, PROBES_SERIES), count_row,
-			      ret_counted));
+	REQUIRE(!drain_series(probes_series(scene->probes), count_row, ret_counted));
 }
 
 static void counted_free(struct counted *counted)

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake_bpf.h"
+#include "fake_series.h"
 #include "series.h"
 #include "text.h"
 
@@ -37,6 +37,11 @@ int probes_map_fd(const struct probes *probes, enum probes_map map)
 {
 	(void)probes;
 	return FAKE_FD + (int)map;
+}
+
+struct series_map probes_series(const struct probes *probes)
+{
+	return fake_series(probes_map_fd(probes, PROBES_SERIES));
 }
 
 int probes_count_connections(const struct probes *probes,
@@ -188,8 +193,7 @@ static inline int open_scene(void **state)
 	struct scene *scene = calloc(1, sizeof(*scene));
 
 	assert_non_null(scene);
-	fake_map_make(PROBES_SERIES, sizeof(struct tally_series_key),
-		      sizeof(struct tally_series), ROWS);
+	fake_series_make(PROBES_SERIES, ROWS);
 	fake_map_make(PROBES_ROUTES, sizeof(struct tally_route_key),
 		      sizeof(struct tally_route), ROWS);
 	fake_map_make(PROBES_ADDRESSES, sizeof(__u64), sizeof(struct tally_address), 8);
@@ -234,7 +238,7 @@ static inline void count(const struct tally_series_key *key, uint64_t requests)
 {
 	struct tally_series value = {0};
 
-	bpf_map_lookup_elem(FAKE_FD + PROBES_SERIES, key, &value);
+	fake_series_get(FAKE_FD + PROBES_SERIES, key, &value);
 	value.duration[3] += requests;
 	value.first_byte[3] += requests;
 	value.queue[0] += requests;
@@ -243,8 +247,7 @@ static inline void count(const struct tally_series_key *key, uint64_t requests)
 	value.native[80] += requests;
 	value.duration_sum_ns += requests * 1000000;
 	value.first_byte_sum_ns += requests * 1000000;
-	assert_int_equal(bpf_map_update_elem(FAKE_FD + PROBES_SERIES, key, &value, 0),
-			 0);
+	assert_int_equal(fake_series_put(FAKE_FD + PROBES_SERIES, key, &value), 0);
 }
 
 static inline void count_plain(uint32_t service, uint64_t requests)

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "drain.h"
-#include "fake_bpf.h"
+#include "fake_series.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define WORDS (sizeof(struct tally_series) / sizeof(__u64))
@@ -18,8 +18,7 @@ enum { SERIES, ROUTES, ADDRESSES, PROCESSES, CONNECTIONS, TRAFFIC };
 static int make_maps(void **state)
 {
 	(void)state;
-	fake_map_make(SERIES, sizeof(struct tally_series_key),
-		      sizeof(struct tally_series), ROWS);
+	fake_series_make(SERIES, ROWS);
 	fake_map_make(ROUTES, sizeof(struct tally_route_key),
 		      sizeof(struct tally_route), 4);
 	fake_map_make(ADDRESSES, sizeof(__u64), sizeof(struct tally_address), 4);
@@ -42,8 +41,7 @@ static void put_row(uint32_t service, uint64_t first_count)
 	struct tally_series_key key = {.service = service};
 	struct tally_series value = {.duration = {first_count}};
 
-	assert_int_equal(bpf_map_update_elem(FAKE_FD + SERIES, &key, &value, BPF_ANY),
-			 0);
+	assert_int_equal(fake_series_put(FAKE_FD + SERIES, &key, &value), 0);
 }
 
 struct visits {
@@ -68,7 +66,8 @@ static void check_all_visited_once(uint32_t rows)
 
 	for (uint32_t i = 0; i < rows; i++)
 		put_row(i, i + 7);
-	assert_int_equal(drain_series(FAKE_FD + SERIES, count_row, &visits), 0);
+	assert_int_equal(
+	    drain_series(fake_series(FAKE_FD + SERIES), count_row, &visits), 0);
 	assert_int_equal(visits.rows, rows);
 	for (uint32_t i = 0; i < rows; i++)
 		assert_int_equal(visits.seen[i], 1);
@@ -103,8 +102,9 @@ static void a_failed_lookup_is_returned(void **state)
 	(void)state;
 	put_row(0, 7);
 	fake_maps[SERIES].batch_err = -EPERM;
-	assert_int_equal(drain_series(FAKE_FD + SERIES, count_row, &visits), -EPERM);
-	assert_int_equal(drain_series(-1, count_row, &visits), -EBADF);
+	assert_int_equal(
+	    drain_series(fake_series(FAKE_FD + SERIES), count_row, &visits), -EPERM);
+	assert_int_equal(drain_series(fake_series(-1), count_row, &visits), -EBADF);
 	assert_int_equal(visits.rows, 0);
 }
 
@@ -114,7 +114,46 @@ static void a_batch_does_not_grow_for_ever(void **state)
 
 	(void)state;
 	fake_maps[SERIES].batch_err = -ENOSPC;
-	assert_int_equal(drain_series(FAKE_FD + SERIES, count_row, &visits), -ENOSPC);
+	assert_int_equal(
+	    drain_series(fake_series(FAKE_FD + SERIES), count_row, &visits), -ENOSPC);
+}
+
+/* The kernel puts a row into the map, counts, and only then says whose it is. */
+static void a_row_is_seen_once_its_key_is_there(void **state)
+{
+	const struct tally_series_key key = {.service = 3, .status = 200};
+	const __u64 hash = series_key_hash(FAKE_SEED, &key);
+	struct tally_row row = {.series = {.duration = {10}}};
+	struct visits visits = {0};
+
+	(void)state;
+	for (unsigned int words = 0; words <= 2; words++) {
+		if (words == 1) /* half of it */
+			row.key.service = key.service;
+		if (words == 2)
+			row.key = key;
+		bpf_map_update_elem(FAKE_FD + SERIES, &hash, &row, BPF_ANY);
+		assert_int_equal(
+		    drain_series(fake_series(FAKE_FD + SERIES), count_row, &visits), 0);
+		assert_int_equal(visits.rows, words == 2);
+	}
+	assert_int_equal(visits.seen[3], 1);
+}
+
+static void a_row_is_made_where_there_is_none(void **state)
+{
+	const struct tally_series_key key = {.service = 3};
+	const struct series_map map = fake_series(FAKE_FD + SERIES);
+	struct tally_series value = {.duration = {9}}, nothing = {0};
+
+	(void)state;
+	assert_int_equal(drain_make_series(map, &key), 0);
+	put_row(4, 41);
+	assert_int_equal(
+	    drain_make_series(map, &(struct tally_series_key){.service = 4}), -EEXIST);
+	assert_int_equal(drain_take_series(map, &key, &value), 0);
+	assert_memory_equal(&value, &nothing, sizeof(value));
+	assert_int_equal(fake_maps[SERIES].count, 1);
 }
 
 static void sum_pid(void *context, uint32_t pid, const struct tally_process *process)
@@ -300,10 +339,12 @@ static void a_row_is_taken_with_its_last_value(void **state)
 
 	(void)state;
 	put_row(3, 41);
-	assert_int_equal(drain_take_series(FAKE_FD + SERIES, &key, &value), 0);
+	assert_int_equal(drain_take_series(fake_series(FAKE_FD + SERIES), &key, &value),
+			 0);
 	assert_int_equal(value.duration[0], 41);
 	assert_int_equal(fake_maps[SERIES].count, 0);
-	assert_int_equal(drain_take_series(FAKE_FD + SERIES, &key, &value), -ENOENT);
+	assert_int_equal(drain_take_series(fake_series(FAKE_FD + SERIES), &key, &value),
+			 -ENOENT);
 }
 
 static void deleting_what_is_not_there_succeeds(void **state)
@@ -315,13 +356,15 @@ static void deleting_what_is_not_there_succeeds(void **state)
 	put_row(3, 1);
 	put_route(9, 5, "/a");
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(drain_delete_series(FAKE_FD + SERIES, &key), 0);
+		assert_int_equal(
+		    drain_delete_series(fake_series(FAKE_FD + SERIES), &key), 0);
 		assert_int_equal(drain_delete_route(FAKE_FD + ROUTES, &route), 0);
 	}
 	assert_int_equal(fake_maps[SERIES].count, 0);
 	assert_int_equal(fake_maps[ROUTES].count, 0);
 	fake_maps[SERIES].delete_err = -EPERM;
-	assert_int_equal(drain_delete_series(FAKE_FD + SERIES, &key), -EPERM);
+	assert_int_equal(drain_delete_series(fake_series(FAKE_FD + SERIES), &key),
+			 -EPERM);
 }
 
 static void the_capacity_is_the_maps(void **state)
@@ -362,6 +405,8 @@ int main(void)
 	    TEST(a_batch_grows_for_a_full_bucket),
 	    TEST(a_failed_lookup_is_returned),
 	    TEST(a_batch_does_not_grow_for_ever),
+	    TEST(a_row_is_seen_once_its_key_is_there),
+	    TEST(a_row_is_made_where_there_is_none),
 	    TEST(processes_are_visited_with_their_pid),
 	    TEST(connections_are_taken_out_as_they_are_visited),
 	    TEST(connections_may_be_taken_out_unseen),

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fake_bpf.h"
+#include "fake_series.h"
 #include "log.h"
 #include "observer.h"
 #include "probes.h"
@@ -66,6 +66,11 @@ int probes_map_fd(const struct probes *probes, enum probes_map map)
 {
 	(void)probes;
 	return FAKE_FD + (int)map;
+}
+
+struct series_map probes_series(const struct probes *probes)
+{
+	return fake_series(probes_map_fd(probes, PROBES_SERIES));
 }
 
 const struct tally_counters *probes_counters(const struct probes *probes)
@@ -176,8 +181,7 @@ static int open_scene(void **state)
 	log_set_level(LOG_LEVEL_ERROR);
 	played = (struct probes){.repeats = 1};
 	assert_int_equal(pipe(played.events), 0);
-	fake_map_make(PROBES_SERIES, sizeof(struct tally_series_key),
-		      sizeof(struct tally_series), 16);
+	fake_series_make(PROBES_SERIES, 16);
 	fake_map_make(PROBES_ROUTES, sizeof(struct tally_route_key),
 		      sizeof(struct tally_route), 16);
 	fake_map_make(PROBES_ADDRESSES, sizeof(uint64_t), sizeof(struct tally_address),
@@ -343,10 +347,10 @@ static void a_request_is_seen_when_one_was_counted(void **state)
 	struct tally_series value = {0};
 
 	assert_int_equal(create(scene), 0);
-	bpf_map_update_elem(FAKE_FD + (int)PROBES_SERIES, &key, &value, 0);
+	fake_series_put(FAKE_FD + (int)PROBES_SERIES, &key, &value);
 	assert_false(observer_saw_request(scene->observer));
 	value.duration[3] = 1;
-	bpf_map_update_elem(FAKE_FD + (int)PROBES_SERIES, &key, &value, 0);
+	fake_series_put(FAKE_FD + (int)PROBES_SERIES, &key, &value);
 	assert_true(observer_saw_request(scene->observer));
 }
 

@@ -129,7 +129,7 @@ static void the_rows_of_what_found_no_room_are_shown_when_used(void **state)
 	};
 	struct scene *scene = *state;
 
-	bpf_map_update_elem(FAKE_FD + PROBES_SERIES, &key, &empty, 0);
+	fake_series_put(FAKE_FD + PROBES_SERIES, &key, &empty);
 	collect_well(scene, NOW);
 	check_absent(scene, "\"other\"");
 	check_line(scene, "bpftally_services 0");
