@@ -931,6 +931,25 @@ static __always_inline void end_until_close(struct conversation *c, struct direc
 	conversation_settle(c, ws);
 }
 
+static __always_inline void no_answer(struct conversation *c)
+{
+	c->answer.status = 0;
+	c->answer.first_ns = 0;
+	c->answer.body_bytes = 0;
+}
+
+/* The oldest request in flight ends with its connection; the next one has no answer at
+ * all. False: there is none. A function of its own, for the verifier walks the loop. */
+__noinline int request_broken(struct conversation *c, struct pipeline *pipe,
+			      struct workspace *ws)
+{
+	if (!c || !ws || !conversation_answered(c, pipe, ws, TALLY_ERROR_CLOSED))
+		return 0;
+	conversation_settle(c, ws);
+	no_answer(c);
+	return 1;
+}
+
 /* Everything in flight ends here, without (or with half) a response. ws: NULL when
  * nothing is. */
 __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe,
@@ -954,19 +973,12 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 	if (responses->begun_ns && !responses->orphan) {
 		c->answer.body_bytes = responses->body_bytes;
 	} else {
-		c->answer.status = 0;
-		c->answer.first_ns = 0;
-		c->answer.body_bytes = 0;
+		no_answer(c);
 	}
 	if (ws && followed)
-		for (__u32 i = 0; i < RING_SLOTS + PIPELINE_SLOTS; i++) {
-			if (!conversation_answered(c, pipe, ws, TALLY_ERROR_CLOSED))
+		for (__u32 i = 0; i < RING_SLOTS + PIPELINE_SLOTS; i++)
+			if (!request_broken(c, pipe, ws))
 				break;
-			conversation_settle(c, ws);
-			c->answer.status = 0;
-			c->answer.first_ns = 0;
-			c->answer.body_bytes = 0;
-		}
 	if (c->answer.early == EARLY_DONE || !ws)
 		early_disown(c, TALLY_MISSED_NO_REQUEST);
 	if (requests->malformed)
