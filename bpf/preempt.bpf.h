@@ -122,8 +122,18 @@ static __always_inline bool is_done(enum tally_hook hook, const void *socket,
 		0;                                                                     \
 	})
 
+/* One look at the configuration for both: each takes instructions where all else that
+ * depends on it is dead code. */
 #define FIRST(hook, sk, work)                                                          \
-	WHOLE((config.preemptible ? leave_mark(hook, sk) : (void)0, work))
+	({                                                                             \
+		if (config.preemptible) {                                              \
+			bpf_preempt_disable();                                         \
+			leave_mark(hook, sk);                                          \
+		}                                                                      \
+		work;                                                                  \
+		preempt_release();                                                     \
+		0;                                                                     \
+	})
 
 #define AGAIN(hook, sk, turn, work) (is_done(hook, sk, turn) ? 0 : WHOLE(work))
 
