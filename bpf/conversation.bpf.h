@@ -427,6 +427,18 @@ static __always_inline void conversation_lose_unknown(struct conversation *c,
 	}
 }
 
+/* A workspace for a call of this direction, which is lost when as many programs run at
+ * once as there are: NULL then. */
+static __always_inline struct workspace *workspace_for(struct conversation *c,
+						       __u32 direction)
+{
+	struct workspace *ws = workspace_take();
+
+	if (!ws)
+		conversation_lose(c, direction, TALLY_MISSED_CONCURRENT_IO);
+	return ws;
+}
+
 /* The message under way broke the rules. A request may still be answered (400),
  * and is then counted with that status: the ledger waits for it. */
 static __always_inline void
@@ -459,33 +471,43 @@ conversation_malformed(struct conversation *c, struct pipeline *pipe, __u32 dire
 	d->http1.phase = HTTP1_SEEK;
 }
 
-/* Bytes of a known number but without a window: bodies advance, heads are lost. */
+/* A part of a body went by, until d->last_ns. */
+static __always_inline void body_passed(struct conversation *c, struct direction *d,
+					struct pipeline *pipe, __u32 direction,
+					__u64 len)
+{
+	struct workspace *ws;
+
+	d->body_bytes += len;
+	if (!http1_skip(&d->http1, len))
+		return;
+	ws = workspace_for(c, direction);
+	if (!ws)
+		return;
+	message_end(c, d, pipe, ws, d->last_ns);
+	conversation_settle(c, ws);
+	workspace_give(ws);
+}
+
+/* Bytes of a known number but without a window, the last of them at last_ns of their
+ * direction: bodies advance, heads are lost. */
 __noinline int conversation_advance(struct conversation *c, struct pipeline *pipe,
-				    struct workspace *ws, __u32 reason)
+				    __u32 direction, __u64 len, __u32 reason)
 {
 	struct direction *d;
-	struct chunk *chunk;
-	__u64 len, skip;
+	__u64 skip;
 
-	if (!c || !ws)
+	if (!c)
 		return 0;
-	chunk = &ws->call.chunk;
-	d = direction_of(c, chunk->direction);
-	len = chunk->len;
-	chunk->len = 0;
+	d = direction_of(c, direction);
 	skip = http1_skippable(&d->http1, len);
-	if (skip) {
-		d->body_bytes += skip;
-		d->last_ns = chunk->now_ns;
-		if (http1_skip(&d->http1, skip))
-			message_end(c, d, pipe, ws, chunk->now_ns);
-		len -= skip;
-	}
+	if (skip)
+		body_passed(c, d, pipe, direction, skip);
+	len -= skip;
 	if (len && reason == TALLY_MISSED_LOST_SYNC && (d->unseen || d->awaited))
-		conversation_lose_unknown(c, chunk->direction,
-					  TALLY_MISSED_CONCURRENT_IO);
+		conversation_lose_unknown(c, direction, TALLY_MISSED_CONCURRENT_IO);
 	else if (len)
-		conversation_lose(c, chunk->direction, reason);
+		conversation_lose(c, direction, reason);
 	return 0;
 }
 
@@ -727,19 +749,11 @@ static __always_inline bool is_head(const struct inflight *request)
 	return request && request->method == TALLY_METHOD_HEAD;
 }
 
-/* A send is over, and it is known what is in it: is it what was answered before? */
-__noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
-				struct workspace *ws)
+/* The request that was answered before is known now. */
+static __always_inline void
+early_meets_request(struct conversation *c, struct pipeline *pipe, struct workspace *ws)
 {
-	if (!c || !ws)
-		return 0;
-	if (early_was_wrong(c, ws->call.chunk.began_ns)) {
-		early_disown(c, TALLY_MISSED_NO_REQUEST);
-		return 0;
-	}
-	if (!waiting(c)) {
-		early_meets_none(c);
-	} else if (c->answer.early == EARLY_LOST) {
+	if (c->answer.early == EARLY_LOST) {
 		early_disown(c, TALLY_MISSED_COUNT);
 		conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 		balance_ended(c, ws->finished);
@@ -750,6 +764,30 @@ __noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
 		early_settle(c, pipe, ws);
 		conversation_settle(c, ws);
 	}
+}
+
+/* A send that began at began_ns is over, and it is known what is in it: is it what was
+ * answered before? */
+__noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
+				__u64 began_ns)
+{
+	struct workspace *ws;
+
+	if (!c)
+		return 0;
+	if (early_was_wrong(c, began_ns)) {
+		early_disown(c, TALLY_MISSED_NO_REQUEST);
+		return 0;
+	}
+	if (!waiting(c)) {
+		early_meets_none(c);
+		return 0;
+	}
+	ws = workspace_for(c, DIRECTION_WRITE);
+	if (!ws)
+		return 0;
+	early_meets_request(c, pipe, ws);
+	workspace_give(ws);
 	return 0;
 }
 

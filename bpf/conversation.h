@@ -29,7 +29,8 @@ enum conversation_state {
 	CONVERSATION_UNKNOWN,
 	CONVERSATION_CANDIDATE, /* request seen, no response yet */
 	CONVERSATION_HTTP1,
-	CONVERSATION_TUNNEL,  /* was HTTP/1: what the client says next names it */
+	CONVERSATION_TUNNEL, /* was HTTP/1: what the client says next names it */
+	/* from here on nobody looks at the bytes */
 	CONVERSATION_OPAQUE,  /* not ours, or no longer: left alone for good */
 	CONVERSATION_IGNORED, /* its process is not selected */
 };
@@ -66,8 +67,12 @@ struct head {
 	__u8 len; /* of the head, in bytes; 0: none is kept */
 	__u8 method;
 	__u8 framing;
-	__u8 plain; /* its body, if any, is `length` bytes and nothing else */
-	__u8 reserved[6];
+	__u8 plain;   /* its body, if any, is `length` bytes and nothing else */
+	__u8 misses;  /* how many to skip when the next one kept differs, too */
+	__u8 skips;   /* how many heads are not kept from now on */
+	__u8 counted; /* lowest byte of messages() when it was kept */
+	__u8 repeat;  /* enum repeat, of the call under way */
+	__u8 reserved[2];
 };
 
 struct direction {
@@ -146,7 +151,13 @@ struct conversation {
 	__u32 pid;        /* whose it was at the last event */
 	__u32 generation; /* of the process table when that was looked up */
 	__u32 service;    /* 0: not named yet */
-	__u8 state;
+	union {
+		struct {
+			__u8 state;
+			__u8 refused; /* a request got its answer before its body */
+		};
+		__u16 state_refused; /* both at once */
+	};
 	__u8 role;
 	__u8 turns;
 	__u8 last_direction;
@@ -155,7 +166,6 @@ struct conversation {
 	__u8 is_unix;
 	__u8 flagged; /* this connection is in the ledger already */
 	__u8 request_seen;
-	__u8 refused; /* the request under way got its answer before its body */
 	__u16 local_port;
 	__u16 remote_port;
 	__u32 presumed_by;   /* reader of a response that presumes a request; 0: none */

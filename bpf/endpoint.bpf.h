@@ -82,18 +82,6 @@ static __always_inline struct conversation *find_or_make(struct sock *sk, __u32 
 	return NULL;
 }
 
-/* The conversation of a socket that moved ret bytes, or failed to. Of several messages
- * in one call the first may be empty. */
-static __always_inline struct conversation *find_for_move(struct sock *sk, int ret,
-							  __u32 direction)
-{
-	if (ret < 0 || (!ret && !in_mmsg()))
-		return find(sk);
-	return find_or_make(sk, TALLY_MISSED_CONNECTION_FULL,
-			    direction == DIRECTION_READ ? (__u32)ret : 0,
-			    direction == DIRECTION_WRITE ? (__u32)ret : 0);
-}
-
 /* --- whose address -------------------------------------------------------------- */
 
 /* 0 is "none"; the text of an address is found by this in the addresses map. */
@@ -212,10 +200,10 @@ static __always_inline bool is_left_alone(const struct conversation *c)
 /* Whether traffic of pid, the current process, on this connection is observed. */
 static __always_inline bool observed(struct conversation *c, struct sock *sk, __u32 pid)
 {
+	if (c->pid == pid && c->generation == generation)
+		return c->state < CONVERSATION_OPAQUE;
 	if (c->state == CONVERSATION_OPAQUE || !generation)
 		return false;
-	if (c->pid == pid && c->generation == generation)
-		return c->state != CONVERSATION_IGNORED;
 	if (!conversation_claim(c, pid, generation))
 		return false;
 	if (!c->identified)

@@ -18,9 +18,8 @@
  * be made only where the socket is at hand.
  *
  * Most calls need none of it. They begin with a message, and its head is the last one
- * (repeat.bpf.h): feed_from_head knows what it says, and is done when the rest of the
- * call is that message's body. If the head is another one it is in the window, and
- * steps go on from there.
+ * (repeat.bpf.h): what it says is known. If that is not all, feed_from_head goes on
+ * from there, and is done when the rest of the call is that message's body.
  */
 #pragma once
 
@@ -289,30 +288,26 @@ static __always_inline int feed_last_head(struct conversation *c, struct directi
 	return feed_head(c, d, ws, pipe);
 }
 
-/* Of a call that begins with a message, as many bytes as the last head had are in the
- * window. If they are the same again (repeat_try) the head is done with, and maybe all
- * of the rest. */
+/* A call begins with the last head again (repeat_try), which is done with here, and
+ * maybe all of the rest. */
 __noinline int feed_from_head(struct conversation *c, struct workspace *ws,
 			      struct pipeline *pipe)
 {
 	struct direction *d;
 	struct call *call;
-	int result = FEED_AGAIN;
+	int result;
 
 	if (!c || !ws)
 		return FEED_SKIP;
 	call = &ws->call;
 	d = direction_of(c, call->chunk.direction);
-	if (!call_next_segment(call) || call->chunk.len < ws->window.len) {
+	if (!call_next_segment(call) || call->chunk.len < d->head.len) {
 		/* what says where it is was changed meanwhile */
 		conversation_lose(c, call->chunk.direction, TALLY_MISSED_READ_FAULT);
 		return FEED_SKIP;
 	}
-	call->chunk.base += ws->window.len;
-	call->chunk.len -= ws->window.len;
-	if (ws->window.pos)
-		result = feed_last_head(c, d, ws, pipe);
-	else
-		note_head(d, ws);
+	call->chunk.base += d->head.len;
+	call->chunk.len -= d->head.len;
+	result = feed_last_head(c, d, ws, pipe);
 	return result == FEED_AGAIN && skip_rest(c, ws, pipe) ? FEED_DONE : result;
 }

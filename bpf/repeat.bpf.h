@@ -5,6 +5,10 @@
  * begins with the same ones is not parsed again. It is no guess: all of its head is
  * read and compared. A whole plain message, its body counted by a length or none, is
  * queued or answered in one step; of other ones only the head is spared.
+ *
+ * Most calls are no more than this, so it takes no workspace. What a head is compared
+ * with is read onto the stack: the kernel looks for longer at any other memory that it
+ * copies user memory to (mm/usercopy.c).
  */
 #pragma once
 
@@ -16,6 +20,10 @@ static __always_inline void note_head(struct direction *d, struct workspace *ws)
 {
 	d->head.len = 0;
 	ws->head_whole = d->http1.phase == HTTP1_START;
+	if (ws->head_whole && d->head.skips) {
+		d->head.skips--;
+		ws->head_whole = 0;
+	}
 	if (ws->head_whole)
 		window_keep(&ws->window, &d->kept);
 }
@@ -32,6 +40,26 @@ static __always_inline bool is_plain(const struct http1 *p)
 	       (p->framing & HTTP1_HAS_LENGTH);
 }
 
+/* How many messages of this direction went through the ring so far. */
+static __always_inline __u32 messages(const struct conversation *c,
+				      const struct direction *d)
+{
+	return d->http1.responses ? c->ring_ends.head : c->ring_ends.tail;
+}
+
+/* It is another head than the last one. Of heads that differ each time fewer and fewer
+ * are kept to be looked for, down to every 16th. */
+static __always_inline void head_differs(const struct conversation *c,
+					 struct direction *d)
+{
+	struct head *head = &d->head;
+
+	if ((__u8)(messages(c, d) - head->counted) > 1) /* others were the same */
+		head->misses = 0;
+	head->skips = head->misses;
+	head->misses = (head->misses * 2 + 1) & 15;
+}
+
 /* A head ends at pos. */
 static __always_inline void remember_head(const struct conversation *c,
 					  struct direction *d, struct workspace *ws)
@@ -46,7 +74,9 @@ static __always_inline void remember_head(const struct conversation *c,
 		return;
 	if (!d->http1.responses && !c->route_service) /* its process found no room */
 		return;
+	kept_cut(&d->kept, len);
 	head->len = (__u8)len;
+	head->counted = (__u8)messages(c, d);
 	head->status = d->http1.status;
 	head->method = d->http1.method;
 	head->framing = d->http1.framing;
@@ -56,6 +86,13 @@ static __always_inline void remember_head(const struct conversation *c,
 	head->route_service = c->route_service;
 }
 
+/* What looking for the last head came to. */
+enum repeat {
+	REPEAT_UNTRIED,
+	REPEAT_NOT,  /* it is another one */
+	REPEAT_HEAD, /* it is the same, but there is more to the message */
+};
+
 /* Whether a message begins here, between two others, and may have the last head. */
 static __always_inline bool may_repeat(const struct conversation *c,
 				       const struct direction *d, __u32 len)
@@ -64,16 +101,15 @@ static __always_inline bool may_repeat(const struct conversation *c,
 
 	/* of `under_way` only `positioned`, the lowest byte, may be set */
 	return d->http1.phase == HTTP1_START && head_len && head_len <= len &&
-	       !(d->under_way >> 8) && c->state == CONVERSATION_HTTP1 && !c->refused &&
+	       !(d->under_way >> 8) && c->state_refused == CONVERSATION_HTTP1 &&
 	       (d->http1.responses || d->head.route_service == c->service);
 }
 
 /* A plain message of whose body only `here` bytes came in this call. */
-static __always_inline void body_is_to_come(struct direction *d,
-					    const struct chunk *chunk, __u64 here)
+static __always_inline void body_is_to_come(struct direction *d, __u64 began_ns,
+					    __u64 here)
 {
-	d->begun_ns = chunk->began_ns;
-	d->last_ns = chunk->now_ns;
+	d->begun_ns = began_ns;
 	d->body_bytes = here;
 	d->http1.status = d->head.status;
 	d->http1.method = d->head.method;
@@ -86,7 +122,7 @@ static __always_inline void body_is_to_come(struct direction *d,
 /* What request_line, request_push and request_end do, for a plain request. False: there
  * is more to it. */
 static __always_inline bool request_repeats(struct conversation *c, struct direction *d,
-					    const struct chunk *chunk, __u64 here)
+					    __u64 began_ns, __u64 here)
 {
 	const __u32 tail = c->ring_ends.tail;
 	struct inflight *slot = &c->ring[tail & (RING_SLOTS - 1)];
@@ -98,83 +134,106 @@ static __always_inline bool request_repeats(struct conversation *c, struct direc
 	c->orphan_reason = 0;
 	slot->service = d->head.route_service;
 	slot->pid = c->pid;
-	slot->start_ns = chunk->began_ns;
+	slot->start_ns = began_ns;
 	slot->route = d->head.route;
-	slot->queue_ns = chunk->queue_ns;
+	slot->queue_ns = c->queue_ns;
 	slot->method = d->head.method;
 	slot->body_bytes = here;
 	slot->whole = here == d->head.length;
 	if (here < d->head.length)
-		body_is_to_come(d, chunk, here);
+		body_is_to_come(d, began_ns, here);
 	__sync_fetch_and_add(&c->ring_ends.tail, 1);
 	return true;
 }
 
-/* What status_line, response_head and response_end do, for a plain response to a
- * request in the ring that came whole. False: there is more to it. */
-static __always_inline bool response_repeats(struct conversation *c,
-					     struct direction *d, struct workspace *ws,
-					     __u64 here)
+/* Counts the response to the request at the head of the ring, unless that is its
+ * series' first one. */
+static __always_inline bool response_counts(struct conversation *c, struct direction *d,
+					    const struct inflight *request,
+					    __u32 oldest, const struct answer *answer)
 {
-	const struct chunk *chunk = &ws->call.chunk;
-	/* first: an early response takes its request, then it is over */
-	const __u32 early = *(volatile __u32 *)&c->answer.early;
-	const __u32 oldest = *(volatile __u32 *)&c->ring_ends.head;
-	const struct inflight *request = &c->ring[oldest & (RING_SLOTS - 1)];
-	const struct answer answer = {
-	    .first_ns = chunk->began_ns,
-	    .end_ns = chunk->now_ns,
-	    .body_bytes = here,
-	    .status = d->head.status,
-	};
-	struct sample *sample = &ws->sample;
+	struct tally_series *row;
+	struct sample sample;
 
-	if (c->ring_ends.tail == oldest || !request->whole || !request->service ||
-	    request->method == TALLY_METHOD_HEAD ||
-	    request->method == TALLY_METHOD_CONNECT || early != EARLY_NONE)
+	sample_take(c, request, answer, request->body_bytes, &sample, TALLY_ERROR_NONE);
+	row = series_find(&sample.key);
+	if (!row)
 		return false;
 	/* who ends the connection meanwhile must see that a response is under way */
-	d->begun_ns = answer.first_ns;
-	c->answer.status = answer.status;
-	c->answer.first_ns = answer.first_ns;
-	if (here < d->head.length) {
-		body_is_to_come(d, chunk, here);
-		return true;
-	}
-	sample_take(c, request, &answer, request->body_bytes, sample, TALLY_ERROR_NONE);
+	d->begun_ns = answer->first_ns;
+	c->answer.status = answer->status;
+	c->answer.first_ns = answer->first_ns;
 	if (queue_take(&c->ring_ends, oldest)) {
-		tally_at_once(sample);
+		series_add(row, &sample);
 		balance_ended(c, 1);
 	}
 	d->begun_ns = 0;
 	return true;
 }
 
-/* A message begins: the last one again? Then it is done with, or lost. False: what was
- * looked at is in the window, and its head is before pos if that is the last one.
- * d: direction_of it. address: of the first byte that the call moved; len: how many.
- * Not a function: ws would be an argument's memory, no place for a key (tally_at_once).
- */
-static __always_inline bool repeat_try(struct conversation *c, struct direction *d,
-				       struct workspace *ws, __u64 address, __u32 len)
+/* What status_line, response_head and response_end do, for a plain response to a
+ * request in the ring that came whole. False: there is more to it. */
+static __always_inline bool response_repeats(struct conversation *c,
+					     struct direction *d, __u64 began_ns,
+					     __u64 here)
 {
-	const __u32 head_len = d->head.len;
-	__u32 here;
+	/* first: an early response takes its request, then it is over */
+	const __u32 early = *(volatile __u32 *)&c->answer.early;
+	const __u32 oldest = *(volatile __u32 *)&c->ring_ends.head;
+	const struct inflight *request = &c->ring[oldest & (RING_SLOTS - 1)];
+	const struct answer answer = {
+	    .first_ns = began_ns,
+	    .end_ns = d->last_ns,
+	    .body_bytes = here,
+	    .status = d->head.status,
+	};
 
-	if (bpf_probe_read_user(ws->window.bytes, head_len, (void *)address)) {
-		conversation_lose(c, ws->call.chunk.direction, TALLY_MISSED_READ_FAULT);
-		return true;
-	}
-	ws->window.len = head_len;
-	if (!window_begins_with(&ws->window, &d->kept, head_len))
+	if (c->ring_ends.tail == oldest || !request->whole || !request->service ||
+	    request->method == TALLY_METHOD_HEAD ||
+	    request->method == TALLY_METHOD_CONNECT || early != EARLY_NONE)
 		return false;
+	if (here == d->head.length)
+		return response_counts(c, d, request, oldest, &answer);
+	d->begun_ns = began_ns; /* first, as in response_counts */
+	c->answer.status = answer.status;
+	c->answer.first_ns = began_ns;
+	body_is_to_come(d, began_ns, here);
+	return true;
+}
+
+/* A call of len bytes begins a message (may_repeat): the last one again? d:
+ * direction_of it, whose last_ns and the conversation's queue_ns are this call's
+ * already. address: of its first byte. began_ns: of the call. */
+__noinline int repeat_try(struct conversation *c, struct direction *d, __u64 address,
+			  __u32 len, __u64 began_ns)
+{
+	struct kept read = {};
+	__u32 head_len;
+	__u64 here;
+
+	if (!c || !d)
+		return 0;
+	head_len = d->head.len;
+	if (head_len > WINDOW_KEPT)
+		return 0;
+	if (bpf_probe_read_user(&read, head_len, (void *)address)) {
+		conversation_lose(c, d == &c->directions[DIRECTION_WRITE],
+				  TALLY_MISSED_READ_FAULT);
+		return 1;
+	}
+	if (!kept_equal(&read, &d->kept, head_len)) {
+		head_differs(c, d);
+		d->head.repeat = REPEAT_NOT;
+		return 0;
+	}
 	here = len - head_len;
 	if (d->head.plain && here <= d->head.length &&
-	    (d->http1.responses ? response_repeats(c, d, ws, here)
-				: request_repeats(c, d, &ws->call.chunk, here)))
-		return true;
+	    (d->http1.responses ? response_repeats(c, d, began_ns, here)
+				: request_repeats(c, d, began_ns, here)))
+		return 1;
 	/* an early response may have to be counted before this one begins */
-	if (!d->http1.responses || c->answer.early == EARLY_NONE)
-		ws->window.pos = head_len;
-	return false;
+	d->head.repeat = d->http1.responses && c->answer.early != EARLY_NONE
+			     ? REPEAT_NOT
+			     : REPEAT_HEAD;
+	return 0;
 }

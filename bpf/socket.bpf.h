@@ -17,8 +17,8 @@
 
 /* --- stream position ------------------------------------------------------------ */
 
-/* What says where a call's bytes are: the saved registers; the call's source, which a
- * msghdr filled; what its conversation noted when the send began. */
+/* What says where a call's bytes are: the saved registers; the msghdr; what its
+ * conversation noted when the send began. */
 enum told_by { BY_REGISTERS, BY_MESSAGE, BY_SENDING };
 
 /* What a call moved, and where the stream stands since. */
@@ -28,8 +28,13 @@ struct move {
 	__u32 len;
 	__u32 direction;
 	struct task_struct *task; /* whose call it was */
+	__u32 thread;             /* its id */
+	struct msghdr *msg;       /* BY_MESSAGE */
 	bool in_memory;           /* the caller's: it was not thrown away */
 	enum told_by told_by;
+	__u64 now_ns;
+	__u64 began_ns; /* the send's start, or now */
+	__u64 queue_ns; /* how long the bytes had waited, for reads */
 };
 
 struct step {
@@ -54,18 +59,21 @@ static __always_inline struct step step_to(struct direction *d, const struct soc
 
 	if (!m->tp)
 		return step;
-	if (d->positioned && advanced != m->len) {
-		if (m->direction == DIRECTION_READ && advanced == m->len + 1 &&
-		    read_to_the_end(sk, m->tp))
-			advanced--;
-		step.moved = advanced != 0;
-		step.overtaken = advanced < m->len;
-		step.gap = advanced - m->len;
-		if (step.gap && m->tp->inet_conn.icsk_ulp_ops)
-			step.encrypted = true;
-	}
 	d->seq = m->seq;
-	d->positioned = 1;
+	if (!d->positioned) {
+		d->positioned = 1;
+		return step;
+	}
+	if (advanced == m->len)
+		return step;
+	if (m->direction == DIRECTION_READ && advanced == m->len + 1 &&
+	    read_to_the_end(sk, m->tp))
+		advanced--;
+	step.moved = advanced != 0;
+	step.overtaken = advanced < m->len;
+	step.gap = advanced - m->len;
+	if (step.gap && m->tp->inet_conn.icsk_ulp_ops)
+		step.encrypted = true;
 	return step;
 }
 
@@ -79,6 +87,20 @@ static __always_inline struct pipeline *pipeline_of(struct conversation *c,
 	return bpf_sk_storage_get(&pipelines, sk, NULL, 0);
 }
 
+/* Where no program sees a send begin, the position tells of one that is not over.
+ * Looked at in the order that sent() leaves it: what it moves the position by is
+ * queued before the direction is free again. */
+static __always_inline bool is_writing(const struct conversation *c,
+				       const struct tcp_sock *tp)
+{
+	const struct direction *d = &c->directions[DIRECTION_WRITE];
+
+	if (!tp || !d->positioned)
+		return false;
+	return *(volatile __u32 *)&d->seq != tp->write_seq ||
+	       *(volatile __u32 *)&d->busy;
+}
+
 /* Everything the call moved. */
 static __always_inline void feed_call(struct conversation *c, struct sock *sk,
 				      struct workspace *ws, const struct move *m)
@@ -90,7 +112,13 @@ static __always_inline void feed_call(struct conversation *c, struct sock *sk,
 	call->left = m->len;
 	call->segment = 0;
 	call->chunk.len = 0;
-	if (ws->window.len) {
+	call->chunk.direction = m->direction;
+	call->chunk.now_ns = m->now_ns;
+	call->chunk.began_ns = m->began_ns;
+	call->chunk.queue_ns = m->queue_ns;
+	call->chunk.is_writing = config.late_tcp_sends &&
+				 m->direction == DIRECTION_READ && is_writing(c, m->tp);
+	if (direction_of(c, m->direction)->head.repeat == REPEAT_HEAD) {
 		result = feed_from_head(c, ws, pipe);
 		conversation_settle(c, ws);
 		if (result == FEED_DONE)
@@ -123,11 +151,10 @@ static __always_inline void flag_unknown(struct conversation *c, __u32 reason)
 
 /* len bytes that nobody can look at. */
 static __always_inline void advance(struct conversation *c, struct sock *sk,
-				    struct workspace *ws, __u64 len, __u32 reason)
+				    const struct move *m, __u32 len, __u32 reason)
 {
-	ws->call.chunk.len = len;
-	conversation_advance(c, pipeline_of(c, sk), ws, reason);
-	conversation_settle(c, ws);
+	direction_of(c, m->direction)->last_ns = m->now_ns;
+	conversation_advance(c, pipeline_of(c, sk), m->direction, len, reason);
 }
 
 /* Whether what was noted when the send began is of it still: another thread's may
@@ -136,15 +163,17 @@ static __always_inline bool is_of_this_send(const struct conversation *c,
 					    const struct move *m)
 {
 	barrier();
-	return *(const volatile __u32 *)&c->sending.thread == (__u32)m->task->pid;
+	return *(const volatile __u32 *)&c->sending.thread == m->thread;
 }
 
 /* Puts down where the bytes are. */
 static __always_inline void source_find(struct source *source, struct conversation *c,
 					const struct move *m)
 {
-	if (m->told_by == BY_MESSAGE)
+	if (m->told_by == BY_MESSAGE) {
+		source_from_received(source, m->msg, m->len);
 		return;
+	}
 	if (m->told_by == BY_SENDING) {
 		*source = c->sending.source;
 		if (is_of_this_send(c, m))
@@ -153,16 +182,32 @@ static __always_inline void source_find(struct source *source, struct conversati
 	source_from_registers(source, c, m->task, m->len);
 }
 
+/* Where the first head_len bytes of a receive that is over are; 0: not to be said at
+ * once. The verifier takes no pointer of a msghdr for a number on the stack, so it is
+ * looked for in a workspace. */
+static __noinline __u64 received_begins(const struct msghdr *msg, __u32 moved,
+					__u32 head_len)
+{
+	struct workspace *ws = workspace_take();
+	__u64 address;
+
+	if (!ws)
+		return 0;
+	source_from_received(&ws->call.source, msg, moved);
+	address = source_begins(&ws->call.source, head_len);
+	workspace_give(ws);
+	return address;
+}
+
 /* Where the head is that the bytes may begin with; 0: not to be said at once. */
-static __always_inline __u64 head_address(const struct source *source,
-					  const struct conversation *c,
+static __always_inline __u64 head_address(const struct conversation *c,
 					  const struct move *m, __u32 head_len)
 {
 	__u64 address;
 
 	switch (m->told_by) {
 	case BY_MESSAGE:
-		return source_begins(source, head_len);
+		return received_begins(m->msg, m->len, head_len);
 	case BY_SENDING:
 		address = source_begins(&c->sending.source, head_len);
 		return is_of_this_send(c, m) ? address : 0;
@@ -171,15 +216,22 @@ static __always_inline __u64 head_address(const struct source *source,
 	}
 }
 
+/* Whether the call is done with: it was the last message again, or is lost. What came
+ * of it else is in head.repeat, where the verifier does not follow it. */
 static __always_inline bool move_repeats(struct conversation *c, struct direction *d,
-					 struct workspace *ws, const struct move *m)
+					 const struct move *m)
 {
 	__u64 address;
 
 	if (!m->in_memory || !may_repeat(c, d, m->len))
 		return false;
-	address = head_address(&ws->call.source, c, m, d->head.len);
-	return address && repeat_try(c, d, ws, address, m->len);
+	address = head_address(c, m, d->head.len);
+	if (!address)
+		return false;
+	if (m->direction == DIRECTION_READ)
+		c->queue_ns = m->queue_ns;
+	d->last_ns = m->now_ns;
+	return repeat_try(c, d, address, m->len, m->began_ns);
 }
 
 /* Another thread waited in vain to tell its call; for TCP the position told. */
@@ -191,11 +243,37 @@ static __always_inline void unseen_lose(struct conversation *c, struct direction
 		conversation_lose_unknown(c, m->direction, TALLY_MISSED_CONCURRENT_IO);
 }
 
-/* Bytes moved in one direction; the chunk has the times. */
-static __always_inline void moved(struct conversation *c, struct sock *sk,
-				  struct workspace *ws, const struct move *m)
+/* What move_repeats did not do at once. */
+static __always_inline void move_at_length(struct conversation *c, struct sock *sk,
+					   const struct move *m)
 {
-	struct source *source = &ws->call.source;
+	struct direction *d = direction_of(c, m->direction);
+	struct workspace *ws;
+
+	if (!m->in_memory || http1_skippable(&d->http1, m->len) == m->len) {
+		if (m->told_by == BY_REGISTERS)
+			mmsg_pass(c, m->len);
+		advance(c, sk, m, m->len, TALLY_MISSED_NO_WINDOW);
+		return;
+	}
+	ws = workspace_for(c, m->direction);
+	if (!ws)
+		return;
+	source_find(&ws->call.source, c, m);
+	if (ws->call.source.kind == SOURCE_NONE) {
+		flag_unknown(c, ws->call.source.missing);
+		advance(c, sk, m, m->len, ws->call.source.missing);
+	} else {
+		feed_call(c, sk, ws, m);
+		name_server(c, sk);
+	}
+	workspace_give(ws);
+}
+
+/* Bytes moved in one direction. */
+static __always_inline void moved(struct conversation *c, struct sock *sk,
+				  const struct move *m)
+{
 	struct direction *d = direction_of(c, m->direction);
 	struct step step = step_to(d, sk, m);
 
@@ -210,29 +288,17 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		return;
 	}
 	if (step.gap)
-		advance(c, sk, ws, step.gap, TALLY_MISSED_LOST_SYNC);
-	if (move_repeats(c, d, ws, m))
+		advance(c, sk, m, step.gap, TALLY_MISSED_LOST_SYNC);
+	if (move_repeats(c, d, m))
 		return;
 	/* else it came while we looked for the last head, in step: the next call's */
-	if (d->unseen && !ws->window.len)
+	if (d->unseen && d->head.repeat == REPEAT_UNTRIED)
 		unseen_lose(c, d, m);
 	if (c->refused && carries_requests(c, m->direction))
 		request_refused(c, d, pipeline_of(c, sk));
-	d->last_ns = ws->call.chunk.now_ns;
-	if (!m->in_memory || http1_skippable(&d->http1, m->len) == m->len) {
-		if (m->told_by == BY_REGISTERS)
-			mmsg_pass(c, m->len);
-		advance(c, sk, ws, m->len, TALLY_MISSED_NO_WINDOW);
-		return;
-	}
-	source_find(source, c, m);
-	if (source->kind == SOURCE_NONE) {
-		flag_unknown(c, source->missing);
-		advance(c, sk, ws, m->len, source->missing);
-		return;
-	}
-	feed_call(c, sk, ws, m);
-	name_server(c, sk);
+	d->last_ns = m->now_ns;
+	move_at_length(c, sk, m);
+	d->head.repeat = REPEAT_UNTRIED;
 }
 
 /* Another thread is in this direction, for some thousand instructions: waited for, of
@@ -261,31 +327,11 @@ __noinline int direction_await(struct direction *d)
 	return taken;
 }
 
-/* NULL for a thread that waited in vain for another one in its direction, which is left
- * to the next to come (`unseen`): it changes nothing in what is another's. NULL too
- * when as many programs run at once as there are workspaces. */
-static __always_inline struct workspace *enter(struct conversation *c, __u32 direction)
+/* False for a thread that waited in vain for another one in its direction, which is
+ * left to the next to come (`unseen`): it changes nothing in what is another's. */
+static __always_inline bool enter(struct direction *d)
 {
-	struct direction *d = direction_of(c, direction);
-	struct workspace *ws;
-
-	if (!direction_take(d) && !direction_await(d))
-		return NULL;
-	ws = workspace_take();
-	if (ws) {
-		ws->call.chunk.direction = direction;
-		return ws;
-	}
-	conversation_lose(c, direction, TALLY_MISSED_CONCURRENT_IO);
-	direction_give(d);
-	return NULL;
-}
-
-static __always_inline void leave(struct conversation *c, struct workspace *ws,
-				  __u32 direction)
-{
-	direction_give(direction_of(c, direction));
-	workspace_give(ws);
+	return direction_take(d) || direction_await(d);
 }
 
 /* The response that only closing ends is whole. */
@@ -395,15 +441,6 @@ static __always_inline void end_of_file(struct conversation *c, struct sock *sk)
 	break_off(c, sk, now_ns);
 }
 
-/* msg: as in received() */
-static __always_inline void nothing_received(struct conversation *c, struct sock *sk,
-					     const struct msghdr *msg)
-{
-	if (!msg)
-		mmsg_pass(c, 0);
-	end_of_file(c, sk);
-}
-
 static __always_inline void failed(struct conversation *c, struct sock *sk, int ret,
 				   __u32 direction)
 {
@@ -414,18 +451,20 @@ static __always_inline void failed(struct conversation *c, struct sock *sk, int 
 		break_off(c, sk, bpf_ktime_get_ns());
 }
 
-/* Where no program sees a send begin, the position tells of one that is not over.
- * Looked at in the order that sent() leaves it: what it moves the position by is
- * queued before the direction is free again. */
-static __always_inline bool is_writing(const struct conversation *c,
-				       const struct tcp_sock *tp)
+/* A call moved nothing: ret is 0, or -errno. Of several messages in one call the first
+ * may be empty, and makes the conversation. by_registers: they say where it is. */
+static __always_inline struct conversation *
+moved_nothing(struct sock *sk, int ret, __u32 direction, bool by_registers)
 {
-	const struct direction *d = &c->directions[DIRECTION_WRITE];
+	struct conversation *c;
 
-	if (!tp || !d->positioned)
-		return false;
-	return *(volatile __u32 *)&d->seq != tp->write_seq ||
-	       *(volatile __u32 *)&d->busy;
+	c = !ret && in_mmsg() ? find_or_make(sk, TALLY_MISSED_CONNECTION_FULL, 0, 0)
+			      : find(sk);
+	if (c && ret)
+		failed(c, sk, ret, direction);
+	else if (c && by_registers)
+		mmsg_pass(c, 0);
+	return c;
 }
 
 /* A receive is over: ret bytes, or an error. msg: where they went, NULL when only
@@ -433,39 +472,37 @@ static __always_inline bool is_writing(const struct conversation *c,
 static __always_inline int received(struct sock *sk, int ret, int flags,
 				    struct msghdr *msg)
 {
-	struct move m = {.direction = DIRECTION_READ, .len = (__u32)ret};
+	struct move m = {
+	    .direction = DIRECTION_READ,
+	    .len = (__u32)ret,
+	    .in_memory = !(flags & MSG_TRUNC),
+	    .told_by = msg ? BY_MESSAGE : BY_REGISTERS,
+	    .msg = msg,
+	};
 	struct conversation *c;
-	struct workspace *ws;
-	__u64 now_ns;
+	struct direction *d;
 
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
 		return 0;
-	c = find_for_move(sk, ret, DIRECTION_READ);
-	if (!c)
+	if (ret <= 0) {
+		c = moved_nothing(sk, ret, DIRECTION_READ, !msg);
+		if (c && !ret)
+			end_of_file(c, sk);
 		return 0;
-	if (ret < 0)
-		failed(c, sk, ret, DIRECTION_READ);
-	else if (!ret)
-		nothing_received(c, sk, msg);
-	if (ret <= 0)
+	}
+	c = find_or_make(sk, TALLY_MISSED_CONNECTION_FULL, (__u32)ret, 0);
+	if (!c)
 		return 0;
 	m.task = bpf_get_current_task_btf();
 	if (!observed(c, sk, m.task->tgid))
 		return 0;
-	now_ns = bpf_ktime_get_ns();
-	ws = enter(c, DIRECTION_READ);
-	if (!ws)
+	m.now_ns = m.began_ns = bpf_ktime_get_ns();
+	d = direction_of(c, DIRECTION_READ);
+	if (!enter(d))
 		return 0;
-	m.in_memory = !(flags & MSG_TRUNC);
-	ws->call.chunk.began_ns = ws->call.chunk.now_ns = now_ns;
-	ws->call.chunk.queue_ns = queue_wait(c, receive_position(sk, &m), now_ns);
-	if (msg)
-		source_from_received(&ws->call.source, msg, (__u32)ret);
-	if (config.late_tcp_sends)
-		ws->call.chunk.is_writing = is_writing(c, m.tp);
-	m.told_by = msg ? BY_MESSAGE : BY_REGISTERS;
-	moved(c, sk, ws, &m);
-	leave(c, ws, DIRECTION_READ);
+	m.queue_ns = queue_wait(c, receive_position(sk, &m), m.now_ns);
+	moved(c, sk, &m);
+	direction_give(d);
 	return 0;
 }
 
@@ -475,25 +512,23 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 {
 	struct direction *d = direction_of(c, DIRECTION_READ);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	__u64 now_ns = bpf_ktime_get_ns();
-	struct workspace *ws;
+	struct move m = {.direction = DIRECTION_READ};
 	__u32 gap;
 
 	if (!tp || !d->positioned)
 		return;
-	ws = enter(c, DIRECTION_READ);
-	if (!ws)
+	m.now_ns = m.began_ns = bpf_ktime_get_ns();
+	if (!enter(d))
 		return;
-	ws->call.chunk.now_ns = now_ns;
-	queue_wait(c, has_unread(sk), now_ns);
+	queue_wait(c, has_unread(sk), m.now_ns);
 	gap = tp->copied_seq - d->seq;
 	d->seq += gap;
 	if (gap && read_to_the_end(sk, tp))
 		gap--;
-	d->last_ns = ws->call.chunk.now_ns;
+	d->last_ns = m.now_ns;
 	if (gap)
-		advance(c, sk, ws, gap, TALLY_MISSED_LOST_SYNC);
-	leave(c, ws, DIRECTION_READ);
+		advance(c, sk, &m, gap, TALLY_MISSED_LOST_SYNC);
+	direction_give(d);
 }
 
 /* Bytes left by a way that says no length: splice, zero-copy receive. */
@@ -565,55 +600,53 @@ static __always_inline bool is_sending_by(const struct conversation *c, __u32 th
 
 /* The end of a client's send ends no request: nobody asks for it, and a look at the
  * clock is spared. */
-static __always_inline void send_times(const struct conversation *c,
-				       struct chunk *chunk, bool is_noted)
+static __always_inline void send_times(const struct conversation *c, struct move *m,
+				       bool is_noted)
 {
-	chunk->queue_ns = 0;
-	chunk->began_ns = is_noted ? c->sending.began_ns : 0;
-	if (chunk->began_ns && c->role == TALLY_ROLE_CLIENT)
-		chunk->now_ns = chunk->began_ns;
+	m->began_ns = is_noted ? c->sending.began_ns : 0;
+	if (m->began_ns && c->role == TALLY_ROLE_CLIENT)
+		m->now_ns = m->began_ns;
 	else
-		chunk->now_ns = bpf_ktime_get_ns();
-	if (!chunk->began_ns)
-		chunk->began_ns = chunk->now_ns;
+		m->now_ns = bpf_ktime_get_ns();
+	if (!m->began_ns)
+		m->began_ns = m->now_ns;
 }
 
 /* A send is over: ret bytes, or an error. */
 static __always_inline int sent(struct sock *sk, int ret)
 {
-	struct conversation *c = find_for_move(sk, ret, DIRECTION_WRITE);
 	struct move m = {
 	    .direction = DIRECTION_WRITE,
 	    .len = (__u32)ret,
 	    .in_memory = true,
 	    .task = bpf_get_current_task_btf(),
 	};
-	const __u32 thread = m.task->pid;
-	struct workspace *ws = NULL;
+	struct conversation *c;
+	struct direction *d;
 
+	m.thread = m.task->pid;
+	if (ret > 0)
+		c = find_or_make(sk, TALLY_MISSED_CONNECTION_FULL, 0, (__u32)ret);
+	else
+		c = moved_nothing(sk, ret, DIRECTION_WRITE, true);
 	if (!c)
 		return 0;
-	if (ret < 0)
-		failed(c, sk, ret, DIRECTION_WRITE);
-	else if (!ret)
-		mmsg_pass(c, 0);
-	if (ret > 0 && observed(c, sk, m.task->tgid))
-		ws = enter(c, DIRECTION_WRITE);
-	if (ws) {
-		const bool is_noted = is_sending_by(c, thread);
+	d = direction_of(c, DIRECTION_WRITE);
+	if (ret > 0 && observed(c, sk, m.task->tgid) && enter(d)) {
+		const bool is_noted = is_sending_by(c, m.thread);
 
-		send_times(c, &ws->call.chunk, is_noted);
+		send_times(c, &m, is_noted);
 		m.tp = bpf_skc_to_tcp_sock(sk);
 		if (m.tp)
 			m.seq = m.tp->write_seq;
 		if (is_noted && c->sending.known)
 			m.told_by = BY_SENDING;
-		moved(c, sk, ws, &m);
+		moved(c, sk, &m);
 		if (c->answer.early != EARLY_NONE)
-			early_meets_send(c, pipeline_of(c, sk), ws);
-		leave(c, ws, DIRECTION_WRITE);
+			early_meets_send(c, pipeline_of(c, sk), m.began_ns);
+		direction_give(d);
 	}
-	if (c->sending.thread == thread)
+	if (c->sending.thread == m.thread)
 		c->sending.began_ns = 0;
 	return 0;
 }

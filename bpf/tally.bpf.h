@@ -148,16 +148,6 @@ __noinline int tally_first(const struct sample *sample)
 	return 0;
 }
 
-static __always_inline void tally_at_once(const struct sample *sample)
-{
-	struct tally_series *s = series_find(&sample->key);
-
-	if (s)
-		series_add(s, sample);
-	else
-		tally_first(sample);
-}
-
 __noinline int tally_count(const struct sample *sample)
 {
 	struct tally_series *s;

@@ -182,35 +182,45 @@ PURE_INLINE __u64 window_nth_word(const struct window *w, __u32 i)
 #endif
 }
 
-PURE_INLINE __u64 pairs_differ(const __u8 *a, const __u8 *b)
+PURE_INLINE __u64 stride_differs(const __u64 *a, const __u64 *b)
 {
-	return (word_at(a) ^ word_at(b)) | (word_at(a + 8) ^ word_at(b + 8));
+	return (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]);
 }
 
-PURE_INLINE __u64 strides_differ(const __u8 *a, const __u8 *b)
+PURE_INLINE bool stride_same(const struct kept *one, const struct kept *other, __u32 i,
+			     __u32 len)
 {
-	return pairs_differ(a, b) | pairs_differ(a + 16, b + 16);
+	const __u32 first = i * (WINDOW_STRIDE / 8);
+
+	return (i && len <= i * WINDOW_STRIDE) ||
+	       !stride_differs(one->words + first, other->words + first);
 }
 
-/* Whether the window begins with these len bytes, WINDOW_KEPT_LEAST at least; kept has
- * WINDOW_KEPT of them. By strides, the last of which overlaps the one before it. */
-PURE_INLINE bool window_begins_with(const struct window *w, const struct kept *kept,
-				    __u32 len)
+/* Whether both have the same first len bytes, 1 to WINDOW_KEPT. Behind them both are
+ * 0 up to the next stride. Written out: clang unrolls no loop that it can leave. */
+PURE_INLINE bool kept_equal(const struct kept *one, const struct kept *other, __u32 len)
 {
-	const __u8 *a = w->bytes, *b = (const __u8 *)kept->words;
+	_Static_assert(WINDOW_KEPT == 5 * WINDOW_STRIDE, "so many are looked at");
 
-	if (len < WINDOW_KEPT_LEAST || len > WINDOW_KEPT || len > w->len)
-		return false;
-	if (len < WINDOW_STRIDE)
-		return !(pairs_differ(a, b) | pairs_differ(a + len - 16, b + len - 16));
-	UNROLLED for (__u32 i = 0; i < WINDOW_KEPT; i += WINDOW_STRIDE)
-	{
-		if (len < i + WINDOW_STRIDE)
-			break;
-		if (strides_differ(a + i, b + i))
-			return false;
-	}
-	return !strides_differ(a + len - WINDOW_STRIDE, b + len - WINDOW_STRIDE);
+	return stride_same(one, other, 0, len) && stride_same(one, other, 1, len) &&
+	       stride_same(one, other, 2, len) && stride_same(one, other, 3, len) &&
+	       stride_same(one, other, 4, len);
+}
+
+/* Makes what is behind the first len bytes, WINDOW_KEPT at most, 0 up to the next
+ * stride: one word that is in part, and up to three. */
+PURE_INLINE void kept_cut(struct kept *kept, __u32 len)
+{
+	__u32 at = len / 8;
+
+	if (len % 8)
+		kept->words[at++] &= (1ull << (len % 8 * 8)) - 1;
+	if (at % 4)
+		kept->words[at++] = 0;
+	if (at % 4)
+		kept->words[at++] = 0;
+	if (at % 4)
+		kept->words[at] = 0;
 }
 
 /* The first WINDOW_KEPT bytes, whatever of them is valid. */

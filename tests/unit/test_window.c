@@ -104,27 +104,54 @@ static void a_byte_past_len_is_zero(void **state)
 	window_word(w, 0xffffffff);
 }
 
+static struct kept kept_of(const struct window *w, uint32_t len)
+{
+	struct kept kept;
+
+	window_keep(w, &kept);
+	kept_cut(&kept, len);
+	return kept;
+}
+
 /* What stands for a parse: every byte below len matters, none above does. */
-static void a_window_begins_with_what_was_kept_of_it(void **state)
+static void what_is_kept_is_equal_up_to_its_length(void **state)
 {
 	struct window *w = stream_window();
-	struct kept kept;
 
 	(void)state;
 	memset(w->bytes, 'x', sizeof(w->bytes));
 	w->len = WINDOW_BYTES;
-	window_keep(w, &kept);
-	for (uint32_t len = WINDOW_KEPT_LEAST; len <= WINDOW_KEPT; len++)
-		for (uint32_t at = 0; at < WINDOW_BYTES; at++) {
+	for (uint32_t len = 1; len <= WINDOW_KEPT; len++) {
+		struct kept kept = kept_of(w, len);
+
+		for (uint32_t at = 0; at < WINDOW_KEPT; at++) {
+			struct kept other;
+
 			w->bytes[at] ^= 0x80;
-			assert_int_equal(window_begins_with(w, &kept, len), at >= len);
+			other = kept_of(w, len);
+			assert_int_equal(kept_equal(&kept, &other, len), at >= len);
 			w->bytes[at] ^= 0x80;
 		}
-	assert_false(window_begins_with(w, &kept, WINDOW_KEPT_LEAST - 1));
-	assert_false(window_begins_with(w, &kept, WINDOW_KEPT + 1));
-	w->len = 40;
-	assert_true(window_begins_with(w, &kept, 40));
-	assert_false(window_begins_with(w, &kept, 41));
+	}
+}
+
+static void behind_what_is_kept_all_is_zero_up_to_the_stride(void **state)
+{
+	struct window *w = stream_window();
+
+	(void)state;
+	memset(w->bytes, 'x', sizeof(w->bytes));
+	w->len = WINDOW_BYTES;
+	for (uint32_t len = 1; len <= WINDOW_KEPT; len++) {
+		struct kept kept = kept_of(w, len);
+		const uint8_t *bytes = (const uint8_t *)kept.words;
+
+		const uint32_t end =
+		    (len + WINDOW_STRIDE - 1) / WINDOW_STRIDE * WINDOW_STRIDE;
+
+		for (uint32_t at = 0; at < WINDOW_KEPT; at++)
+			assert_int_equal(bytes[at], at < len || at >= end ? 'x' : 0);
+	}
 }
 
 int main(void)
@@ -135,7 +162,8 @@ int main(void)
 	    cmocka_unit_test(window_find_feed_sees_no_byte_past_len),
 	    cmocka_unit_test(window_find_feed_gives_the_first_one),
 	    cmocka_unit_test(a_byte_past_len_is_zero),
-	    cmocka_unit_test(a_window_begins_with_what_was_kept_of_it),
+	    cmocka_unit_test(what_is_kept_is_equal_up_to_its_length),
+	    cmocka_unit_test(behind_what_is_kept_all_is_zero_up_to_the_stride),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
