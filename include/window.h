@@ -89,6 +89,18 @@ PURE_INLINE void window_put(struct window *w, __u32 i, __u8 byte)
 	w->bytes[window_index(i)] = byte;
 }
 
+/* The same the other way. */
+PURE_INLINE void window_put_word(struct window *w, __u32 i, __u64 word)
+{
+	__u8 *bytes = w->bytes + window_index(i);
+
+#ifdef __bpf__
+	*(__u64 *)bytes = word;
+#else
+	__builtin_memcpy(bytes, &word, sizeof(word));
+#endif
+}
+
 #define BYTES8(c) (0x0101010101010101ull * (c))
 #define HIGH_BITS BYTES8(0x80ull)
 
@@ -101,12 +113,22 @@ PURE_INLINE __u64 word_marks(__u64 word, __u8 c)
 	return (x - BYTES8(1ull)) & ~x & HIGH_BITS;
 }
 
-/* Which byte has the lowest mark; there is one. The index falls out of a
- * multiplication: no branches, no tables. */
+/* How many bytes have their lowest bit set. It falls out of a multiplication: no
+ * branches, no tables. */
+PURE_INLINE __u32 whole_bytes(__u64 mask)
+{
+	return (__u32)(((mask & BYTES8(1ull)) * BYTES8(1ull)) >> 56);
+}
+
+PURE_INLINE __u32 marks_count(__u64 marks)
+{
+	return whole_bytes(marks >> 7);
+}
+
+/* Which byte has the lowest mark; there is one. */
 PURE_INLINE __u32 lowest_mark(__u64 marks)
 {
-	marks &= -marks;
-	return (__u32)(((((marks >> 7) - 1) & BYTES8(1ull)) * BYTES8(1ull)) >> 56);
+	return whole_bytes(((marks & -marks) >> 7) - 1);
 }
 
 /* Index of the first c at or after from, or w->len when there is none. */
