@@ -84,6 +84,9 @@ static __always_inline struct conversation *find_or_make(struct sock *sk, __u32 
 
 /* --- whose address -------------------------------------------------------------- */
 
+/* What is not zero in an IP address of 16 bytes, family and length before it. */
+#define IP_WORDS ((__builtin_offsetof(struct tally_address, bytes) + 16 + 7) / 8)
+
 /* 0 is "none"; the text of an address is found by this in the addresses map. */
 static __always_inline __u64 address_intern(struct tally_address *a)
 {
@@ -92,8 +95,13 @@ static __always_inline __u64 address_intern(struct tally_address *a)
 	__u64 hash;
 	int err;
 
-	for (__u32 i = 0; i < sizeof(*a) / 8; i++)
+	/* zeros add nothing, but take four keys a word (volatile: or it is put aside
+	 * on the stack) */
+	for (__u32 i = 0; i < sizeof(*a) / 8; i++) {
+		if (i == IP_WORDS && *(volatile __u16 *)&a->family != AF_UNIX)
+			break;
 		hash_add(&keyed, config.seed, i, words[i]);
+	}
 	hash = hash_value(&keyed) | 1;
 	if (bpf_map_lookup_elem(&addresses, &hash))
 		return hash;
