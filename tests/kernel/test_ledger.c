@@ -820,8 +820,15 @@ static void *read_in_a_crowd(void *context)
 	return NULL;
 }
 
-/* Which thread is told first of what it read is the scheduler's choice, so how
- * often it shows is not ours to say; that it shows, and harms nothing, is. */
+/* Which thread is told first of what it read is the scheduler's choice, and so is
+ * whether the other one waits by then (else what it read is a gap). How often it shows
+ * is not ours to say; that it shows, and harms nothing, is. */
+static uint64_t missed_between_readers(struct scene *scene)
+{
+	return missed_since(scene, TALLY_MISSED_CONCURRENT_IO) +
+	       missed_since(scene, TALLY_MISSED_LOST_SYNC);
+}
+
 static void threads_that_read_one_socket_at_once_are_named(void **state)
 {
 	struct stage stage = stage_open(*state, IPV4);
@@ -832,15 +839,14 @@ static void threads_that_read_one_socket_at_once_are_named(void **state)
 
 	for (int i = 0; i < 4; i++)
 		REQUIRE(!pthread_create(&threads[i], NULL, read_in_a_crowd, &crowd));
-	while (!missed_since(*state, TALLY_MISSED_CONCURRENT_IO) &&
-	       now_ns() - start_ns < DEADLINE_NS)
+	while (!missed_between_readers(*state) && now_ns() - start_ns < DEADLINE_NS)
 		for (int i = 0; i < 100; i++)
 			put(stage.pair.fd[CLIENT], REQUEST, LEN(REQUEST));
 	pair_close_side(&stage.pair, CLIENT);
 	for (int i = 0; i < 4; i++)
 		REQUIRE(!pthread_join(threads[i], NULL));
 	pair_close(&stage.pair);
-	assert_int_not_equal(missed_since(*state, TALLY_MISSED_CONCURRENT_IO), 0);
+	assert_int_not_equal(missed_between_readers(*state), 0);
 	rows = rows_read(*state, stage.endpoint);
 	assert_int_equal(crowd.bytes % LEN(REQUEST), 0);
 	assert_true(rows_requests_of(rows, TALLY_ROLE_SERVER) <=
