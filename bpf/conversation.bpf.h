@@ -471,7 +471,8 @@ conversation_malformed(struct conversation *c, struct pipeline *pipe, __u32 dire
 	d->http1.phase = HTTP1_SEEK;
 }
 
-/* A part of a body went by, until d->last_ns. */
+/* A part of a body went by, until d->last_ns. Only the end of a response takes a
+ * workspace. */
 static __always_inline void body_passed(struct conversation *c, struct direction *d,
 					struct pipeline *pipe, __u32 direction,
 					__u64 len)
@@ -481,10 +482,14 @@ static __always_inline void body_passed(struct conversation *c, struct direction
 	d->body_bytes += len;
 	if (!http1_skip(&d->http1, len))
 		return;
+	if (!d->http1.responses) {
+		request_end(c, d, pipe);
+		return;
+	}
 	ws = workspace_for(c, direction);
 	if (!ws)
 		return;
-	message_end(c, d, pipe, ws, d->last_ns);
+	response_end(c, d, pipe, ws, d->last_ns);
 	conversation_settle(c, ws);
 	workspace_give(ws);
 }

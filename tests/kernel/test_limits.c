@@ -3,6 +3,7 @@
  * `other`, and the ledger says how much that was. Each case loads the programs
  * with limits of its own. */
 #include "talk.h"
+#include "workspaces.h"
 
 #include <bpf/bpf.h>
 #include <net/if.h>
@@ -325,6 +326,61 @@ static void a_hundred_thousand_names_fill_the_cap_and_the_rest_is_other(void **s
 	    scene, "names",
 	    MISSES({TALLY_MISSED_ROUTE_FULL, 2 * (PATHS - TALLY_ROUTES_MAX)}));
 	free(rows);
+}
+
+/* --- workspaces ------------------------------------------------------------- */
+
+#define POST "POST /limit HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc"
+
+static void a_body_ends_where_there_is_no_workspace(void **state)
+{
+	struct scene *scene = *state;
+	const struct tally_config config = scene_config();
+	struct endpoint *endpoint;
+	struct pair pair;
+
+	scene_attach(scene, &config);
+	endpoint = endpoint_open(scene, IPV4);
+	pair = pair_open(endpoint);
+	put_text(pair.fd[CLIENT], POST);
+	take_text(pair.fd[SERVER], POST);
+	workspaces_take();
+	put_text(pair.fd[CLIENT], "def");
+	take_text(pair.fd[SERVER], "def");
+	workspaces_give();
+	put_text(pair.fd[SERVER], OK_EMPTY);
+	take_text(pair.fd[CLIENT], OK_EMPTY);
+	exchange(&pair, "GET /limit HTTP/1.1\r\n\r\n", OK_EMPTY);
+	pair_close(&pair);
+	assert_rows(
+	    scene, endpoint, "body",
+	    ROWS(ROW(POST, 200, "/limit", 6, 0), ROW(GET, 200, "/limit", 0, 0)));
+	assert_missed(scene, "body", nothing_missed);
+}
+
+/* One for each end: the request is not seen, so its response is paid for. */
+static void a_message_without_a_workspace_is_named(void **state)
+{
+	struct scene *scene = *state;
+	const struct tally_config config = scene_config();
+	struct endpoint *endpoint;
+	struct pair pair;
+
+	scene_attach(scene, &config);
+	endpoint = endpoint_open(scene, IPV4);
+	pair = pair_open(endpoint);
+	exchange(&pair, "GET /limit HTTP/1.1\r\n\r\n", OK_EMPTY);
+	workspaces_take();
+	exchange(&pair, "GET /lost HTTP/1.1\r\n\r\n", OK_EMPTY);
+	workspaces_give();
+	exchange(&pair, "GET /limit HTTP/1.1\r\n\r\n", OK_EMPTY);
+	pair_close(&pair);
+	assert_rows(scene, endpoint, "message",
+		    ROWS({.method = TALLY_METHOD_GET,
+			  .status = 200,
+			  .route = "/limit",
+			  .requests = 2}));
+	assert_missed(scene, "message", MISSES({TALLY_MISSED_CONCURRENT_IO, 2}));
 }
 
 /* --- processes and events --------------------------------------------------- */
@@ -677,6 +733,8 @@ int main(void)
 	    TEST(a_process_without_room_is_counted_as_other),
 	    TEST(events_beyond_the_ring_are_named_and_their_requests_counted),
 	    TEST(addresses_beyond_the_limit_are_named_and_their_requests_counted),
+	    TEST(a_body_ends_where_there_is_no_workspace),
+	    TEST(a_message_without_a_workspace_is_named),
 	    TEST(connections_without_memory_are_named_and_work),
 	    TEST(connections_beyond_the_table_of_sums_are_in_the_sums),
 	};
