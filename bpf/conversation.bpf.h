@@ -772,7 +772,8 @@ early_meets_request(struct conversation *c, struct pipeline *pipe, struct worksp
 }
 
 /* A send that began at began_ns is over, and it is known what is in it: is it what was
- * answered before? */
+ * answered before? Without a workspace that stays open: the next response, or the end,
+ * completes the pair; of a lost one, the next send. */
 __noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
 				__u64 began_ns)
 {
@@ -788,7 +789,7 @@ __noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
 		early_meets_none(c);
 		return 0;
 	}
-	ws = workspace_for(c, DIRECTION_WRITE);
+	ws = workspace_take();
 	if (!ws)
 		return 0;
 	early_meets_request(c, pipe, ws);

@@ -3,6 +3,7 @@
  * one thread that writes and one that reads. */
 #include "gate.h"
 #include "talk.h"
+#include "workspaces.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -262,6 +263,35 @@ static void a_response_to_head_among_others_is_counted(void **state)
 	}
 }
 
+/* The thread that sends cannot complete the pair: the next response does. */
+static void take_text_and_workspaces(int fd, const char *text)
+{
+	take_text(fd, text);
+	workspaces_take();
+}
+
+static void a_pair_without_a_workspace_is_counted_later(void **state)
+{
+	if (!gate_works(&gate))
+		skip();
+	for (size_t where = 0; where < WHERES; where++) {
+		struct duo duo;
+		struct endpoint *endpoint =
+		    duo_meet_over(*state, &duo, wheres[where].transport);
+
+		duo.place = wheres[where].place;
+		for (int i = 0; i < 3; i++) /* then its head needs no workspace */
+			pair_exchange(&duo.pair, &get);
+		duo.hear = take_text_and_workspaces;
+		duo_run_held(&duo, &get, 1);
+		workspaces_give();
+		pair_exchange(&duo.pair, &get);
+		pair_close(&duo.pair);
+		judge(*state, endpoint, wheres[where].name,
+		      ROWS(FIRST, times(get.row, 5)), nothing_missed);
+	}
+}
+
 /* What is known of its beginning is that the response was there before. */
 static void a_request_that_is_told_after_its_response_took_no_time(void **state)
 {
@@ -507,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_response_read_before_its_request_is_told_is_counted),
 	    cmocka_unit_test(a_response_to_head_among_others_is_counted),
+	    cmocka_unit_test(a_pair_without_a_workspace_is_counted_later),
 	    cmocka_unit_test(a_request_that_is_told_after_its_response_took_no_time),
 	    cmocka_unit_test(the_response_to_a_request_that_is_lost_is_of_no_other),
 	    cmocka_unit_test(the_refusal_of_a_request_that_is_none_is_of_no_other),
