@@ -383,6 +383,40 @@ static void a_message_without_a_workspace_is_named(void **state)
 	assert_missed(scene, "message", MISSES({TALLY_MISSED_CONCURRENT_IO, 2}));
 }
 
+/* What is counted without a workspace was known by its head. Heads that differ are kept
+ * now and then only: what is said again is known after the 16th time. */
+static void a_head_is_known_again_after_others(void **state)
+{
+	enum { OTHERS = 40, SAME = 17 };
+	struct scene *scene = *state;
+	const struct tally_config config = scene_config();
+	struct endpoint *endpoint;
+	char request[64];
+	struct pair pair;
+
+	scene_attach(scene, &config);
+	if (config.no_shortcuts || probes_capture(scene->probes) == CAPTURE_FENTRY)
+		skip(); /* there a receive takes one to find the bytes */
+	endpoint = endpoint_open(scene, IPV4);
+	pair = pair_open(endpoint);
+	for (int i = 0; i < OTHERS + SAME; i++) {
+		snprintf(request, sizeof(request),
+			 "GET /limit HTTP/1.1\r\nX: %d\r\n\r\n",
+			 10 + (i < OTHERS ? i : OTHERS));
+		exchange(&pair, request, OK_EMPTY);
+	}
+	workspaces_take();
+	exchange(&pair, request, OK_EMPTY);
+	workspaces_give();
+	pair_close(&pair);
+	assert_rows(scene, endpoint, "heads",
+		    ROWS({.method = TALLY_METHOD_GET,
+			  .status = 200,
+			  .route = "/limit",
+			  .requests = OTHERS + SAME + 1}));
+	assert_missed(scene, "heads", nothing_missed);
+}
+
 /* --- processes and events --------------------------------------------------- */
 
 /* No process that exists has a number above the kernel's own limit. */
@@ -735,6 +769,7 @@ int main(void)
 	    TEST(addresses_beyond_the_limit_are_named_and_their_requests_counted),
 	    TEST(a_body_ends_where_there_is_no_workspace),
 	    TEST(a_message_without_a_workspace_is_named),
+	    TEST(a_head_is_known_again_after_others),
 	    TEST(connections_without_memory_are_named_and_work),
 	    TEST(connections_beyond_the_table_of_sums_are_in_the_sums),
 	};
