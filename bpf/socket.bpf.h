@@ -525,7 +525,6 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 	d->seq += gap;
 	if (gap && read_to_the_end(sk, tp))
 		gap--;
-	d->last_ns = m.now_ns;
 	if (gap)
 		advance(c, sk, &m, gap, TALLY_MISSED_LOST_SYNC);
 	direction_give(d);
