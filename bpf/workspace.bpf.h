@@ -57,7 +57,7 @@ struct workspace {
 	struct window window;
 };
 
-/* Full: the caller loses what it was told, in the ledger. */
+/* Full: a call that must be parsed is lost, in the ledger. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, WORKSPACES);

@@ -8,10 +8,10 @@
 
 #include "abi.h"
 
-/* Calls back for each row. The map may change meanwhile: rows that were there
- * throughout are visited exactly once unless the map is resized by deletes
- * (hash batch lookups walk whole buckets). Errors: -errno of the lookup. */
-/* Any hash map, by the sizes of its keys and values. */
+/* Calls back for each row of a hash map, by the sizes of its keys and values. The map
+ * may change meanwhile: rows that were there throughout are visited exactly once unless
+ * the map is resized by deletes (hash batch lookups walk whole buckets). Errors: -errno
+ * of the lookup. */
 typedef void (*drain_visit_pair)(void *context, const void *key, const void *value);
 int drain_each(int map_fd, size_t key_bytes, size_t value_bytes, drain_visit_pair visit,
 	       void *context);
@@ -22,6 +22,7 @@ struct series_map {
 	uint64_t seed; /* of the kernel's configuration */
 };
 
+/* Without a row that the kernel is making at this moment: it has no key yet. */
 typedef void (*drain_visit_row)(void *context, const struct tally_series_key *key,
 				const struct tally_series *value);
 int drain_series(struct series_map map, drain_visit_row visit, void *context);
