@@ -291,7 +291,7 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 		advance(c, sk, m, step.gap, TALLY_MISSED_LOST_SYNC);
 	if (move_repeats(c, d, m))
 		return;
-	/* else it came while we looked for the last head, in step: the next call's */
+	/* not if it came after the last head was looked for: it is the next call's */
 	if (d->unseen && d->head.repeat == REPEAT_UNTRIED)
 		unseen_lose(c, d, m);
 	if (c->refused && carries_requests(c, m->direction))
