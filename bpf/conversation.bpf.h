@@ -43,7 +43,6 @@ struct {
 #define AWAIT_NS 50000
 #define AWAIT_WATCHES 8
 #define WATCH_LOOKS 16
-#define WATCH_PAUSE 24
 
 enum feed_result {
 	FEED_AGAIN,
@@ -85,7 +84,7 @@ static __always_inline bool direction_take(struct direction *d)
 }
 
 /* Until nobody is in this direction, or it is until_ns, or for a part of the time up to
- * then. Reading the clock is what a program can do to let time pass. */
+ * then. */
 __noinline int direction_watch(struct direction *d, __u64 until_ns)
 {
 	if (!d)
@@ -93,9 +92,7 @@ __noinline int direction_watch(struct direction *d, __u64 until_ns)
 	for (__u32 i = 0; i < WATCH_LOOKS; i++) {
 		if (!*(volatile __u32 *)&d->busy || bpf_ktime_get_ns() > until_ns)
 			break;
-#pragma unroll
-		for (__u32 j = 0; j < WATCH_PAUSE; j++)
-			bpf_ktime_get_ns();
+		let_time_pass();
 	}
 	return 0;
 }
