@@ -332,16 +332,23 @@ static void a_hundred_thousand_names_fill_the_cap_and_the_rest_is_other(void **s
 
 #define POST "POST /limit HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc"
 
-static void a_body_ends_where_there_is_no_workspace(void **state)
+static struct endpoint *attach_and_open(struct scene *scene, struct pair *ret_pair)
 {
-	struct scene *scene = *state;
 	const struct tally_config config = scene_config();
 	struct endpoint *endpoint;
-	struct pair pair;
 
 	scene_attach(scene, &config);
 	endpoint = endpoint_open(scene, IPV4);
-	pair = pair_open(endpoint);
+	*ret_pair = pair_open(endpoint);
+	return endpoint;
+}
+
+static void a_body_ends_where_there_is_no_workspace(void **state)
+{
+	struct scene *scene = *state;
+	struct pair pair;
+	struct endpoint *endpoint = attach_and_open(scene, &pair);
+
 	put_text(pair.fd[CLIENT], POST);
 	take_text(pair.fd[SERVER], POST);
 	workspaces_take();
@@ -362,13 +369,9 @@ static void a_body_ends_where_there_is_no_workspace(void **state)
 static void a_message_without_a_workspace_is_named(void **state)
 {
 	struct scene *scene = *state;
-	const struct tally_config config = scene_config();
-	struct endpoint *endpoint;
 	struct pair pair;
+	struct endpoint *endpoint = attach_and_open(scene, &pair);
 
-	scene_attach(scene, &config);
-	endpoint = endpoint_open(scene, IPV4);
-	pair = pair_open(endpoint);
 	exchange(&pair, "GET /limit HTTP/1.1\r\n\r\n", OK_EMPTY);
 	workspaces_take();
 	exchange(&pair, "GET /lost HTTP/1.1\r\n\r\n", OK_EMPTY);
@@ -389,16 +392,15 @@ static void a_head_is_known_again_after_others(void **state)
 {
 	enum { OTHERS = 40, SAME = 17 };
 	struct scene *scene = *state;
-	const struct tally_config config = scene_config();
-	struct endpoint *endpoint;
-	char request[64];
 	struct pair pair;
+	struct endpoint *endpoint = attach_and_open(scene, &pair);
+	char request[64];
 
-	scene_attach(scene, &config);
-	if (config.no_shortcuts || probes_capture(scene->probes) == CAPTURE_FENTRY)
+	if (scene_config().no_shortcuts ||
+	    probes_capture(scene->probes) == CAPTURE_FENTRY) {
+		pair_close(&pair);
 		skip(); /* there a receive takes one to find the bytes */
-	endpoint = endpoint_open(scene, IPV4);
-	pair = pair_open(endpoint);
+	}
 	for (int i = 0; i < OTHERS + SAME; i++) {
 		snprintf(request, sizeof(request),
 			 "GET /limit HTTP/1.1\r\nX: %d\r\n\r\n",
