@@ -106,23 +106,40 @@ static bool is_within(const struct budget *budget, const struct cost *cost)
 	return !budget->count;
 }
 
-/* Only that program is loaded, so that the log is its own. */
-static bool judge_object(struct bpf_object *object, const char *kind, const char *name,
-			 const struct budget *budget)
+static size_t count_programs(const struct bpf_object *object)
 {
-	AUTO_FREE char *log = calloc(1, LOG_BYTES);
-	struct bpf_program *each;
+	struct bpf_program *program;
+	size_t count = 0;
+
+	bpf_object__for_each_program (program, object)
+		count++;
+	return count;
+}
+
+/* Returns how many programs are to be loaded. */
+static size_t give_logs(struct bpf_object *object, char *logs)
+{
+	struct bpf_program *program;
+	size_t wanted = 0;
+
+	bpf_object__for_each_program (program, object) {
+		bpf_program__set_log_buf(program, logs, LOG_BYTES);
+		bpf_program__set_log_level(program, LOG_STATISTICS);
+		logs += LOG_BYTES;
+		wanted += bpf_program__autoload(program);
+	}
+	return wanted;
+}
+
+static bool judge_program(const struct bpf_program *program, bool loaded,
+			  const char *kind, const struct budget *budget)
+{
+	const char *name = bpf_program__name(program);
 	struct cost cost;
+	size_t size;
 	bool within;
 
-	if (!log)
-		return false;
-	bpf_object__for_each_program (each, object) {
-		bpf_program__set_autoload(each, !strcmp(bpf_program__name(each), name));
-		bpf_program__set_log_buf(each, log, LOG_BYTES);
-		bpf_program__set_log_level(each, LOG_STATISTICS);
-	}
-	if (bpf_object__load(object) || !read_cost(log, &cost)) {
+	if (!loaded || !read_cost(bpf_program__log_buf(program, &size), &cost)) {
 		printf("%-10s %-28s refused\n", kind, name);
 		return false;
 	}
@@ -133,36 +150,64 @@ static bool judge_object(struct bpf_object *object, const char *kind, const char
 	return within;
 }
 
-static bool judge_program(const char *name, enum capture way,
-			  const struct capture_facts *facts,
-			  const struct budget *budget)
+/* All that are to be loaded are, at once: to read the kernel's types takes longer than
+ * the verifier. False, and nothing is judged: not all of several could be. */
+static bool judge_object(struct bpf_object *object, const char *kind,
+			 const struct budget *budget, unsigned int judged[2])
+{
+	AUTO_FREE char *logs = calloc(count_programs(object), LOG_BYTES);
+	struct bpf_program *program;
+	size_t wanted;
+	bool loaded;
+
+	if (!logs) {
+		judged[false]++;
+		return true;
+	}
+	wanted = give_logs(object, logs);
+	loaded = !bpf_object__load(object);
+	if (!loaded && wanted > 1)
+		return false;
+	bpf_object__for_each_program (program, object)
+		if (bpf_program__autoload(program))
+			judged[judge_program(program, loaded, kind, budget)]++;
+	return true;
+}
+
+static bool is_wanted(const char *name, const char *only)
+{
+	return !only || !strcmp(name, only);
+}
+
+/* Only that program; NULL: all, and each alone if one is refused, to say which. */
+static void judge_way(enum capture way, const struct capture_facts *facts,
+		      const struct budget *budget, const char *only,
+		      unsigned int judged[2])
 {
 	CLEANUP(free_skeleton) struct bpftally *skeleton = bpftally__open();
+	struct bpf_program *program;
 	struct tally_config *config;
 
-	if (!skeleton)
-		return false;
+	if (!skeleton) {
+		judged[false]++;
+		return;
+	}
 	config = (struct tally_config *)&skeleton->rodata->config;
 	config->recvmsg_arguments = facts->recvmsg_arguments;
 	config->preemptible = capture_is_preemptible(facts, way);
 	config->counts_traffic = 1;
-	return judge_object(skeleton->obj, capture_name(way), name, budget);
-}
-
-static void judge_way(enum capture way, const struct capture_facts *facts,
-		      const struct budget *budget, unsigned int judged[2])
-{
-	CLEANUP(free_skeleton) struct bpftally *skeleton = bpftally__open();
-	struct bpf_program *program;
-
-	if (!skeleton)
-		return;
 	bpf_object__for_each_program (program, skeleton->obj) {
 		const char *name = bpf_program__name(program);
 
-		if (capture_takes(facts, way, name))
-			judged[judge_program(name, way, facts, budget)]++;
+		bpf_program__set_autoload(program, is_wanted(name, only) &&
+						       capture_takes(facts, way, name));
 	}
+	if (judge_object(skeleton->obj, capture_name(way), budget, judged))
+		return;
+	bpf_object__for_each_program (program, skeleton->obj)
+		if (bpf_program__autoload(program))
+			judge_way(way, facts, budget, bpf_program__name(program),
+				  judged);
 }
 
 static void free_functions(struct functions **skeleton)
@@ -170,14 +215,9 @@ static void free_functions(struct functions **skeleton)
 	functions__destroy(*skeleton);
 }
 
-static bool judge_function_program(const char *name, const struct budget *budget)
-{
-	CLEANUP(free_functions) struct functions *skeleton = functions__open();
-
-	return skeleton && judge_object(skeleton->obj, "functions", name, budget);
-}
-
-static void judge_functions(const struct budget *budget, unsigned int judged[2])
+/* As judge_way. */
+static void judge_functions(const struct budget *budget, const char *only,
+			    unsigned int judged[2])
 {
 	CLEANUP(free_functions) struct functions *skeleton = functions__open();
 	struct bpf_program *program;
@@ -187,7 +227,12 @@ static void judge_functions(const struct budget *budget, unsigned int judged[2])
 		return;
 	}
 	bpf_object__for_each_program (program, skeleton->obj)
-		judged[judge_function_program(bpf_program__name(program), budget)]++;
+		bpf_program__set_autoload(program,
+					  is_wanted(bpf_program__name(program), only));
+	if (judge_object(skeleton->obj, "functions", budget, judged))
+		return;
+	bpf_object__for_each_program (program, skeleton->obj)
+		judge_functions(budget, bpf_program__name(program), judged);
 }
 
 int main(int argc, char **argv)
@@ -207,8 +252,8 @@ int main(int argc, char **argv)
 	capture_ask(&facts);
 	for (enum capture way = CAPTURE_TRACEPOINT; way <= CAPTURE_FENTRY; way++)
 		if (capture_can(&facts, way))
-			judge_way(way, &facts, &budget, judged);
-	judge_functions(&budget, judged);
+			judge_way(way, &facts, &budget, NULL, judged);
+	judge_functions(&budget, NULL, judged);
 	printf("verifier: %u passed, %u failed\n", judged[1], judged[0]);
 	return judged[0] || !judged[1] ? EXIT_FAILURE : EXIT_SUCCESS;
 }
