@@ -71,7 +71,7 @@ help:
 	  'make test-shortcuts the same, with every head parsed (root)' \
 	  'make test-verifier  what the verifier takes, against its budget (root)' \
 	  'make test-kernels  kernel tests in other kernels, hosts of all kinds, emulated' \
-	  'make test-kernels-daily  the oldest, the newest, and hosts of other kinds' \
+	  'make test-kernels-daily  the same kernels and hosts, fewer of the tests' \
 	  'make test-e2e    unmodified programs, a real Prometheus (root)' \
 	  'make test-receivers  delivery to receivers that have to be built first (root)' \
 	  'make check       format, linter, include directions, warnings as errors' \
@@ -195,7 +195,7 @@ test-verifier: $(B)/tools/verifier
 test-kernels: $(B)/bpftally $(KERNEL_TESTS) $(TOOLS)
 	$(Q)tests/vm/run $(KERNELS)
 
-# Of these, the hosts and the kernels at both ends.
+# In the same guests fewer of the kernel tests.
 test-kernels-daily: $(B)/bpftally $(KERNEL_TESTS) $(TOOLS)
 	$(Q)tests/vm/run --daily
 
