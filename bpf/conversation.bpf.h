@@ -19,7 +19,6 @@
 #include "early.bpf.h"
 #include "owner.bpf.h"
 #include "parse/detect.h"
-#include "tally.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -37,13 +36,6 @@ struct {
 
 #define EMPTY_LINES_MAX 8 /* characters of them */
 
-/* The longest that a thread waits for another one. The verifier wants a bound that is
- * no time: 8 times 16 looks, 24 readings of the clock between two, are 3,200 readings,
- * which take longer where one takes 16 ns or more (45 in a virtual machine). */
-#define AWAIT_NS 50000
-#define AWAIT_WATCHES 8
-#define WATCH_LOOKS 16
-
 enum feed_result {
 	FEED_AGAIN,
 	FEED_DONE,           /* the segment, or the call, is used up */
@@ -51,146 +43,7 @@ enum feed_result {
 	FEED_SKIP,           /* nothing in the rest of this call is for us */
 };
 
-static __always_inline bool carries_requests(const struct conversation *c,
-					     __u32 direction)
-{
-	return (c->role == TALLY_ROLE_SERVER) == (direction == DIRECTION_READ);
-}
-
-static __always_inline struct direction *direction_of(struct conversation *c,
-						      __u32 direction)
-{
-	return &c->directions[direction & 1];
-}
-
-static __always_inline struct direction *requests_of(struct conversation *c)
-{
-	return &c->directions[c->role == TALLY_ROLE_SERVER ? DIRECTION_READ
-							   : DIRECTION_WRITE];
-}
-
-/* Not before all that was written in it. An x86 processor keeps that order, so that it
- * is only the compiler who must. */
-static __always_inline void direction_give(struct direction *d)
-{
-	barrier();
-	*(volatile __u32 *)&d->busy = 0;
-}
-
-/* Whether it is the caller's now. */
-static __always_inline bool direction_take(struct direction *d)
-{
-	return !__sync_lock_test_and_set(&d->busy, 1);
-}
-
-/* Until nobody is in this direction, or it is until_ns, or for a part of the time up to
- * then. */
-__noinline int direction_watch(struct direction *d, __u64 until_ns)
-{
-	if (!d)
-		return 0;
-	for (__u32 i = 0; i < WATCH_LOOKS; i++) {
-		if (!*(volatile __u32 *)&d->busy || bpf_ktime_get_ns() > until_ns)
-			break;
-		let_time_pass();
-	}
-	return 0;
-}
-
-/* --- finishing ---------------------------------------------------------------- */
-
-static __always_inline __u64 since(__u64 now_ns, __u64 then_ns)
-{
-	return then_ns && now_ns > then_ns ? now_ns - then_ns : 0;
-}
-
-/* The request is over: the tally's sample of it. error: it got no full response. */
-static __always_inline void sample_take(const struct conversation *c,
-					const struct inflight *request,
-					const struct answer *answer,
-					__u64 request_bytes, struct sample *sample,
-					__u32 error)
-{
-	/* who asked, or was asked; its own name, if it is still there to know it */
-	sample->key.service =
-	    c->service && c->pid == request->pid ? c->service : request->service;
-	sample->key.port =
-	    c->role == TALLY_ROLE_SERVER ? c->local_port : c->remote_port;
-	sample->key.status = answer->status;
-	sample->key.route = request->route;
-	sample->key.address = c->address;
-	sample->key.protocol = TALLY_PROTOCOL_HTTP1;
-	sample->key.role = c->role;
-	sample->key.method = request->method;
-	sample->key.error = (__u8)error;
-	sample->key.reserved = 0;
-	sample->duration_ns = since(answer->end_ns, request->start_ns);
-	sample->queue_ns = request->queue_ns;
-	sample->request_bytes = request_bytes;
-	sample->route_service = request->service;
-	sample->answered = answer->first_ns != 0;
-	sample->first_byte_ns = since(answer->first_ns, request->start_ns);
-	sample->response_bytes = answer->body_bytes;
-}
-
-/* The response is complete (or failed): its request leaves the queue, to be
- * counted by the caller's conversation_settle. */
-__noinline int conversation_answered(struct conversation *c, struct pipeline *pipe,
-				     struct workspace *ws, __u32 error)
-{
-	struct inflight *oldest;
-	struct queue_ends *ends;
-	__u32 head;
-
-	if (!c || !ws)
-		return 0;
-	oldest = queue_look(c, pipe, &ends, &head);
-	if (oldest) {
-		sample_take(c, oldest, &c->answer,
-			    oldest->whole ? oldest->body_bytes
-					  : requests_of(c)->body_bytes,
-			    &ws->sample, error);
-		if (queue_take(ends, head)) {
-			ws->finished = 1;
-			return 1;
-		}
-	}
-	if (!queued(&c->ring_ends) && !queued(&c->pipeline_ends) && c->overflow) {
-		__sync_fetch_and_add(&c->overflow, -1);
-		balance_ended(c, 1);
-	}
-	return 0;
-}
-
-/* Counts the request that the last step finished, if it did. Apart from that step,
- * so that the depths of the two do not add up. */
-static __always_inline void conversation_settle(const struct conversation *c,
-						struct workspace *ws)
-{
-	if (!ws->finished)
-		return;
-	ws->finished = 0;
-	if (ws->sample.key.service == TALLY_SERVICE_OTHER)
-		missed(TALLY_MISSED_PROCESS_FULL, 1);
-	tally_count(&ws->sample);
-	balance_ended(c, 1);
-}
-
-/* A response that came before its request's send was over: whoever of the two
- * threads is second completes the pair. */
-__noinline int early_settle(struct conversation *c, struct pipeline *pipe,
-			    struct workspace *ws)
-{
-	if (!c || !ws || !waiting(c) || c->answer.early != EARLY_DONE)
-		return 0;
-	if (__sync_val_compare_and_swap(&c->answer.early, EARLY_DONE, EARLY_TAKEN) !=
-	    EARLY_DONE)
-		return 0;
-	early_over(c);
-	conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
-	__sync_val_compare_and_swap(&c->answer.early, EARLY_TAKEN, EARLY_NONE);
-	return 0;
-}
+/* --- the ends of messages ----------------------------------------------------- */
 
 static __always_inline void response_end(struct conversation *c, struct direction *d,
 					 struct pipeline *pipe, struct workspace *ws,
@@ -201,16 +54,10 @@ static __always_inline void response_end(struct conversation *c, struct directio
 	} else {
 		c->answer.end_ns = now_ns;
 		c->answer.body_bytes = d->body_bytes;
-		if (c->answer.early == EARLY_BEGUN && !waiting(c)) {
-			__sync_lock_test_and_set(&c->answer.early, EARLY_DONE);
-			early_settle(c, pipe, ws);
-		} else {
-			if (c->answer.early != EARLY_NONE) { /* it was told now */
-				c->answer.early = EARLY_NONE;
-				early_over(c);
-			}
+		if (early_ends(c))
+			early_settle(c, ws, false);
+		else
 			conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
-		}
 	}
 	if (http1_awaits_continue(&requests_of(c)->http1) && !waiting(c))
 		c->refused = 1;
@@ -292,18 +139,34 @@ static __always_inline void request_refused(struct conversation *c, struct direc
 	d->http1.phase = HTTP1_SEEK;
 }
 
-/* Every request in flight is lost for `reason`; their responses are paid for. */
-static __always_inline void drop_waiting(struct conversation *c, __u32 reason)
+/* The oldest request in flight was answered, though not yet counted. */
+static __always_inline bool is_answered(const struct conversation *c)
 {
-	__u32 kept = queued(&c->ring_ends) + queued(&c->pipeline_ends);
+	const __u32 early = early_of(c);
 
+	return (early_is(early, EARLY_DONE) || early_is(early, EARLY_TAKEN)) &&
+	       queued(&c->ring_ends) && early_stands_at(early, c->ring_ends.head);
+}
+
+/* Every request in flight is lost for `reason`; their responses to come are paid for.
+ */
+__noinline int drop_waiting(struct conversation *c, __u32 reason)
+{
+	__u32 kept;
+	bool answered;
+
+	if (!c)
+		return 0;
+	kept = queued(&c->ring_ends) + queued(&c->pipeline_ends);
+	answered = is_answered(c);
 	c->ring_ends.head = c->ring_ends.tail;
 	c->pipeline_ends.head = c->pipeline_ends.tail;
-	c->paid += kept + c->overflow;
+	c->paid += kept + c->overflow - answered;
 	balance_ended(c, kept + c->overflow);
 	c->overflow = 0;
 	if (reason < TALLY_MISSED_COUNT)
 		missed(reason, kept);
+	return 0;
 }
 
 static __always_inline int give_up(struct conversation *c, __u32 reason)
@@ -395,8 +258,8 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 		}
 	} else if (d->orphan) {
 		d->orphan = 0; /* is in the ledger already */
-	} else if (c->answer.early == EARLY_BEGUN && !waiting(c)) {
-		early_lose(c, reason);
+	} else if (early_is(early_of(c), EARLY_BEGUN) && !waiting(c)) {
+		early_lose(c, early_of(c), reason);
 	} else {
 		drop_waiting(c, reason);
 		if (c->paid && d->begun_ns)
@@ -598,22 +461,17 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 {
 	struct direction *requests = requests_of(c);
 	bool sending = is_sending(c, &ws->call.chunk);
-	bool early =
-	    early_is_whole(c); /* first: it is over when its request is taken */
+	/* first: it is over when its request is taken */
+	bool early = early_of(c) != EARLY_NONE;
 	bool answerable = is_answerable(c, pipe);
 
 	if (early && answerable) { /* the early one's request was told just now */
-		early_settle(c, pipe, ws);
-		early_await(c);
+		early_settle(c, ws, true);
 		answerable = is_answerable(c, pipe);
 	}
-	if (answerable) {
-		if (sending) /* what is told of it right now, its body, is all of it */
-			direction_watch(requests, ws->call.chunk.now_ns + AWAIT_NS);
+	if (answerable)
 		return;
-	}
 	early_disown(c, TALLY_MISSED_NO_REQUEST); /* of two, whose is the request? */
-	early_await(c);
 	if (sending) {
 		c->answer.early = EARLY_BEGUN;
 		return;
@@ -679,6 +537,7 @@ static __always_inline void response_head(struct conversation *c, struct directi
 		break;
 	case HTTP1_BODY_TUNNEL:
 		response_end(c, d, pipe, ws, ws->call.chunk.now_ns);
+		early_settle(c, ws, true);
 		drop_waiting(c, TALLY_MISSED_LOST_SYNC);
 		c->state = CONVERSATION_TUNNEL;
 		break;
@@ -714,7 +573,7 @@ static __always_inline void early_meets_none(struct conversation *c)
 {
 	struct direction *requests = requests_of(c);
 
-	if (c->answer.early != EARLY_DONE)
+	if (!early_is(early_of(c), EARLY_DONE))
 		return;
 	if (requests->malformed) {
 		requests->malformed = 0;
@@ -737,7 +596,7 @@ __noinline int early_meets_head(struct conversation *c, struct pipeline *pipe,
 	d = &c->directions[DIRECTION_READ];
 	if (!direction_take(d))
 		return 0;
-	if (c->answer.early == EARLY_BEGUN && d->begun_ns && !d->body_bytes &&
+	if (early_is(early_of(c), EARLY_BEGUN) && d->begun_ns && !d->body_bytes &&
 	    d->http1.phase > HTTP1_HEADERS) {
 		d->http1.phase = HTTP1_START;
 		response_end(c, d, pipe, ws, d->last_ns);
@@ -751,45 +610,39 @@ static __always_inline bool is_head(const struct inflight *request)
 	return request && request->method == TALLY_METHOD_HEAD;
 }
 
-/* The request that was answered before is known now. */
-static __always_inline void
-early_meets_request(struct conversation *c, struct pipeline *pipe, struct workspace *ws)
+/* A send that began at began_ns is over, and it is known what is in it: is it what was
+ * answered before? */
+static __always_inline void early_meets_send(struct conversation *c, __u64 began_ns)
 {
-	if (c->answer.early == EARLY_LOST) {
-		early_disown(c, TALLY_MISSED_COUNT);
-		conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
-		balance_ended(c, ws->finished);
-		ws->finished = 0;
-	} else {
-		if (is_head(queue_oldest(c, pipe)))
-			early_meets_head(c, pipe, ws);
-		early_settle(c, pipe, ws);
-		conversation_settle(c, ws);
-	}
+	if (early_was_wrong(c, began_ns))
+		early_disown(c, TALLY_MISSED_NO_REQUEST);
+	else if (!waiting(c))
+		early_meets_none(c);
 }
 
-/* A send that began at began_ns is over, and it is known what is in it: is it what was
- * answered before? Without a workspace that stays open: the next response, or the end,
- * completes the pair; of a lost one, the next send. */
-__noinline int early_meets_send(struct conversation *c, struct pipeline *pipe,
-				__u64 began_ns)
+/* Whether a response waits, for whoever is done with a direction: what it gave is seen
+ * by all before this looks. */
+static __always_inline bool early_is_there(struct conversation *c)
+{
+	return c->role == TALLY_ROLE_CLIENT &&
+	       __sync_fetch_and_add(&c->answer.early, 0) != EARLY_NONE;
+}
+
+/* Completes the pair of a response that waits, if all is known of it. Without a
+ * workspace that stays open, until the next send, response or end. */
+__noinline int early_look(struct conversation *c, struct pipeline *pipe)
 {
 	struct workspace *ws;
 
-	if (!c)
+	if (!c || !waiting(c))
 		return 0;
-	if (early_was_wrong(c, began_ns)) {
-		early_disown(c, TALLY_MISSED_NO_REQUEST);
-		return 0;
-	}
-	if (!waiting(c)) {
-		early_meets_none(c);
-		return 0;
-	}
 	ws = workspace_take();
 	if (!ws)
 		return 0;
-	early_meets_request(c, pipe, ws);
+	if (is_head(queue_oldest(c, pipe)))
+		early_meets_head(c, pipe, ws);
+	early_settle(c, ws, false);
+	conversation_settle(c, ws);
 	workspace_give(ws);
 	return 0;
 }
@@ -1006,8 +859,8 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 	requests = requests_of(c);
 	responses =
 	    requests == &c->directions[0] ? &c->directions[1] : &c->directions[0];
-	if (ws && c->answer.early == EARLY_DONE) {
-		early_settle(c, pipe, ws);
+	if (ws) {
+		early_settle(c, ws, true);
 		conversation_settle(c, ws);
 	}
 	c->answer.end_ns = now_ns;
@@ -1020,7 +873,7 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 		for (__u32 i = 0; i < RING_SLOTS + PIPELINE_SLOTS; i++)
 			if (!request_broken(c, pipe, ws))
 				break;
-	if (c->answer.early == EARLY_DONE || !ws)
+	if (early_is(early_of(c), EARLY_DONE) || !ws)
 		early_disown(c, TALLY_MISSED_NO_REQUEST);
 	if (requests->malformed)
 		missed(TALLY_MISSED_MALFORMED, 1);

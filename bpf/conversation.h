@@ -123,20 +123,25 @@ struct sending {
 	__u8 reserved[3];
 };
 
-/* A response that was read before the send of its request was over (early.bpf.h). */
+/* A response that was read before the send of its request was over (early.bpf.h): its
+ * state; whether its request is presumed; which place of the ring that takes. */
 enum early_state {
-	EARLY_NONE,
-	EARLY_BEGUN,
+	EARLY_NONE,  /* and nothing else is set */
+	EARLY_BEGUN, /* has no place yet */
 	EARLY_DONE,
-	EARLY_TAKEN, /* the pair is being counted: `answer` is not another's yet */
+	EARLY_TAKEN, /* the pair is being counted */
 	EARLY_LOST,
 };
+
+#define EARLY_STATE 7
+#define EARLY_PRESUMED 8
+#define EARLY_PLACE_SHIFT 4
 
 struct answer {
 	__u64 first_ns;
 	__u64 end_ns;
 	__u64 body_bytes;
-	__u32 early; /* enum early_state, claimed by compare-and-swap */
+	__u32 early; /* changed by compare-and-swap */
 	__u16 status;
 	__u16 reserved;
 };
@@ -168,7 +173,7 @@ struct conversation {
 	__u8 request_seen;
 	__u16 local_port;
 	__u16 remote_port;
-	__u32 presumed_by;   /* reader of a response that presumes a request; 0: none */
+	__u32 presumed_by;   /* reader of the response that presumes a request */
 	__u64 address;       /* of the server end */
 	__u64 ready_ns;      /* bytes wait unread since; 0: none do */
 	__u64 ended_ns;      /* TCP: when it was over, though not yet closed */

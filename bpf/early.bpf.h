@@ -2,8 +2,14 @@
 /*
  * early.bpf.h - responses before their requests. A client of two threads may read a
  * response before the send of its request is over, which is when we are told of that
- * request. The response waits then (EARLY_DONE), and whoever of the two threads is
- * second completes the pair (early_settle, early_meets_send in conversation.bpf.h).
+ * request, or of the rest of its body. The response waits then: `answer.early` says so,
+ * and which place of the ring its request takes.
+ *
+ * Nobody waits for another thread. Whoever comes across a pair that is whole begins to
+ * count it (EARLY_TAKEN), and whoever comes across one that is being counted goes on
+ * with it; the exchange on the ring's head says whose sample counts. Who has set
+ * EARLY_DONE looks whether its request is being told, and who tells one looks for
+ * EARLY_DONE when that is over: one of the two sees the other (early_look).
  *
  * Whether a send is under way is known where the kernel tells that one begins. Where
  * it does not, the position tells with TCP (is_writing in socket.bpf.h). On a Unix
@@ -18,68 +24,66 @@
  */
 #pragma once
 
-#include "queue.bpf.h"
+#include "answered.bpf.h"
 
 /* A send that is told later than this after a response was not under way when that was
  * read. More than a thread waits for its processor: a quota's periods are of 100 ms. */
 #define EARLY_MAX_NS 250000000
-#define EARLY_AWAIT_TURNS 8
-#define PAUSE 24 /* readings of the clock: some 0.4 us, 1.1 in a virtual machine */
 
-/* Reading the clock is what a program can do to let time pass. */
-static __always_inline void let_time_pass(void)
+static __always_inline __u32 early_of(const struct conversation *c)
 {
-#pragma unroll
-	for (__u32 i = 0; i < PAUSE; i++)
-		bpf_ktime_get_ns();
+	return *(const volatile __u32 *)&c->answer.early;
+}
+
+static __always_inline bool early_is(__u32 early, enum early_state state)
+{
+	return (early & EARLY_STATE) == state;
+}
+
+/* False: another thread was first. */
+static __always_inline bool early_change(struct conversation *c, __u32 from, __u32 to)
+{
+	return __sync_val_compare_and_swap(&c->answer.early, from, to) == from;
+}
+
+/* `early` in another state, of the response whose request takes place `at`. */
+static __always_inline __u32 early_word(__u32 early, enum early_state state, __u32 at)
+{
+	return at << EARLY_PLACE_SHIFT | (early & EARLY_PRESUMED) | state;
+}
+
+/* Whether its request takes this place. */
+static __always_inline bool early_stands_at(__u32 early, __u32 at)
+{
+	return !((early ^ at << EARLY_PLACE_SHIFT) >> EARLY_PLACE_SHIFT);
 }
 
 static __always_inline void early_presume(struct conversation *c)
 {
 	c->presumed_by = (__u32)bpf_get_current_pid_tgid();
 	balance_begun(c);
-	c->answer.early = EARLY_BEGUN;
+	c->answer.early = EARLY_BEGUN | EARLY_PRESUMED;
 }
 
-/* Nothing is presumed any more. */
-static __always_inline void early_over(struct conversation *c)
+/* Nothing is early any more, nor presumed. False: another thread was first. */
+static __always_inline bool early_leave(struct conversation *c, __u32 early)
 {
-	if (!c->presumed_by)
-		return;
-	c->presumed_by = 0;
-	balance_ended(c, 1);
+	if (!early_change(c, early, EARLY_NONE))
+		return false;
+	if (early & EARLY_PRESUMED)
+		balance_ended(c, 1);
+	return true;
 }
 
 static __always_inline bool early_was_wrong(const struct conversation *c, __u64 send_ns)
 {
-	if (!c->presumed_by)
+	const __u32 early = early_of(c);
+
+	if (!(early & EARLY_PRESUMED))
 		return false;
 	if (c->presumed_by == (__u32)bpf_get_current_pid_tgid())
 		return true;
-	return c->answer.early == EARLY_DONE &&
-	       send_ns > c->answer.end_ns + EARLY_MAX_NS;
-}
-
-/* A response that waits for its request, or the pair of which is being counted. */
-static __always_inline bool early_is_whole(const struct conversation *c)
-{
-	__u32 early = *(const volatile __u32 *)&c->answer.early;
-
-	return early == EARLY_DONE || early == EARLY_TAKEN;
-}
-
-/* Until the pair is counted, by the thread that sent: some hundred instructions, and an
- * interrupt may come between. */
-__noinline int early_await(const struct conversation *c)
-{
-	if (!c)
-		return 0;
-	for (__u32 i = 0; i < EARLY_AWAIT_TURNS; i++) {
-		if (*(const volatile __u32 *)&c->answer.early != EARLY_TAKEN)
-			break;
-		let_time_pass();
-	}
-	return 0;
+	return early_is(early, EARLY_DONE) && send_ns > c->answer.end_ns + EARLY_MAX_NS;
 }
 
 /* The response answers none of the requests to come. If one was lost meanwhile, it was
@@ -90,14 +94,12 @@ __noinline int early_disown(struct conversation *c, __u32 reason)
 
 	if (!c)
 		return 0;
-	early = *(volatile __u32 *)&c->answer.early;
-	if (early == EARLY_NONE || early == EARLY_TAKEN ||
-	    __sync_val_compare_and_swap(&c->answer.early, early, EARLY_NONE) != early)
+	early = early_of(c);
+	if (early == EARLY_NONE || !early_leave(c, early))
 		return 0;
-	early_over(c);
-	if (early == EARLY_LOST)
+	if (early_is(early, EARLY_LOST) || early_is(early, EARLY_TAKEN))
 		return 0;
-	if (early == EARLY_BEGUN)
+	if (early_is(early, EARLY_BEGUN))
 		c->directions[DIRECTION_READ].orphan = 1;
 	if (c->paid)
 		c->paid--;
@@ -107,8 +109,93 @@ __noinline int early_disown(struct conversation *c, __u32 reason)
 }
 
 /* The response under way is lost, and with it its request, which is still to come. */
-static __always_inline void early_lose(struct conversation *c, __u32 reason)
+static __always_inline void early_lose(struct conversation *c, __u32 early,
+				       __u32 reason)
 {
-	c->answer.early = EARLY_LOST;
-	missed(reason, 1);
+	if (early_change(c, early, early_word(early, EARLY_LOST, c->ring_ends.head)))
+		missed(reason, 1);
+}
+
+/* Whether a send of this client is being told, or is to be. */
+static __always_inline bool is_being_told(const struct conversation *c)
+{
+	if (c->role != TALLY_ROLE_CLIENT)
+		return false;
+	return *(const volatile __u32 *)&c->directions[DIRECTION_WRITE].busy ||
+	       *(const volatile __u64 *)&c->sending.began_ns;
+}
+
+/* Whether there is more to this request, and it is known soon. */
+static __always_inline bool is_in_part(const struct conversation *c,
+				       const struct inflight *request)
+{
+	return !request->whole && is_being_told(c);
+}
+
+/* The response that stands at the ring's head: its request leaves the queue. *early is
+ * what is to be left then. False: not yet. */
+static __always_inline bool early_meets(struct conversation *c, __u32 *early,
+					__u32 head, struct workspace *ws, bool at_once)
+{
+	const struct inflight *request = &c->ring[head & (RING_SLOTS - 1)];
+	const __u32 taken = early_word(*early, EARLY_TAKEN, head);
+
+	if (c->ring_ends.tail == head)
+		return false;
+	if (early_is(*early, EARLY_LOST)) {
+		balance_ended(c, queue_take(&c->ring_ends, head));
+		return true;
+	}
+	if (early_is(*early, EARLY_DONE)) {
+		if (!at_once && is_in_part(c, request))
+			return false;
+		if (!early_change(c, *early, taken) && early_of(c) != taken)
+			return false;
+	}
+	*early = taken;
+	request_answered(c, request, &c->ring_ends, head, ws, TALLY_ERROR_NONE);
+	return true;
+}
+
+/* Completes the pair of a response that waits, to be counted by the caller's
+ * conversation_settle, if its request is told. at_once: the next response is here, or
+ * the end of the connection; else the rest of that request is waited for. */
+__noinline int early_settle(struct conversation *c, struct workspace *ws, bool at_once)
+{
+	__u32 early, head;
+
+	if (!c || !ws)
+		return 0;
+	early = early_of(c); /* first: whoever takes its request leaves it afterwards */
+	head = *(volatile __u32 *)&c->ring_ends.head;
+	if (early == EARLY_NONE || early_is(early, EARLY_BEGUN))
+		return 0;
+	if (!early_stands_at(early, head) || early_meets(c, &early, head, ws, at_once))
+		early_leave(c, early);
+	return 0;
+}
+
+/* A response is complete: whether it is early_settle's, or nobody's any more, for it
+ * was disowned just now. False: it answers the oldest request. */
+__noinline int early_ends(struct conversation *c)
+{
+	__u32 early, head;
+
+	if (!c)
+		return 0;
+	early = early_of(c);
+	head = c->ring_ends.head;
+	if (early_is(early, EARLY_BEGUN)) {
+		if (!waiting(c)) {
+			early_change(c, early, early_word(early, EARLY_DONE, head));
+			return true;
+		}
+		if (!early_leave(c, early)) /* else its request was told meanwhile */
+			return true;
+	}
+	if (c->ring_ends.tail == head ||
+	    !is_in_part(c, &c->ring[head & (RING_SLOTS - 1)]))
+		return false;
+	__sync_lock_test_and_set(&c->answer.early, early_word(0, EARLY_DONE, head));
+	return true;
 }

@@ -178,7 +178,7 @@ static __always_inline bool response_repeats(struct conversation *c,
 					     __u64 here)
 {
 	/* first: an early response takes its request, then it is over */
-	const __u32 early = *(volatile __u32 *)&c->answer.early;
+	const __u32 early = early_of(c);
 	const __u32 oldest = *(volatile __u32 *)&c->ring_ends.head;
 	const struct inflight *request = &c->ring[oldest & (RING_SLOTS - 1)];
 	const struct answer answer = {
@@ -232,8 +232,7 @@ __noinline int repeat_try(struct conversation *c, struct direction *d, __u64 add
 				: request_repeats(c, d, began_ns, here)))
 		return 1;
 	/* an early response may have to be counted before this one begins */
-	d->head.repeat = d->http1.responses && c->answer.early != EARLY_NONE
-			     ? REPEAT_NOT
-			     : REPEAT_HEAD;
+	d->head.repeat =
+	    d->http1.responses && early_of(c) != EARLY_NONE ? REPEAT_NOT : REPEAT_HEAD;
 	return 0;
 }

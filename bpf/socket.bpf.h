@@ -301,39 +301,6 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	d->head.repeat = REPEAT_UNTRIED;
 }
 
-/* Another thread is in this direction, for some thousand instructions: waited for, of
- * two calls one is looked at after the other. Which was first nobody says; but who
- * moves a part of a message does so alone, or it would be none. False: it takes too
- * long, for that thread's processor is a virtual one that does not run now, or has
- * interrupts to see to, or it was preempted (preempt.bpf.h: where that cannot be kept
- * from it). */
-__noinline int direction_await(struct direction *d)
-{
-	const __u64 until_ns = bpf_ktime_get_ns() + AWAIT_NS;
-	bool taken = false;
-
-	if (!d)
-		return 0;
-	*(volatile __u8 *)&d->awaited = 1; /* a gap for the other may be these bytes */
-	for (__u32 i = 0; i < AWAIT_WATCHES && !config.no_waiting; i++) {
-		direction_watch(d, until_ns);
-		taken = direction_take(d);
-		if (taken || bpf_ktime_get_ns() > until_ns)
-			break;
-	}
-	*(volatile __u8 *)&d->awaited = 0;
-	if (!taken)
-		*(volatile __u8 *)&d->unseen = 1;
-	return taken;
-}
-
-/* False for a thread that waited in vain for another one in its direction, which is
- * left to the next to come (`unseen`): it changes nothing in what is another's. */
-static __always_inline bool enter(struct direction *d)
-{
-	return direction_take(d) || direction_await(d);
-}
-
 /* The response that only closing ends is whole. */
 static __always_inline void close_off(struct conversation *c, struct sock *sk,
 				      __u32 direction, __u64 now_ns)
@@ -503,6 +470,8 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 	m.queue_ns = queue_wait(c, receive_position(sk, &m), m.now_ns);
 	moved(c, sk, &m);
 	direction_give(d);
+	if (early_is_there(c))
+		early_look(c, pipeline_of(c, sk));
 	return 0;
 }
 
@@ -641,12 +610,14 @@ static __always_inline int sent(struct sock *sk, int ret)
 		if (is_noted && c->sending.known)
 			m.told_by = BY_SENDING;
 		moved(c, sk, &m);
-		if (c->answer.early != EARLY_NONE)
-			early_meets_send(c, pipeline_of(c, sk), m.began_ns);
+		if (early_of(c) != EARLY_NONE)
+			early_meets_send(c, m.began_ns);
 		direction_give(d);
 	}
 	if (c->sending.thread == m.thread)
 		c->sending.began_ns = 0;
+	if (early_is_there(c))
+		early_look(c, pipeline_of(c, sk));
 	return 0;
 }
 
