@@ -48,13 +48,23 @@ static __always_inline bool request_answered(struct conversation *c,
 					     struct queue_ends *ends, __u32 head,
 					     struct workspace *ws, __u32 error)
 {
-	sample_take(c, request, &c->answer,
-		    request->whole ? request->body_bytes : requests_of(c)->body_bytes,
-		    &ws->sample, error);
+	/* first: request_end makes it whole, then empties the direction */
+	__u64 bytes = *(volatile __u64 *)&requests_of(c)->body_bytes;
+
+	if (*(const volatile __u8 *)&request->whole)
+		bytes = request->body_bytes;
+	sample_take(c, request, &c->answer, bytes, &ws->sample, error);
 	if (!queue_take(ends, head))
 		return false;
 	ws->finished = 1;
 	return true;
+}
+
+/* The last request was answered: if before its body, that may never come. */
+static __always_inline void note_refusal(struct conversation *c)
+{
+	if (http1_awaits_continue(&requests_of(c)->http1) && !waiting(c))
+		c->refused = 1;
 }
 
 /* The same of the oldest request. */

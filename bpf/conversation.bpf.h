@@ -55,12 +55,11 @@ static __always_inline void response_end(struct conversation *c, struct directio
 		c->answer.end_ns = now_ns;
 		c->answer.body_bytes = d->body_bytes;
 		if (early_ends(c))
-			early_settle(c, ws, false);
+			early_pair(c, ws, false);
 		else
 			conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 	}
-	if (http1_awaits_continue(&requests_of(c)->http1) && !waiting(c))
-		c->refused = 1;
+	note_refusal(c);
 	d->begun_ns = 0;
 	d->body_bytes = 0;
 }
@@ -139,28 +138,28 @@ static __always_inline void request_refused(struct conversation *c, struct direc
 	d->http1.phase = HTTP1_SEEK;
 }
 
-/* The oldest request in flight was answered, though not yet counted. */
-static __always_inline bool is_answered(const struct conversation *c)
+/* Whether the request at head was answered, though not yet counted: no response to
+ * it is to come. */
+static __always_inline bool is_answered(__u32 early, __u32 head)
 {
-	const __u32 early = early_of(c);
-
 	return (early_is(early, EARLY_DONE) || early_is(early, EARLY_TAKEN)) &&
-	       queued(&c->ring_ends) && early_stands_at(early, c->ring_ends.head);
+	       early_stands_at(early, head);
 }
 
-/* Every request in flight is lost for `reason`; their responses to come are paid for.
- */
+/* Every request in flight is lost for `reason`; what is to answer them is paid for. */
 __noinline int drop_waiting(struct conversation *c, __u32 reason)
 {
-	__u32 kept;
+	__u32 kept, early, head;
 	bool answered;
 
 	if (!c)
 		return 0;
-	kept = queued(&c->ring_ends) + queued(&c->pipeline_ends);
-	answered = is_answered(c);
-	c->ring_ends.head = c->ring_ends.tail;
-	c->pipeline_ends.head = c->pipeline_ends.tail;
+	early = early_of(c);
+	kept = queue_empty(&c->ring_ends, &head);
+	answered = kept && is_answered(early, head);
+	if (answered)
+		early_leave(c, early);
+	kept += queue_empty(&c->pipeline_ends, &head);
 	c->paid += kept + c->overflow - answered;
 	balance_ended(c, kept + c->overflow);
 	c->overflow = 0;
@@ -172,7 +171,7 @@ __noinline int drop_waiting(struct conversation *c, __u32 reason)
 static __always_inline int give_up(struct conversation *c, __u32 reason)
 {
 	drop_waiting(c, TALLY_MISSED_LOST_SYNC); /* what was asked ahead */
-	early_disown(c, TALLY_MISSED_NO_REQUEST);
+	early_disown(c, early_of(c), TALLY_MISSED_NO_REQUEST);
 	if (reason < TALLY_MISSED_COUNT)
 		missed(reason, 1);
 	c->state = CONVERSATION_OPAQUE;
@@ -184,7 +183,7 @@ static __always_inline void conversation_forget(struct conversation *c, __u32 st
 						__u32 reason)
 {
 	drop_waiting(c, reason);
-	early_disown(c, reason);
+	early_disown(c, early_of(c), reason);
 	c->paid = 0;
 	c->role = TALLY_ROLE_UNKNOWN;
 	c->addressed = 0;
@@ -237,9 +236,11 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 {
 	struct direction *d;
 	bool waits;
+	__u32 early;
 
 	if (!c)
 		return 0;
+	early = early_of(c);
 	d = direction_of(c, direction);
 	d->carry_len = 0;
 	d->http1.skip_line = 0;
@@ -258,9 +259,11 @@ __noinline int conversation_lose(struct conversation *c, __u32 direction, __u32 
 		}
 	} else if (d->orphan) {
 		d->orphan = 0; /* is in the ledger already */
-	} else if (early_is(early_of(c), EARLY_BEGUN) && !waiting(c)) {
-		early_lose(c, early_of(c), reason);
+	} else if (early_is(early, EARLY_BEGUN) && !waiting(c)) {
+		early_lose(c, early, reason);
 	} else {
+		if (early_is(early, EARLY_BEGUN)) /* its request was told meanwhile */
+			early_leave(c, early);
 		drop_waiting(c, reason);
 		if (c->paid && d->begun_ns)
 			c->paid--; /* the one under way has been seen */
@@ -431,10 +434,8 @@ __noinline int request_line(struct conversation *c, struct workspace *ws)
 static __always_inline bool is_sending(const struct conversation *c,
 				       const struct chunk *chunk)
 {
-	if (c->role != TALLY_ROLE_CLIENT)
-		return false;
-	return *(volatile __u64 *)&c->sending.began_ns != 0 ||
-	       (config.late_tcp_sends && chunk->is_writing);
+	return is_being_told(c) || (c->role == TALLY_ROLE_CLIENT &&
+				    config.late_tcp_sends && chunk->is_writing);
 }
 
 /* Not before a first request, when it may answer one from before our time, nor where
@@ -464,19 +465,23 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 	/* first: it is over when its request is taken */
 	bool early = early_of(c) != EARLY_NONE;
 	bool answerable = is_answerable(c, pipe);
+	__u64 begun_ns;
 
-	if (early && answerable) { /* the early one's request was told just now */
-		early_settle(c, ws, true);
+	/* Was the early one's request told just now? Else, of two, whose is it? */
+	if (early &&
+	    (answerable || !early_disown(c, early_of(c), TALLY_MISSED_NO_REQUEST))) {
+		early_pair(c, ws, true);
 		answerable = is_answerable(c, pipe);
 	}
 	if (answerable)
 		return;
-	early_disown(c, TALLY_MISSED_NO_REQUEST); /* of two, whose is the request? */
-	if (sending) {
+	begun_ns = *(volatile __u64 *)&requests->begun_ns; /* before who is in there */
+	if (sending || is_being_told(c)) {
 		c->answer.early = EARLY_BEGUN;
 		return;
 	}
-	if (requests->begun_ns && !requests->answered) {
+	if (begun_ns && requests->begun_ns && !requests->answered &&
+	    requests->http1.phase <= HTTP1_HEADERS) {
 		/* before its head was complete, or because it was no request */
 		if (request_push(c, requests, pipe)) {
 			requests->answered = 1;
@@ -537,7 +542,7 @@ static __always_inline void response_head(struct conversation *c, struct directi
 		break;
 	case HTTP1_BODY_TUNNEL:
 		response_end(c, d, pipe, ws, ws->call.chunk.now_ns);
-		early_settle(c, ws, true);
+		early_pair(c, ws, true);
 		drop_waiting(c, TALLY_MISSED_LOST_SYNC);
 		c->state = CONVERSATION_TUNNEL;
 		break;
@@ -568,22 +573,6 @@ static __always_inline bool request_head(struct conversation *c, struct directio
 	return true;
 }
 
-/* Nothing in the send counts as a request: the answer to what it said instead. */
-static __always_inline void early_meets_none(struct conversation *c)
-{
-	struct direction *requests = requests_of(c);
-
-	if (!early_is(early_of(c), EARLY_DONE))
-		return;
-	if (requests->malformed) {
-		requests->malformed = 0;
-		requests->begun_ns = 0;
-		early_disown(c, TALLY_MISSED_MALFORMED);
-	} else if (c->paid) {
-		early_disown(c, TALLY_MISSED_COUNT);
-	}
-}
-
 /* The response under way is to a HEAD: it has no body, as one thought who did not know
  * that. Not while its reader is there, who may just learn it. */
 __noinline int early_meets_head(struct conversation *c, struct pipeline *pipe,
@@ -610,38 +599,25 @@ static __always_inline bool is_head(const struct inflight *request)
 	return request && request->method == TALLY_METHOD_HEAD;
 }
 
-/* A send that began at began_ns is over, and it is known what is in it: is it what was
- * answered before? */
-static __always_inline void early_meets_send(struct conversation *c, __u64 began_ns)
-{
-	if (early_was_wrong(c, began_ns))
-		early_disown(c, TALLY_MISSED_NO_REQUEST);
-	else if (!waiting(c))
-		early_meets_none(c);
-}
-
-/* Whether a response waits, for whoever is done with a direction: what it gave is seen
- * by all before this looks. */
-static __always_inline bool early_is_there(struct conversation *c)
-{
-	return c->role == TALLY_ROLE_CLIENT &&
-	       __sync_fetch_and_add(&c->answer.early, 0) != EARLY_NONE;
-}
-
 /* Completes the pair of a response that waits, if all is known of it. Without a
  * workspace that stays open, until the next send, response or end. */
 __noinline int early_look(struct conversation *c, struct pipeline *pipe)
 {
 	struct workspace *ws;
 
-	if (!c || !waiting(c))
+	if (!c)
 		return 0;
+	if (!waiting(c)) {
+		if (!is_being_told(c))
+			early_meets_none(c);
+		return 0;
+	}
 	ws = workspace_take();
 	if (!ws)
 		return 0;
 	if (is_head(queue_oldest(c, pipe)))
 		early_meets_head(c, pipe, ws);
-	early_settle(c, ws, false);
+	early_pair(c, ws, false);
 	conversation_settle(c, ws);
 	workspace_give(ws);
 	return 0;
@@ -851,6 +827,7 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 {
 	struct direction *requests, *responses;
 	bool followed;
+	__u32 early;
 
 	if (!c || !c->role)
 		return 0;
@@ -860,8 +837,11 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 	responses =
 	    requests == &c->directions[0] ? &c->directions[1] : &c->directions[0];
 	if (ws) {
-		early_settle(c, ws, true);
+		early_pair(c, ws, true);
 		conversation_settle(c, ws);
+		early = early_of(c);
+		if (early_is(early, EARLY_BEGUN)) /* half of the oldest one's */
+			early_leave(c, early);
 	}
 	c->answer.end_ns = now_ns;
 	if (responses->begun_ns && !responses->orphan) {
@@ -874,7 +854,7 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 			if (!request_broken(c, pipe, ws))
 				break;
 	if (early_is(early_of(c), EARLY_DONE) || !ws)
-		early_disown(c, TALLY_MISSED_NO_REQUEST);
+		early_disown(c, early_of(c), TALLY_MISSED_NO_REQUEST);
 	if (requests->malformed)
 		missed(TALLY_MISSED_MALFORMED, 1);
 	balance_ended(c, c->overflow);

@@ -5,11 +5,10 @@
  * SCM_RIGHTS cannot confuse it.
  *
  * Who writes what. A direction (bytes read; bytes written) belongs to the thread
- * that moves its bytes. The request direction alone adds to the queues below,
- * the response direction alone takes from them, so the queues need no lock; both
- * may run at once on two CPUs. What ends a connection (softirq) takes with the
- * same atomic claim as the response direction. Losing step is not claimed: while
- * it empties the queues, the other direction may see either state.
+ * that moves its bytes. The request direction alone adds to the queues below.
+ * From them take the response direction, who completes a pair (early.bpf.h), what
+ * ends a connection (softirq) and what loses step, each by the exchange on `head`,
+ * so that they need no lock, though all may run at once.
  *
  * Requests wait for their response in three queues, in this order: `ring` in
  * the conversation; `pipeline`, a second socket storage made only for those who
@@ -136,6 +135,9 @@ enum early_state {
 #define EARLY_STATE 7
 #define EARLY_PRESUMED 8
 #define EARLY_PLACE_SHIFT 4
+_Static_assert(EARLY_LOST <= EARLY_STATE && EARLY_STATE < EARLY_PRESUMED &&
+		   EARLY_PRESUMED < 1 << EARLY_PLACE_SHIFT,
+	       "one word has all of it");
 
 struct answer {
 	__u64 first_ns;

@@ -40,6 +40,11 @@ static __always_inline void direction_give(struct direction *d)
 	*(volatile __u32 *)&d->busy = 0;
 }
 
+static __always_inline bool direction_is_busy(const struct direction *d)
+{
+	return *(const volatile __u32 *)&d->busy != 0;
+}
+
 /* Whether it is the caller's now. */
 static __always_inline bool direction_take(struct direction *d)
 {
@@ -61,7 +66,7 @@ __noinline int direction_watch(struct direction *d, __u64 until_ns)
 	if (!d)
 		return 0;
 	for (__u32 i = 0; i < WATCH_LOOKS; i++) {
-		if (!*(volatile __u32 *)&d->busy || bpf_ktime_get_ns() > until_ns)
+		if (!direction_is_busy(d) || bpf_ktime_get_ns() > until_ns)
 			break;
 		let_time_pass();
 	}

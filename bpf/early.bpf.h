@@ -9,7 +9,8 @@
  * count it (EARLY_TAKEN), and whoever comes across one that is being counted goes on
  * with it; the exchange on the ring's head says whose sample counts. Who has set
  * EARLY_DONE looks whether its request is being told, and who tells one looks for
- * EARLY_DONE when that is over: one of the two sees the other (early_look).
+ * EARLY_DONE when that is over: one of the two sees the other (early_look, beside the
+ * ends of messages in conversation.bpf.h).
  *
  * Whether a send is under way is known where the kernel tells that one begins. Where
  * it does not, the position tells with TCP (is_writing in socket.bpf.h). On a Unix
@@ -29,6 +30,7 @@
 /* A send that is told later than this after a response was not under way when that was
  * read. More than a thread waits for its processor: a quota's periods are of 100 ms. */
 #define EARLY_MAX_NS 250000000
+#define EARLY_REST_BYTES 65536 /* every socket buffer has room for them */
 
 static __always_inline __u32 early_of(const struct conversation *c)
 {
@@ -75,10 +77,9 @@ static __always_inline bool early_leave(struct conversation *c, __u32 early)
 	return true;
 }
 
-static __always_inline bool early_was_wrong(const struct conversation *c, __u64 send_ns)
+static __always_inline bool early_was_wrong(const struct conversation *c, __u32 early,
+					    __u64 send_ns)
 {
-	const __u32 early = early_of(c);
-
 	if (!(early & EARLY_PRESUMED))
 		return false;
 	if (c->presumed_by == (__u32)bpf_get_current_pid_tgid())
@@ -86,26 +87,25 @@ static __always_inline bool early_was_wrong(const struct conversation *c, __u64 
 	return early_is(early, EARLY_DONE) && send_ns > c->answer.end_ns + EARLY_MAX_NS;
 }
 
-/* The response answers none of the requests to come. If one was lost meanwhile, it was
- * that one's, which is in the ledger. */
-__noinline int early_disown(struct conversation *c, __u32 reason)
+/* The response that `early` says answers none of the requests to come. If one was lost
+ * meanwhile, it was that one's, which is in the ledger. False: it is another by now. */
+__noinline int early_disown(struct conversation *c, __u32 early, __u32 reason)
 {
-	__u32 early;
-
 	if (!c)
 		return 0;
-	early = early_of(c);
-	if (early == EARLY_NONE || !early_leave(c, early))
+	if (early == EARLY_NONE)
+		return 1;
+	if (!early_leave(c, early))
 		return 0;
 	if (early_is(early, EARLY_LOST) || early_is(early, EARLY_TAKEN))
-		return 0;
+		return 1;
 	if (early_is(early, EARLY_BEGUN))
 		c->directions[DIRECTION_READ].orphan = 1;
 	if (c->paid)
 		c->paid--;
 	else if (reason < TALLY_MISSED_COUNT)
 		missed(reason, 1);
-	return 0;
+	return 1;
 }
 
 /* The response under way is lost, and with it its request, which is still to come. */
@@ -121,47 +121,46 @@ static __always_inline bool is_being_told(const struct conversation *c)
 {
 	if (c->role != TALLY_ROLE_CLIENT)
 		return false;
-	return *(const volatile __u32 *)&c->directions[DIRECTION_WRITE].busy ||
+	return direction_is_busy(&c->directions[DIRECTION_WRITE]) ||
 	       *(const volatile __u64 *)&c->sending.began_ns;
 }
 
-/* Whether there is more to this request, and it is known soon. */
+/* Whether the rest of this request, the last one, is known soon: not where so much is
+ * to be sent that the send may block. */
 static __always_inline bool is_in_part(const struct conversation *c,
 				       const struct inflight *request)
 {
-	return !request->whole && is_being_told(c);
+	const struct direction *d = &c->directions[DIRECTION_WRITE];
+
+	if (request->whole || !is_being_told(c))
+		return false;
+	return direction_is_busy(d) ||
+	       (d->http1.phase == HTTP1_BODY && d->http1.remaining <= EARLY_REST_BYTES);
 }
 
-/* The response that stands at the ring's head: its request leaves the queue. *early is
- * what is to be left then. False: not yet. */
-static __always_inline bool early_meets(struct conversation *c, __u32 *early,
-					__u32 head, struct workspace *ws, bool at_once)
+/* Begins to count this pair, or goes on with it. Returns what `early` says meanwhile;
+ * 0: the rest of the request is to come, or another thread is done with it. */
+static __always_inline __u32 early_take(struct conversation *c, __u32 early,
+					const struct inflight *request, __u32 head,
+					bool at_once)
 {
-	const struct inflight *request = &c->ring[head & (RING_SLOTS - 1)];
-	const __u32 taken = early_word(*early, EARLY_TAKEN, head);
+	const __u32 taken = early_word(early, EARLY_TAKEN, head);
 
-	if (c->ring_ends.tail == head)
-		return false;
-	if (early_is(*early, EARLY_LOST)) {
-		balance_ended(c, queue_take(&c->ring_ends, head));
-		return true;
-	}
-	if (early_is(*early, EARLY_DONE)) {
+	if (early_is(early, EARLY_DONE)) {
 		if (!at_once && is_in_part(c, request))
-			return false;
-		if (!early_change(c, *early, taken) && early_of(c) != taken)
-			return false;
+			return 0;
+		if (!early_change(c, early, taken) && early_of(c) != taken)
+			return 0;
 	}
-	*early = taken;
-	request_answered(c, request, &c->ring_ends, head, ws, TALLY_ERROR_NONE);
-	return true;
+	return taken;
 }
 
 /* Completes the pair of a response that waits, to be counted by the caller's
  * conversation_settle, if its request is told. at_once: the next response is here, or
  * the end of the connection; else the rest of that request is waited for. */
-__noinline int early_settle(struct conversation *c, struct workspace *ws, bool at_once)
+__noinline int early_pair(struct conversation *c, struct workspace *ws, bool at_once)
 {
+	const struct inflight *request;
 	__u32 early, head;
 
 	if (!c || !ws)
@@ -170,12 +169,26 @@ __noinline int early_settle(struct conversation *c, struct workspace *ws, bool a
 	head = *(volatile __u32 *)&c->ring_ends.head;
 	if (early == EARLY_NONE || early_is(early, EARLY_BEGUN))
 		return 0;
-	if (!early_stands_at(early, head) || early_meets(c, &early, head, ws, at_once))
-		early_leave(c, early);
+	request = &c->ring[head & (RING_SLOTS - 1)];
+	if (early_stands_at(early, head)) {
+		if (c->ring_ends.tail == head)
+			return 0;
+		if (early_is(early, EARLY_LOST)) {
+			balance_ended(c, queue_take(&c->ring_ends, head));
+		} else {
+			early = early_take(c, early, request, head, at_once);
+			if (!early)
+				return 0;
+			request_answered(c, request, &c->ring_ends, head, ws,
+					 TALLY_ERROR_NONE);
+			note_refusal(c);
+		}
+	}
+	early_leave(c, early);
 	return 0;
 }
 
-/* A response is complete: whether it is early_settle's, or nobody's any more, for it
+/* A response is complete: whether it is early_pair's, or nobody's any more, for it
  * was disowned just now. False: it answers the oldest request. */
 __noinline int early_ends(struct conversation *c)
 {
@@ -198,4 +211,41 @@ __noinline int early_ends(struct conversation *c)
 		return false;
 	__sync_lock_test_and_set(&c->answer.early, early_word(0, EARLY_DONE, head));
 	return true;
+}
+
+/* Nothing in the send counts as a request: the answer to what it said instead. */
+static __always_inline void early_meets_none(struct conversation *c)
+{
+	struct direction *requests = requests_of(c);
+	const __u32 early = early_of(c);
+
+	if (!early_is(early, EARLY_DONE))
+		return;
+	if (requests->malformed) {
+		requests->malformed = 0;
+		requests->begun_ns = 0;
+		early_disown(c, early, TALLY_MISSED_MALFORMED);
+	} else if (c->paid) {
+		early_disown(c, early, TALLY_MISSED_COUNT);
+	}
+}
+
+/* A send that began at began_ns is over, and it is known what is in it: is it what was
+ * answered before? */
+static __always_inline void early_meets_send(struct conversation *c, __u64 began_ns)
+{
+	const __u32 early = early_of(c);
+
+	if (early_was_wrong(c, early, began_ns))
+		early_disown(c, early, TALLY_MISSED_NO_REQUEST);
+	else if (!waiting(c))
+		early_meets_none(c);
+}
+
+/* Whether a response waits, for whoever is done with a direction: what it gave is seen
+ * by all before this looks. */
+static __always_inline bool early_is_there(struct conversation *c)
+{
+	return c->role == TALLY_ROLE_CLIENT &&
+	       __sync_fetch_and_add(&c->answer.early, 0) != EARLY_NONE;
 }

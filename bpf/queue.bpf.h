@@ -6,6 +6,8 @@
 #include "conversation.h"
 #include "maps.bpf.h"
 
+#define QUEUE_TRIES 4 /* the other threads take one each meanwhile */
+
 static __always_inline __u32 queued(const struct queue_ends *ends)
 {
 	return ends->tail - ends->head;
@@ -69,8 +71,8 @@ static __always_inline struct inflight *queue_look(struct conversation *c,
 
 	*ret_ends = ends;
 	*ret_head = head;
-	if (in_ring)
-		return &c->ring[head & (RING_SLOTS - 1)];
+	if (in_ring) /* not if another one took it meanwhile */
+		return ends->tail != head ? &c->ring[head & (RING_SLOTS - 1)] : NULL;
 	return pipe && ends->tail != head ? &pipe->slots[head & (PIPELINE_SLOTS - 1)]
 					  : NULL;
 }
@@ -83,6 +85,21 @@ static __always_inline struct inflight *queue_oldest(struct conversation *c,
 	__u32 head;
 
 	return queue_look(c, pipe, &ends, &head);
+}
+
+/* Takes all of one queue; returns how many, and which was the oldest. */
+static __always_inline __u32 queue_empty(struct queue_ends *ends, __u32 *ret_head)
+{
+	for (__u32 i = 0; i < QUEUE_TRIES; i++) {
+		const __u32 head = *(volatile __u32 *)&ends->head;
+		const __u32 tail = *(volatile __u32 *)&ends->tail;
+
+		if (__sync_val_compare_and_swap(&ends->head, head, tail) == head) {
+			*ret_head = head;
+			return tail - head;
+		}
+	}
+	return 0;
 }
 
 /* The exchange makes it one taker's, even when the connection is being ended on

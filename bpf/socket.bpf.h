@@ -301,6 +301,21 @@ static __always_inline void moved(struct conversation *c, struct sock *sk,
 	d->head.repeat = REPEAT_UNTRIED;
 }
 
+/* A response that waits may be completed by who is done here. */
+static __always_inline void see_to_early(struct conversation *c, struct sock *sk)
+{
+	if (early_is_there(c))
+		early_look(c, pipeline_of(c, sk));
+}
+
+/* This thread is done with the bytes that it read. */
+static __always_inline void leave(struct conversation *c, struct sock *sk,
+				  struct direction *d)
+{
+	direction_give(d);
+	see_to_early(c, sk);
+}
+
 /* The response that only closing ends is whole. */
 static __always_inline void close_off(struct conversation *c, struct sock *sk,
 				      __u32 direction, __u64 now_ns)
@@ -469,9 +484,7 @@ static __always_inline int received(struct sock *sk, int ret, int flags,
 		return 0;
 	m.queue_ns = queue_wait(c, receive_position(sk, &m), m.now_ns);
 	moved(c, sk, &m);
-	direction_give(d);
-	if (early_is_there(c))
-		early_look(c, pipeline_of(c, sk));
+	leave(c, sk, d);
 	return 0;
 }
 
@@ -496,7 +509,7 @@ static __always_inline void catch_up(struct conversation *c, struct sock *sk)
 		gap--;
 	if (gap)
 		advance(c, sk, &m, gap, TALLY_MISSED_LOST_SYNC);
-	direction_give(d);
+	leave(c, sk, d);
 }
 
 /* Bytes left by a way that says no length: splice, zero-copy receive. */
@@ -616,8 +629,7 @@ static __always_inline int sent(struct sock *sk, int ret)
 	}
 	if (c->sending.thread == m.thread)
 		c->sending.began_ns = 0;
-	if (early_is_there(c))
-		early_look(c, pipeline_of(c, sk));
+	see_to_early(c, sk);
 	return 0;
 }
 

@@ -15,7 +15,7 @@
 
 #define STALL_NS 100000       /* longer than one thread waits for another */
 #define STALL_PERIOD_NS 11000 /* of the thread's time */
-#define STALL_FROM 0xa0000000 /* lower half: programs and modules, above the kernel */
+#define STALL_FROM 0xc0000000 /* lower half: programs and modules, above the kernel */
 #define STALL_IP (16 * 8)     /* in struct pt_regs */
 
 static inline int stall_program(void)
@@ -60,4 +60,13 @@ static inline int stall_me(void)
 		REQUIRE(!ioctl(event, PERF_EVENT_IOC_SET_BPF, program));
 	close(program);
 	return event;
+}
+
+static inline bool stall_works(void)
+{
+	const int event = stall_me();
+
+	if (event >= 0)
+		close(event);
+	return event >= 0;
 }

@@ -16,6 +16,7 @@
 #define LEN(text) (sizeof(text) - 1)
 
 static struct gate gate;
+static unsigned int sends; /* of the client, that returned */
 
 /* --- one client of two threads, and its server ------------------------------------ */
 
@@ -63,6 +64,7 @@ static void *client_writes(void *context)
 		if (duo->held)
 			gate_hold_me(&gate, duo->place);
 		duo->ask(duo->pair.fd[CLIENT], duo->exchange->request);
+		__atomic_add_fetch(&sends, 1, __ATOMIC_RELEASE);
 	}
 	close(stall);
 	return NULL;
@@ -197,7 +199,7 @@ static bool were_held(uint64_t expired_before)
 /* --- pairs ------------------------------------------------------------------------ */
 
 #define EACH 10
-#define STALLED 600
+#define STALLED 300
 
 /* Of a Unix socket some kernels tell the wake alone; of TCP, some only the end. */
 static const struct where {
@@ -265,9 +267,8 @@ static void a_body_that_is_told_after_the_response_is_counted(void **state)
 	static const struct exchange exchanges[] = {
 	    {"POST /early HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", HELLO,
 	     ROW(POST, 200, "/early", 4, 5)},
-	    {"POST /early HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-	     "2\r\nab\r\n0\r\n\r\n",
-	     "HTTP/1.1 204 No Content\r\n\r\n", ROW(POST, 204, "/early", 2, 0)},
+	    {"PUT /early HTTP/1.1\r\nContent-Length: 2\r\n\r\nab",
+	     "HTTP/1.1 204 No Content\r\n\r\n", ROW(PUT, 204, "/early", 2, 0)},
 	};
 
 	for (size_t i = 0; i < sizeof(exchanges) / sizeof(exchanges[0]); i++)
@@ -284,6 +285,78 @@ static void a_body_that_is_told_after_the_response_is_counted(void **state)
 			      ROWS(FIRST, times(exchanges[i].row, EACH)),
 			      nothing_missed);
 		}
+}
+
+/* The refused body never comes: what comes is the next request. */
+static void a_refusal_read_before_its_request_is_told_is_one(void **state)
+{
+	static const struct exchange refused = {
+	    "PUT /early HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+	    "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n",
+	    ROW(PUT, 417, "/early", 0, 0)};
+
+	for (size_t where = 0; where < WHERES; where++) {
+		struct duo duo;
+		struct endpoint *endpoint =
+		    duo_meet_over(*state, &duo, wheres[where].transport);
+
+		duo.place = wheres[where].place;
+		for (int i = 0; i < EACH; i++) {
+			duo_run_held(&duo, &refused, 1);
+			duo_run_held(&duo, &get, 1);
+		}
+		pair_close(&duo.pair);
+		judge(*state, endpoint, wheres[where].name,
+		      ROWS(FIRST, times(refused.row, EACH), times(get.row, EACH)),
+		      nothing_missed);
+	}
+}
+
+#define MUCH 5000000
+#define REFUSAL "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+
+/* Until the connection ends: nobody reads all of it. */
+static void *send_much(void *context)
+{
+	static char much[MUCH];
+
+	REQUIRE(send(*(int *)context, much, MUCH, MSG_NOSIGNAL) < MUCH);
+	return NULL;
+}
+
+static void await_full(int fd)
+{
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+	const uint64_t start_ns = now_ns();
+
+	while (poll(&room, 1, 0) > 0 && keep_waiting(start_ns))
+		;
+}
+
+/* Not when the send is over, which may be never. */
+static void a_refusal_while_the_body_is_stuck_is_counted_at_once(void **state)
+{
+	static const char head[] =
+	    "POST /early HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n";
+
+	for (enum transport transport = 0; transport < TRANSPORTS; transport++) {
+		struct duo duo;
+		struct endpoint *endpoint = duo_meet_over(*state, &duo, transport);
+		pthread_t sender;
+
+		put_text(duo.pair.fd[CLIENT], head);
+		take_text(duo.pair.fd[SERVER], head);
+		REQUIRE(
+		    !pthread_create(&sender, NULL, send_much, &duo.pair.fd[CLIENT]));
+		await_full(duo.pair.fd[CLIENT]);
+		put_text(duo.pair.fd[SERVER], REFUSAL);
+		take_text(duo.pair.fd[CLIENT], REFUSAL);
+		judge(*state, endpoint, transport_name(transport),
+		      ROWS(FIRST, ROW(POST, 413, "/early", 0, 0)), nothing_missed);
+		pair_close_side(&duo.pair, SERVER);
+		REQUIRE(!pthread_join(sender, NULL));
+		pair_close(&duo.pair);
+	}
 }
 
 /* Its length is of no body, as is known when it is told that it answers a HEAD. */
@@ -395,6 +468,20 @@ static void ask_from_file(int fd, const char *request)
 	close(file);
 }
 
+/* Lets the send go, and waits until it is told. */
+static void let_be_told(void)
+{
+	const unsigned int before = __atomic_load_n(&sends, __ATOMIC_ACQUIRE);
+	const uint64_t start_ns = now_ns();
+
+	if (!gate_works(&gate)) /* it was not held, and may be over */
+		return;
+	gate_let_go(&gate);
+	while (__atomic_load_n(&sends, __ATOMIC_ACQUIRE) == before &&
+	       keep_waiting(start_ns))
+		;
+}
+
 /* The ledger has it, so its response is no other request's. */
 static void the_response_to_a_request_that_is_lost_is_of_no_other(void **state)
 {
@@ -411,6 +498,39 @@ static void the_response_to_a_request_that_is_lost_is_of_no_other(void **state)
 	duo_run(&duo, &get, EACH);
 	pair_close(&duo.pair);
 	judge(*state, endpoint, "lost request",
+	      ROWS(FIRST, lost.row, times(get.row, EACH)),
+	      MISSES({TALLY_MISSED_NO_WINDOW, 1}));
+	assert_int_equal(unix_in_flight(*state), in_flight);
+}
+
+#define OOPS "HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\n"
+
+static void hear_in_two(int fd, const char *response)
+{
+	take(fd, response, LEN(OOPS), 0);
+	let_be_told();
+	take_text(fd, response + LEN(OOPS));
+}
+
+/* That it is lost is told in the midst of its response. */
+static void
+the_half_read_response_to_a_request_that_is_lost_is_of_no_other(void **state)
+{
+	static const struct exchange lost = {GET, OOPS "hello",
+					     ROW_OF(SERVER, GET, 500, "/early", 0, 5)};
+	struct duo duo;
+	struct endpoint *endpoint = duo_meet(*state, &duo);
+	uint64_t in_flight = unix_in_flight(*state);
+
+	duo.place = GATE_SENT;
+	duo.ask = ask_from_file;
+	duo.hear = hear_in_two;
+	duo_run_held(&duo, &lost, 1);
+	duo.ask = put_text;
+	duo.hear = take_text;
+	duo_run(&duo, &get, EACH);
+	pair_close(&duo.pair);
+	judge(*state, endpoint, "lost request, half a response",
 	      ROWS(FIRST, lost.row, times(get.row, EACH)),
 	      MISSES({TALLY_MISSED_NO_WINDOW, 1}));
 	assert_int_equal(unix_in_flight(*state), in_flight);
@@ -465,6 +585,39 @@ static void the_request_of_a_response_that_is_lost_is_in_the_ledger_once(void **
 	duo_run(&duo, &chunked, EACH);
 	pair_close(&duo.pair);
 	judge(*state, endpoint, "lost response",
+	      ROWS(FIRST, at(times(chunked.row, EACH + 1), TALLY_ROLE_SERVER),
+		   at(times(chunked.row, EACH), TALLY_ROLE_CLIENT)),
+	      MISSES({TALLY_MISSED_NO_WINDOW, 1}));
+	assert_int_equal(unix_in_flight(*state), in_flight);
+}
+
+static void hear_head_then_lose(int fd, const char *response)
+{
+	const size_t rest = strlen(response) - LEN(CHUNKED);
+	char buf[64];
+
+	take(fd, response, LEN(CHUNKED), 0);
+	let_be_told();
+	REQUIRE(recv(fd, buf, rest, MSG_TRUNC | MSG_WAITALL) == (ssize_t)rest);
+}
+
+/* What was early of it is over then: the next early one is of no other request. */
+static void
+a_response_that_is_lost_when_its_request_is_told_is_in_the_ledger_once(void **state)
+{
+	static const struct exchange chunked = {GET, CHUNKED CHUNKS,
+						ROW(GET, 200, "/early", 0, 3)};
+	struct duo duo;
+	struct endpoint *endpoint = duo_meet(*state, &duo);
+	uint64_t in_flight = unix_in_flight(*state);
+
+	duo.place = GATE_SENT;
+	duo.hear = hear_head_then_lose;
+	duo_run_held(&duo, &chunked, 1);
+	duo.hear = take_text;
+	duo_run_held(&duo, &chunked, EACH);
+	pair_close(&duo.pair);
+	judge(*state, endpoint, "lost response, its request told",
 	      ROWS(FIRST, at(times(chunked.row, EACH + 1), TALLY_ROLE_SERVER),
 		   at(times(chunked.row, EACH), TALLY_ROLE_CLIENT)),
 	      MISSES({TALLY_MISSED_NO_WINDOW, 1}));
@@ -579,8 +732,8 @@ static void a_timeout_read_by_who_sends_next_is_not_its_response(void **state)
 static int set_up(void **state)
 {
 	gate = gate_open(); /* before ours */
-	print_message("measured: sends can%s be held\n",
-		      gate_works(&gate) ? "" : "not");
+	print_message("measured: sends can%s be held, threads can%s stand still\n",
+		      gate_works(&gate) ? "" : "not", stall_works() ? "" : "not");
 	return scene_set_up(state);
 }
 
@@ -598,14 +751,20 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_response_read_before_its_request_is_told_is_counted),
 	    cmocka_unit_test(a_body_that_is_told_after_the_response_is_counted),
+	    cmocka_unit_test(a_refusal_read_before_its_request_is_told_is_one),
+	    cmocka_unit_test(a_refusal_while_the_body_is_stuck_is_counted_at_once),
 	    cmocka_unit_test(a_response_to_head_among_others_is_counted),
 	    cmocka_unit_test(a_response_to_head_is_counted_however_threads_stand_still),
 	    cmocka_unit_test(a_pair_without_a_workspace_is_counted_later),
 	    cmocka_unit_test(a_request_that_is_told_after_its_response_took_no_time),
 	    cmocka_unit_test(the_response_to_a_request_that_is_lost_is_of_no_other),
+	    cmocka_unit_test(
+		the_half_read_response_to_a_request_that_is_lost_is_of_no_other),
 	    cmocka_unit_test(the_refusal_of_a_request_that_is_none_is_of_no_other),
 	    cmocka_unit_test(
 		the_request_of_a_response_that_is_lost_is_in_the_ledger_once),
+	    cmocka_unit_test(
+		a_response_that_is_lost_when_its_request_is_told_is_in_the_ledger_once),
 	    cmocka_unit_test(a_timeout_and_the_end_are_no_request),
 	    cmocka_unit_test(two_timeouts_are_two),
 	    cmocka_unit_test(a_timeout_and_an_end_that_nobody_tells_is_in_the_balance),
