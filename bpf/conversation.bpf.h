@@ -434,8 +434,10 @@ __noinline int request_line(struct conversation *c, struct workspace *ws)
 static __always_inline bool is_sending(const struct conversation *c,
 				       const struct chunk *chunk)
 {
-	return is_being_told(c) || (c->role == TALLY_ROLE_CLIENT &&
-				    config.late_tcp_sends && chunk->is_writing);
+	if (c->role != TALLY_ROLE_CLIENT)
+		return false;
+	return *(volatile __u64 *)&c->sending.began_ns != 0 ||
+	       (config.late_tcp_sends && chunk->is_writing);
 }
 
 /* Not before a first request, when it may answer one from before our time, nor where
@@ -465,7 +467,6 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 	/* first: it is over when its request is taken */
 	bool early = early_of(c) != EARLY_NONE;
 	bool answerable = is_answerable(c, pipe);
-	__u64 begun_ns;
 
 	/* Was the early one's request told just now? Else, of two, whose is it? */
 	if (early &&
@@ -475,12 +476,11 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 	}
 	if (answerable)
 		return;
-	begun_ns = *(volatile __u64 *)&requests->begun_ns; /* before who is in there */
-	if (sending || is_being_told(c)) {
+	if (sending) {
 		c->answer.early = EARLY_BEGUN;
 		return;
 	}
-	if (begun_ns && requests->begun_ns && !requests->answered &&
+	if (requests->begun_ns && !requests->answered &&
 	    requests->http1.phase <= HTTP1_HEADERS) {
 		/* before its head was complete, or because it was no request */
 		if (request_push(c, requests, pipe)) {

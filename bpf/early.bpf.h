@@ -30,7 +30,7 @@
 /* A send that is told later than this after a response was not under way when that was
  * read. More than a thread waits for its processor: a quota's periods are of 100 ms. */
 #define EARLY_MAX_NS 250000000
-#define EARLY_REST_BYTES 65536 /* every socket buffer has room for them */
+#define EARLY_REST_BYTES 1048576 /* servers refuse longer ones (nginx: by default) */
 
 static __always_inline __u32 early_of(const struct conversation *c)
 {
