@@ -41,15 +41,25 @@ static __always_inline void sample_take(const struct conversation *c,
 	sample->response_bytes = answer->body_bytes;
 }
 
+/* The last request was answered: if before its body, that may never come. */
+static __always_inline void note_refusal(struct conversation *c,
+					 const struct direction *requests)
+{
+	if (http1_awaits_continue(&requests->http1) && !waiting(c))
+		c->refused = 1;
+}
+
 /* The response is complete (or failed): this request leaves the queue of ends at head,
- * to be counted by the caller's conversation_settle. False: another one was first. */
+ * to be counted by the caller's conversation_settle. requests: their direction. False:
+ * another thread was first. */
 static __always_inline bool request_answered(struct conversation *c,
+					     const struct direction *requests,
 					     const struct inflight *request,
 					     struct queue_ends *ends, __u32 head,
 					     struct workspace *ws, __u32 error)
 {
 	/* first: request_end makes it whole, then empties the direction */
-	__u64 bytes = *(volatile __u64 *)&requests_of(c)->body_bytes;
+	__u64 bytes = *(const volatile __u64 *)&requests->body_bytes;
 
 	if (*(const volatile __u8 *)&request->whole)
 		bytes = request->body_bytes;
@@ -58,13 +68,6 @@ static __always_inline bool request_answered(struct conversation *c,
 		return false;
 	ws->finished = 1;
 	return true;
-}
-
-/* The last request was answered: if before its body, that may never come. */
-static __always_inline void note_refusal(struct conversation *c)
-{
-	if (http1_awaits_continue(&requests_of(c)->http1) && !waiting(c))
-		c->refused = 1;
 }
 
 /* The same of the oldest request. */
@@ -78,7 +81,8 @@ __noinline int conversation_answered(struct conversation *c, struct pipeline *pi
 	if (!c || !ws)
 		return 0;
 	oldest = queue_look(c, pipe, &ends, &head);
-	if (oldest && request_answered(c, oldest, ends, head, ws, error))
+	if (oldest &&
+	    request_answered(c, requests_of(c), oldest, ends, head, ws, error))
 		return 1;
 	if (!queued(&c->ring_ends) && !queued(&c->pipeline_ends) && c->overflow) {
 		__sync_fetch_and_add(&c->overflow, -1);

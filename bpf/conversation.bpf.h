@@ -54,12 +54,12 @@ static __always_inline void response_end(struct conversation *c, struct directio
 	} else {
 		c->answer.end_ns = now_ns;
 		c->answer.body_bytes = d->body_bytes;
-		if (early_ends(c))
-			early_pair(c, ws, false);
+		if (early_ends(c, pipe))
+			early_pair(c, pipe, ws, false);
 		else
 			conversation_answered(c, pipe, ws, TALLY_ERROR_NONE);
 	}
-	note_refusal(c);
+	note_refusal(c, requests_of(c));
 	d->begun_ns = 0;
 	d->body_bytes = 0;
 }
@@ -138,28 +138,28 @@ static __always_inline void request_refused(struct conversation *c, struct direc
 	d->http1.phase = HTTP1_SEEK;
 }
 
-/* Whether the request at head was answered, though not yet counted: no response to
- * it is to come. */
-static __always_inline bool is_answered(__u32 early, __u32 head)
+/* Whether the request of this place was answered, though not yet counted: no response
+ * to it is to come. */
+static __always_inline bool is_answered(__u32 early, __u32 place)
 {
 	return (early_is(early, EARLY_DONE) || early_is(early, EARLY_TAKEN)) &&
-	       early_stands_at(early, head);
+	       early_stands_at(early, place);
 }
 
 /* Every request in flight is lost for `reason`; what is to answer them is paid for. */
 __noinline int drop_waiting(struct conversation *c, __u32 reason)
 {
-	__u32 kept, early, head;
+	__u32 kept, early, place;
 	bool answered;
 
 	if (!c)
 		return 0;
 	early = early_of(c);
-	kept = queue_empty(&c->ring_ends, &head);
-	answered = kept && is_answered(early, head);
+	place = queue_place(c);
+	kept = queue_empty(&c->ring_ends) + queue_empty(&c->pipeline_ends);
+	answered = kept && is_answered(early, place);
 	if (answered)
 		early_leave(c, early);
-	kept += queue_empty(&c->pipeline_ends, &head);
 	c->paid += kept + c->overflow - answered;
 	balance_ended(c, kept + c->overflow);
 	c->overflow = 0;
@@ -471,7 +471,7 @@ static __always_inline void response_begins(struct conversation *c, struct direc
 	/* Was the early one's request told just now? Else, of two, whose is it? */
 	if (early &&
 	    (answerable || !early_disown(c, early_of(c), TALLY_MISSED_NO_REQUEST))) {
-		early_pair(c, ws, true);
+		early_pair(c, pipe, ws, true);
 		answerable = is_answerable(c, pipe);
 	}
 	if (answerable)
@@ -542,7 +542,7 @@ static __always_inline void response_head(struct conversation *c, struct directi
 		break;
 	case HTTP1_BODY_TUNNEL:
 		response_end(c, d, pipe, ws, ws->call.chunk.now_ns);
-		early_pair(c, ws, true);
+		early_pair(c, pipe, ws, true);
 		drop_waiting(c, TALLY_MISSED_LOST_SYNC);
 		c->state = CONVERSATION_TUNNEL;
 		break;
@@ -617,7 +617,7 @@ __noinline int early_look(struct conversation *c, struct pipeline *pipe)
 		return 0;
 	if (is_head(queue_oldest(c, pipe)))
 		early_meets_head(c, pipe, ws);
-	early_pair(c, ws, false);
+	early_pair(c, pipe, ws, false);
 	conversation_settle(c, ws);
 	workspace_give(ws);
 	return 0;
@@ -837,7 +837,7 @@ __noinline int conversation_broken(struct conversation *c, struct pipeline *pipe
 	responses =
 	    requests == &c->directions[0] ? &c->directions[1] : &c->directions[0];
 	if (ws) {
-		early_pair(c, ws, true);
+		early_pair(c, pipe, ws, true);
 		conversation_settle(c, ws);
 		early = early_of(c);
 		if (early_is(early, EARLY_BEGUN)) /* half of the oldest one's */

@@ -123,7 +123,7 @@ struct sending {
 };
 
 /* A response that was read before the send of its request was over (early.bpf.h): its
- * state; whether its request is presumed; which place of the ring that takes. */
+ * state; whether its request is presumed; which place that has (queue_place). */
 enum early_state {
 	EARLY_NONE,  /* and nothing else is set */
 	EARLY_BEGUN, /* has no place yet */

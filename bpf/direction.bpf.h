@@ -7,11 +7,11 @@
 #include "maps.bpf.h"
 
 /* The longest that a thread waits for another one. The verifier wants a bound that is
- * no time: 8 times 16 looks, 24 readings of the clock between two, are 3,200 readings,
+ * no time: 16 times 8 looks, 24 readings of the clock between two, are 3,200 readings,
  * which take longer where one takes 16 ns or more (45 in a virtual machine). */
 #define AWAIT_NS 50000
-#define AWAIT_WATCHES 8
-#define WATCH_LOOKS 16
+#define AWAIT_WATCHES 16
+#define WATCH_LOOKS 8
 #define PAUSE 24 /* readings of the clock: some 0.4 us, 1.1 in a virtual machine */
 
 static __always_inline bool carries_requests(const struct conversation *c,

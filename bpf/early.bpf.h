@@ -3,11 +3,11 @@
  * early.bpf.h - responses before their requests. A client of two threads may read a
  * response before the send of its request is over, which is when we are told of that
  * request, or of the rest of its body. The response waits then: `answer.early` says so,
- * and which place of the ring its request takes.
+ * and which place its request has among all of the connection.
  *
  * Nobody waits for another thread. Whoever comes across a pair that is whole begins to
  * count it (EARLY_TAKEN), and whoever comes across one that is being counted goes on
- * with it; the exchange on the ring's head says whose sample counts. Who has set
+ * with it; the exchange on the queue's head says whose sample counts. Who has set
  * EARLY_DONE looks whether its request is being told, and who tells one looks for
  * EARLY_DONE when that is over: one of the two sees the other (early_look, beside the
  * ends of messages in conversation.bpf.h).
@@ -112,7 +112,7 @@ __noinline int early_disown(struct conversation *c, __u32 early, __u32 reason)
 static __always_inline void early_lose(struct conversation *c, __u32 early,
 				       __u32 reason)
 {
-	if (early_change(c, early, early_word(early, EARLY_LOST, c->ring_ends.head)))
+	if (early_change(c, early, early_word(early, EARLY_LOST, queue_place(c))))
 		missed(reason, 1);
 }
 
@@ -141,10 +141,10 @@ static __always_inline bool is_in_part(const struct conversation *c,
 /* Begins to count this pair, or goes on with it. Returns what `early` says meanwhile;
  * 0: the rest of the request is to come, or another thread is done with it. */
 static __always_inline __u32 early_take(struct conversation *c, __u32 early,
-					const struct inflight *request, __u32 head,
+					const struct inflight *request, __u32 place,
 					bool at_once)
 {
-	const __u32 taken = early_word(early, EARLY_TAKEN, head);
+	const __u32 taken = early_word(early, EARLY_TAKEN, place);
 
 	if (early_is(early, EARLY_DONE)) {
 		if (!at_once && is_in_part(c, request))
@@ -158,30 +158,34 @@ static __always_inline __u32 early_take(struct conversation *c, __u32 early,
 /* Completes the pair of a response that waits, to be counted by the caller's
  * conversation_settle, if its request is told. at_once: the next response is here, or
  * the end of the connection; else the rest of that request is waited for. */
-__noinline int early_pair(struct conversation *c, struct workspace *ws, bool at_once)
+__noinline int early_pair(struct conversation *c, struct pipeline *pipe,
+			  struct workspace *ws, bool at_once)
 {
+	const struct direction *requests;
 	const struct inflight *request;
-	__u32 early, head;
+	struct queue_ends *ends;
+	__u32 early, head, place;
 
 	if (!c || !ws)
 		return 0;
+	requests = &c->directions[DIRECTION_WRITE]; /* a client's */
 	early = early_of(c); /* first: whoever takes its request leaves it afterwards */
-	head = *(volatile __u32 *)&c->ring_ends.head;
 	if (early == EARLY_NONE || early_is(early, EARLY_BEGUN))
 		return 0;
-	request = &c->ring[head & (RING_SLOTS - 1)];
-	if (early_stands_at(early, head)) {
-		if (c->ring_ends.tail == head)
+	request = queue_look(c, pipe, &ends, &head);
+	place = queue_place(c); /* then: who took one before that is seen */
+	if (early_stands_at(early, place)) {
+		if (!request)
 			return 0;
 		if (early_is(early, EARLY_LOST)) {
-			balance_ended(c, queue_take(&c->ring_ends, head));
+			balance_ended(c, queue_take(ends, head));
 		} else {
-			early = early_take(c, early, request, head, at_once);
+			early = early_take(c, early, request, place, at_once);
 			if (!early)
 				return 0;
-			request_answered(c, request, &c->ring_ends, head, ws,
+			request_answered(c, requests, request, ends, head, ws,
 					 TALLY_ERROR_NONE);
-			note_refusal(c);
+			note_refusal(c, requests);
 		}
 	}
 	early_leave(c, early);
@@ -190,26 +194,27 @@ __noinline int early_pair(struct conversation *c, struct workspace *ws, bool at_
 
 /* A response is complete: whether it is early_pair's, or nobody's any more, for it
  * was disowned just now. False: it answers the oldest request. */
-__noinline int early_ends(struct conversation *c)
+__noinline int early_ends(struct conversation *c, struct pipeline *pipe)
 {
-	__u32 early, head;
+	const struct inflight *request;
+	__u32 early, place;
 
 	if (!c)
 		return 0;
 	early = early_of(c);
-	head = c->ring_ends.head;
+	place = queue_place(c);
 	if (early_is(early, EARLY_BEGUN)) {
 		if (!waiting(c)) {
-			early_change(c, early, early_word(early, EARLY_DONE, head));
+			early_change(c, early, early_word(early, EARLY_DONE, place));
 			return true;
 		}
 		if (!early_leave(c, early)) /* else its request was told meanwhile */
 			return true;
 	}
-	if (c->ring_ends.tail == head ||
-	    !is_in_part(c, &c->ring[head & (RING_SLOTS - 1)]))
+	request = queue_oldest(c, pipe);
+	if (!request || !is_in_part(c, request))
 		return false;
-	__sync_lock_test_and_set(&c->answer.early, early_word(0, EARLY_DONE, head));
+	__sync_lock_test_and_set(&c->answer.early, early_word(0, EARLY_DONE, place));
 	return true;
 }
 

@@ -87,17 +87,22 @@ static __always_inline struct inflight *queue_oldest(struct conversation *c,
 	return queue_look(c, pipe, &ends, &head);
 }
 
-/* Takes all of one queue; returns how many, and which was the oldest. */
-static __always_inline __u32 queue_empty(struct queue_ends *ends, __u32 *ret_head)
+/* How many were taken so far, or the lowest bits of that: the place of the oldest. */
+static __always_inline __u32 queue_place(const struct conversation *c)
+{
+	return *(const volatile __u32 *)&c->ring_ends.head +
+	       *(const volatile __u32 *)&c->pipeline_ends.head;
+}
+
+/* Takes all of one queue; returns how many. */
+static __always_inline __u32 queue_empty(struct queue_ends *ends)
 {
 	for (__u32 i = 0; i < QUEUE_TRIES; i++) {
 		const __u32 head = *(volatile __u32 *)&ends->head;
 		const __u32 tail = *(volatile __u32 *)&ends->tail;
 
-		if (__sync_val_compare_and_swap(&ends->head, head, tail) == head) {
-			*ret_head = head;
+		if (__sync_val_compare_and_swap(&ends->head, head, tail) == head)
 			return tail - head;
-		}
 	}
 	return 0;
 }
