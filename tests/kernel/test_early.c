@@ -571,26 +571,6 @@ static void hear_head_only(int fd, const char *response)
 	REQUIRE(recv(fd, buf, rest, MSG_TRUNC | MSG_WAITALL) == (ssize_t)rest);
 }
 
-static void the_request_of_a_response_that_is_lost_is_in_the_ledger_once(void **state)
-{
-	static const struct exchange chunked = {GET, CHUNKED CHUNKS,
-						ROW(GET, 200, "/early", 0, 3)};
-	struct duo duo;
-	struct endpoint *endpoint = duo_meet(*state, &duo);
-	uint64_t in_flight = unix_in_flight(*state);
-
-	duo.hear = hear_head_only;
-	duo_run_held(&duo, &chunked, 1);
-	duo.hear = take_text;
-	duo_run(&duo, &chunked, EACH);
-	pair_close(&duo.pair);
-	judge(*state, endpoint, "lost response",
-	      ROWS(FIRST, at(times(chunked.row, EACH + 1), TALLY_ROLE_SERVER),
-		   at(times(chunked.row, EACH), TALLY_ROLE_CLIENT)),
-	      MISSES({TALLY_MISSED_NO_WINDOW, 1}));
-	assert_int_equal(unix_in_flight(*state), in_flight);
-}
-
 static void hear_head_then_lose(int fd, const char *response)
 {
 	const size_t rest = strlen(response) - LEN(CHUNKED);
@@ -601,27 +581,40 @@ static void hear_head_then_lose(int fd, const char *response)
 	REQUIRE(recv(fd, buf, rest, MSG_TRUNC | MSG_WAITALL) == (ssize_t)rest);
 }
 
-/* What was early of it is over then: the next early one is of no other request. */
-static void
-a_response_that_is_lost_when_its_request_is_told_is_in_the_ledger_once(void **state)
+/* The first of these responses is lost, the others come, each as it is told. */
+static void assert_lost_once(struct scene *scene, enum gate_place place,
+			     void (*lose)(int, const char *),
+			     void (*run)(struct duo *, const struct exchange *, int))
 {
 	static const struct exchange chunked = {GET, CHUNKED CHUNKS,
 						ROW(GET, 200, "/early", 0, 3)};
 	struct duo duo;
-	struct endpoint *endpoint = duo_meet(*state, &duo);
-	uint64_t in_flight = unix_in_flight(*state);
+	struct endpoint *endpoint = duo_meet(scene, &duo);
+	uint64_t in_flight = unix_in_flight(scene);
 
-	duo.place = GATE_SENT;
-	duo.hear = hear_head_then_lose;
+	duo.place = place;
+	duo.hear = lose;
 	duo_run_held(&duo, &chunked, 1);
 	duo.hear = take_text;
-	duo_run_held(&duo, &chunked, EACH);
+	run(&duo, &chunked, EACH);
 	pair_close(&duo.pair);
-	judge(*state, endpoint, "lost response, its request told",
+	judge(scene, endpoint, "lost response",
 	      ROWS(FIRST, at(times(chunked.row, EACH + 1), TALLY_ROLE_SERVER),
 		   at(times(chunked.row, EACH), TALLY_ROLE_CLIENT)),
 	      MISSES({TALLY_MISSED_NO_WINDOW, 1}));
-	assert_int_equal(unix_in_flight(*state), in_flight);
+	assert_int_equal(unix_in_flight(scene), in_flight);
+}
+
+static void the_request_of_a_response_that_is_lost_is_in_the_ledger_once(void **state)
+{
+	assert_lost_once(*state, GATE_WAKE, hear_head_only, duo_run);
+}
+
+/* What was early of it is over then: the next early one is of no other request. */
+static void
+a_response_that_is_lost_when_its_request_is_told_is_in_the_ledger_once(void **state)
+{
+	assert_lost_once(*state, GATE_SENT, hear_head_then_lose, duo_run_held);
 }
 
 /* --- responses that nobody asked for ---------------------------------------------- */
