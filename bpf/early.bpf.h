@@ -203,15 +203,16 @@ __noinline int early_ends(struct conversation *c, struct pipeline *pipe)
 		return 0;
 	early = early_of(c);
 	place = queue_place(c);
+	request = queue_oldest(c, pipe);
 	if (early_is(early, EARLY_BEGUN)) {
-		if (!waiting(c)) {
+		/* or it is in a pipeline that this call has not seen yet */
+		if (!request && !c->overflow) {
 			early_change(c, early, early_word(early, EARLY_DONE, place));
 			return true;
 		}
 		if (!early_leave(c, early)) /* else its request was told meanwhile */
 			return true;
 	}
-	request = queue_oldest(c, pipe);
 	if (!request || !is_in_part(c, request))
 		return false;
 	__sync_lock_test_and_set(&c->answer.early, early_word(0, EARLY_DONE, place));
